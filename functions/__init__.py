@@ -1,0 +1,1 @@
+"""Kinora's functions: `submit`, `dispatch`, `generate`, `status`, and what they share."""

@@ -1,0 +1,64 @@
+"""The event source `dispatch`: from JetStream to `generate`, one open request for each video.
+
+Its HTTP side answers probes only; the work is done on threads that gunicorn's hooks start and stop.
+"""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from functions.dispatch.delivery import Deliveries
+from functions.dispatch.dispatcher import Dispatcher
+from functions.dispatch.sink import Sink, read_overrides
+from functions.dispatch.sweeper import Sweeper
+from functions.shared.bus import Bus
+from functions.shared.config import Settings, load_settings
+from functions.shared.errors import Unavailable
+from functions.shared.http import new_app
+from functions.shared.jetstream import JetStream
+from functions.shared.ledger import Ledger
+from functions.shared.profiles import load_profile
+from functions.shared.storage import S3Store, Store
+
+
+def create_app(
+    settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
+) -> Flask:
+    """Wire the event source. What is not given is the real thing that the environment names.
+
+    Without K_SINK nothing is pulled and the app stays unready: a SinkBinding starts the pods anew
+    once it knows the address.
+    """
+    settings = settings or load_settings()
+    stream = bus or JetStream(settings.nats_url)
+    profile = load_profile(settings.model_profile)
+    ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
+
+    def ready() -> None:
+        if not settings.k_sink:
+            raise Unavailable("K_SINK is not set: where should requests go?")
+        stream.check()
+
+    app = new_app(
+        "dispatch",
+        ready=ready,
+        max_body_bytes=settings.max_body_bytes,
+        registry=CollectorRegistry(),
+    )
+    if settings.k_sink:
+        sink = Sink(
+            settings.k_sink,
+            first_byte_seconds=settings.first_byte_seconds,
+            silence_seconds=settings.silence_seconds,
+            extensions=read_overrides(os.environ.get("K_CE_OVERRIDES")),
+        )
+        deliveries = Deliveries(ledger, profile, sink)
+        dispatcher = Dispatcher(stream, deliveries, slots=settings.max_in_flight)
+        app.extensions["kinora.dispatcher"] = dispatcher
+        app.extensions["kinora.sweeper"] = Sweeper(
+            stream, ledger, store or S3Store.of(settings), max_age_days=settings.max_age_days
+        )
+    return app

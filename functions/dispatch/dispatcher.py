@@ -1,0 +1,81 @@
+"""The slots of `dispatch`: each keeps at most one request open, and together they are the limit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+from functions.dispatch.delivery import Deliveries
+from functions.shared.bus import Bus, Delivery, RequestSource
+from functions.shared.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+# A fetch that was under way when the connection broke is lost, so none waits for long.
+FETCH_SECONDS: Final = 2.0
+# A quarter of the consumer's `ack_wait`: two of them may get lost.
+IN_PROGRESS_SECONDS: Final = 15.0
+
+
+class Dispatcher:
+    """Moves requests from the consumer to the sink, several at a time."""
+
+    def __init__(self, bus: Bus, deliveries: Deliveries, *, slots: int) -> None:
+        """Handle at most `slots` requests at once."""
+        self._bus = bus
+        self._deliveries = deliveries
+        self._slots = slots
+        self._stopping = threading.Event()
+        self._open: set[Delivery] = set()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to pull. The threads are daemons: `stop` says what happens to their requests."""
+        for number in range(self._slots):
+            threading.Thread(target=self._slot, name=f"slot-{number}", daemon=True).start()
+        threading.Thread(target=self._keep_open, name="in-progress", daemon=True).start()
+
+    def stop(self) -> None:
+        """Pull no more, and give every open request to whoever asks next.
+
+        Their videos go on: the worker does not need the connection, and holds a lease.
+        """
+        self._stopping.set()
+        with self._lock:
+            for delivery in self._open:
+                delivery.nak(1)
+            self._open.clear()
+
+    def _slot(self) -> None:
+        source = self._bus.requests()
+        while not self._stopping.is_set():
+            try:
+                self._one(source)
+            except Unavailable:
+                self._stopping.wait(0.5)
+            except Exception:
+                log.exception("a delivery could not be handled; it comes again")
+                self._stopping.wait(1)
+
+    def _one(self, source: RequestSource) -> None:
+        delivery = source.fetch(FETCH_SECONDS)
+        if delivery is None:
+            return
+        with self._lock:
+            if self._stopping.is_set():
+                delivery.nak(1)
+                return
+            self._open.add(delivery)
+        try:
+            self._deliveries.handle(delivery)
+        finally:
+            with self._lock:
+                self._open.discard(delivery)
+
+    def _keep_open(self) -> None:
+        while not self._stopping.wait(IN_PROGRESS_SECONDS):
+            with self._lock:
+                deliveries = list(self._open)
+            for delivery in deliveries:
+                delivery.in_progress()

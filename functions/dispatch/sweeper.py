@@ -1,0 +1,159 @@
+"""The sweeper: removes what crashes left behind, and ends what nobody would end any more.
+
+Every step reads the leader first, and may be done twice, by several processes at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import defaultdict
+from typing import Final
+
+from functions.shared.bus import Bus
+from functions.shared.errors import InvalidRequest, KinoraError
+from functions.shared.events import VideoEvent
+from functions.shared.ledger import Ledger, LostRace, Snapshot
+from functions.shared.storage import Store, StoredObject
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
+from functions.shared.timestamps import NANOSECONDS, format_rfc3339
+from functions.shared.videos import RUNNING, Completed, EventName, Failed, Failure, carried
+
+log = logging.getLogger(__name__)
+
+SOURCE: Final = "/kinora/dispatch"
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
+
+SWEEP_SECONDS: Final = 600
+# An upload under way is younger; what is this old belongs to nobody who still works on it.
+OBJECT_AGE: Final = HOUR
+# Who waits for a week has been forgotten, and nobody waits for the answer.
+QUEUED_AGE: Final = 7 * DAY
+# Much longer than any worker needs to renew a lease that it could not renew in time.
+STALE_AGE: Final = 600
+
+_PREFIX: Final = re.compile(r"([^/]+)/([^/]+)/(?:([0-9]+)-[0-9a-f]+/)?.*")
+
+
+class Sweeper:
+    """Sweeps every ten minutes on a thread of its own."""
+
+    def __init__(self, bus: Bus, ledger: Ledger, store: Store, *, max_age_days: int) -> None:
+        """Compare what is in `store` and in the streams with what `ledger` says."""
+        self._bus = bus
+        self._ledger = ledger
+        self._store = store
+        self._max_age = max_age_days * DAY
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin, with the first sweep after the first pause."""
+        threading.Thread(target=self._run, name="sweeper", daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin no other sweep."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(SWEEP_SECONDS):
+            try:
+                self.sweep()
+            except KinoraError as problem:
+                log.warning("the sweep broke off and is repeated: %s", problem.message)
+            except Exception:
+                log.exception("the sweep broke off and is repeated")
+
+    def sweep(self) -> None:
+        """Look at every object and every video once.
+
+        Raises:
+            Unavailable: NATS or the store does not answer; the next sweep does the rest.
+        """
+        now = self._bus.now()
+        self._sweep_objects(now)
+        requests = _keys(self._bus.subjects(REQUESTS, ALL_REQUESTS))
+        videos = _keys(self._bus.subjects(VIDEOS, ALL_VIDEOS))
+        for key, events in videos.items():
+            if EventName.DELETED in events:
+                self._finish_delete(key, others=len(events) > 1, request=key in requests)
+            elif key not in requests and events <= RUNNING:
+                self._fail_abandoned(key, now)
+        for key in requests.keys() - videos.keys():
+            self._fail_forgotten(key, now)
+
+    def _sweep_objects(self, now: int) -> None:
+        by_video: dict[VideoKey, list[StoredObject]] = defaultdict(list)
+        for item in self._store.objects(""):
+            match = _PREFIX.fullmatch(item.key)
+            if match is not None and now - item.modified > OBJECT_AGE * NANOSECONDS:
+                by_video[VideoKey(match[1], match[2])].append(item)
+        for key, items in by_video.items():
+            snapshot = self._ledger.read(key)
+            orphans = [item.key for item in items if self._is_orphan(item, snapshot, now)]
+            if orphans:
+                log.info("%s: %d objects that nobody needs", key.video_id, len(orphans))
+                self._store.delete(orphans)
+
+    def _is_orphan(self, item: StoredObject, snapshot: Snapshot, now: int) -> bool:
+        if snapshot.name is None:
+            # The stream may have forgotten the video; until then its files may be on their way.
+            return now - item.modified > (self._max_age + DAY) * NANOSECONDS
+        if isinstance(snapshot.data, Completed):
+            return not item.key.startswith(snapshot.data.output.prefix)
+        if snapshot.terminal:
+            return True
+        match = _PREFIX.fullmatch(item.key)
+        # Only what an earlier attempt left: the present one's worker may be writing.
+        return match is not None and match[3] is not None and int(match[3]) < snapshot.attempt
+
+    def _finish_delete(self, key: VideoKey, *, others: bool, request: bool) -> None:
+        tombstone = self._ledger.read(key)
+        if not tombstone.deleted:
+            return
+        if others:
+            self._bus.purge(VIDEOS, key.events, below=tombstone.seq)
+        if request:
+            self._bus.purge(REQUESTS, key.request)
+
+    def _fail_abandoned(self, key: VideoKey, now: int) -> None:
+        snapshot = self._ledger.read(key)
+        stale = now - snapshot.time > STALE_AGE * NANOSECONDS
+        if snapshot.name in RUNNING and stale and self._ledger.lease_left(snapshot) <= 0:
+            failure = Failure(
+                code="worker_lost",
+                message="The worker was lost, and the request is gone. Send it again.",
+            )
+            self._fail(snapshot, Failed(**carried(snapshot.data), error=failure))
+
+    def _fail_forgotten(self, key: VideoKey, now: int) -> None:
+        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        if message is None or now - message.time < QUEUED_AGE * NANOSECONDS:
+            return
+        snapshot = self._ledger.read(key)
+        if snapshot.name is None:
+            failure = Failure(
+                code="queued_too_long",
+                message=f"No worker was free for {QUEUED_AGE // DAY} days. Send it again.",
+            )
+            data = Failed(created_at=format_rfc3339(message.time), error=failure)
+            self._fail(snapshot, data)
+
+    def _fail(self, snapshot: Snapshot, data: Failed) -> None:
+        event = VideoEvent.new(snapshot.key, EventName.FAILED, data, source=SOURCE)
+        try:
+            self._ledger.publish(snapshot, event)
+        except LostRace:
+            log.info("%s went on in the meantime", snapshot.key.video_id)
+
+
+def _keys(subjects: list[str]) -> dict[VideoKey, set[str]]:
+    """The videos that the subjects are about, with the last token of each subject."""
+    found: dict[VideoKey, set[str]] = defaultdict(set)
+    for subject in subjects:
+        try:
+            found[VideoKey.of_subject(subject)].add(subject.rpartition(".")[2])
+        except InvalidRequest:
+            log.debug("not ours: %s", subject)
+    return found

@@ -1,0 +1,25 @@
+# ruff: noqa: N999 - the name that gunicorn gives such files
+"""How gunicorn runs `generate`: `gunicorn -c functions/generate/gunicorn.conf.py`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from functions.shared.gunicorn import *  # noqa: F403 - settings are module globals to gunicorn
+
+wsgi_app = "functions.generate.app:create_app()"
+# One for the video, the rest for probes and for requests that are told "busy".
+threads = 4
+# A running video is finished after SIGTERM, so this must be at least the time limit of a request
+# in the cluster (`timeoutSeconds`); on a laptop a shorter one lets Ctrl-C end the day.
+graceful_timeout = int(os.environ.get("DRAIN_SECONDS", "1500"))
+# The worker process says nothing to its master while it drains; the probes watch it instead.
+timeout = 0
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Wait for the video that is still being made, then end the engine."""
+    extensions = worker.wsgi.extensions
+    extensions["kinora.worker"].drain()
+    extensions["kinora.engine"].close()

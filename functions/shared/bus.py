@@ -1,0 +1,135 @@
+"""What Kinora needs of JetStream, as one Protocol: the real one and the in-memory one fulfil it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Message:
+    """A stored message. `time` is JetStream's, in nanoseconds since the epoch."""
+
+    subject: str
+    seq: int
+    time: int
+    data: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Delivery(Protocol):
+    """A request that this process has taken from the consumer, until it settles it."""
+
+    @property
+    def message(self) -> Message:
+        """The request itself."""
+
+    def ack(self) -> None:
+        """Settle it for good, and wait until the server has taken note.
+
+        Raises:
+            Unavailable: no confirmation came; the request will be delivered again.
+        """
+
+    def nak(self, delay: float) -> None:
+        """Give it back, to be delivered again after `delay` seconds (which holds its slot)."""
+
+    def term(self, reason: str) -> None:
+        """Settle it as impossible to process."""
+
+    def in_progress(self) -> None:
+        """Ask for another `ack_wait` of time."""
+
+
+class RequestSource(Protocol):
+    """One slot's place at the durable consumer of REQUESTS."""
+
+    def fetch(self, timeout: float) -> Delivery | None:
+        """Take the next request, or None if there was none for `timeout` seconds.
+
+        Raises:
+            Unavailable: NATS can't be asked.
+        """
+
+
+class Bus(Protocol):
+    """The streams REQUESTS and VIDEOS. Every method may be called from any thread.
+
+    Every method raises `Unavailable` when NATS does not answer in time.
+    """
+
+    def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        expected: int,
+        expected_filter: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
+        """Store a message if the newest on `expected_filter` (else `subject`) is `expected`.
+
+        Returns:
+            The message's sequence in its stream.
+
+        Raises:
+            SequenceConflict: it is not, or another publish is in process: nothing was stored.
+            OutcomeUnknown: no answer came; the message may be stored, now or later.
+            QueueFull: the stream is at its size limit.
+            TooLarge: the server would refuse the message for its size.
+        """
+
+    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:
+        """The newest message on `subject` (wildcards allowed).
+
+        Only a leader's answer decides anything: a direct get may be stale in a cluster.
+        """
+
+    def at(self, stream: str, seq: int) -> Message | None:
+        """The message with this sequence, by a leader get, or None if it is gone."""
+
+    def purge(self, stream: str, subject: str, *, below: int | None = None) -> None:
+        """Remove all messages on `subject`, or those with a sequence lower than `below`."""
+
+    def subjects(self, stream: str, filter_subject: str) -> list[str]:
+        """Every subject of `stream` that matches the filter and has a message."""
+
+    def now(self) -> int:
+        """JetStream's own time, in nanoseconds since the epoch."""
+
+    def backlog(self) -> int:
+        """Requests that wait for, or are at, the consumer of `dispatch`."""
+
+    def check(self) -> None:
+        """Return if both streams and the consumer are there and answer."""
+
+    def requests(self) -> RequestSource:
+        """A place at the consumer of REQUESTS; make one for each slot."""
+
+    def follow(
+        self,
+        stream: str,
+        on_message: Callable[[Message], None],
+        on_caught_up: Callable[[], None],
+    ) -> None:
+        """Replay `stream` from its first message and then follow it, for ever, in its order.
+
+        After an interruption messages may come again, but none is left out that still exists.
+        """
+
+    def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
+        """Call `on_message` with the subject of whatever is published on `subject` from now on.
+
+        A hint only: it also comes for publishes that the stream refuses, may come before the stream
+        has stored the message, and is lost while there is no connection.
+
+        Returns:
+            A function that ends the watching.
+        """
+
+    def connected_for(self) -> float:
+        """Seconds since the connection was last made; 0 while there is none."""
+
+    def close(self) -> None:
+        """Give up the connection."""

@@ -1,0 +1,79 @@
+"""Every setting, in one place: an environment variable each, named like the field in capitals."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings that the functions read.
+
+    Credentials of the object store come the way boto3 finds them (`AWS_ACCESS_KEY_ID`,
+    `AWS_SECRET_ACCESS_KEY`, ...), and are no settings of Kinora.
+
+    Raises:
+        pydantic.ValidationError: a variable's value can't be used; it names the variable.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    nats_url: str = Field("nats://127.0.0.1:4222", description="The NATS server or servers.")
+    stream_replicas: int = Field(
+        1, ge=1, le=5, description="Copies of each stream: 3 in a cluster of three servers."
+    )
+    max_age_days: int = Field(30, ge=1, description="How long a video is kept, with its events.")
+    requests_max_bytes: int = Field(
+        1 << 30, ge=1 << 20, description="Size limit of the stream REQUESTS; beyond it, 429."
+    )
+    queue_limit: int = Field(
+        10_000, ge=1, description="Requests waiting or running at which new ones get 429."
+    )
+    s3_endpoint: str | None = Field(
+        None, description="The object store; Amazon's own when it is not set."
+    )
+    s3_bucket: str = Field("kinora", description="The bucket that videos go to.")
+    s3_region: str = Field("us-east-1", description="The region that requests are signed for.")
+    model: str = Field(
+        "functions/generate/demo/checkpoint", description="A folder or hub id with Mochi's weights."
+    )
+    model_profile: str = Field("demo", description="What the model can make: `demo` or `mochi-1`.")
+    api_keys_file: str | None = Field(
+        None,
+        description="Lines of `sha256(key) account`. Not set: no keys, one account `default`.",
+    )
+    k_sink: str | None = Field(
+        None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
+    )
+    max_in_flight: int = Field(
+        4, ge=1, description="Requests that `dispatch` keeps open: the most replicas of `generate`."
+    )
+    lease_seconds: float = Field(
+        20, gt=0, description="After so long without a sign of life another worker takes over."
+    )
+    lease_renew_seconds: float = Field(
+        5, gt=0, description="How often a worker reports progress, and so renews its lease."
+    )
+    takeover_grace_seconds: float = Field(
+        15, ge=0, description="After NATS was away, how long no lease counts as expired."
+    )
+    first_byte_seconds: float = Field(
+        600, gt=0, description="How long `dispatch` waits for a replica: pod start and model load."
+    )
+    silence_seconds: float = Field(
+        30, gt=0, description="How long a running replica may say nothing before it counts as lost."
+    )
+    hang_seconds: float = Field(
+        300, gt=0, description="How long the engine may make no progress before it is restarted."
+    )
+    http_deadline_seconds: float = Field(
+        5, gt=0, description="After so long without an answer from NATS a caller gets 503."
+    )
+    max_body_bytes: int = Field(
+        256 << 10, ge=1 << 10, description="The largest body that `submit` reads; beyond it, 413."
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment."""
+    return Settings()

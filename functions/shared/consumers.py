@@ -1,0 +1,180 @@
+"""Reading the streams as they grow: the work queue of `dispatch` and the replay of `status`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from functions.shared.bus import Delivery, Message
+from functions.shared.errors import Unavailable
+from functions.shared.nats_connection import AWAY, REQUEST_TIMEOUT, NatsConnection
+from functions.shared.subjects import REQUESTS
+
+log = logging.getLogger(__name__)
+
+# The durable consumer that all processes of `dispatch` share.
+CONSUMER: Final = "generate"
+
+# Fields of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`; with a
+# domain, two more stand after `$JS.ACK` and one may follow (ADR-15).
+_SHORT_REPLY: Final = 9
+
+
+class PullConsumer:
+    """A place at the consumer `generate`.
+
+    Each slot has one of its own: two fetches on one subscription take each other's answers.
+    """
+
+    def __init__(self, connection: NatsConnection) -> None:
+        """Bind at the first fetch, and anew when the connection had to be replaced."""
+        self._connection = connection
+        self._client: Client | None = None
+        self._subscription: Any = None
+
+    def fetch(self, timeout: float) -> Delivery | None:
+        """See `RequestSource.fetch`."""
+        try:
+            msg = self._connection.run(self._fetch(timeout), timeout + REQUEST_TIMEOUT)
+        except (nats.js.errors.FetchTimeoutError, nats.errors.TimeoutError):
+            return None
+        except (nats.errors.Error, *AWAY) as problem:
+            raise Unavailable("NATS does not answer. Try again.") from problem
+        return _Delivered(self._connection, msg)
+
+    async def _fetch(self, patience: float) -> Msg:
+        client = await self._connection.client()
+        if client is not self._client:
+            stream = client.jetstream()
+            self._subscription = await stream.pull_subscribe_bind(CONSUMER, stream=REQUESTS)
+            self._client = client
+        messages: list[Msg] = await self._subscription.fetch(1, timeout=patience)
+        return messages[0]
+
+
+class _Delivered:
+    """See `Delivery`. Each word is sent on the reply subject (ADR-13), from any connection."""
+
+    def __init__(self, connection: NatsConnection, msg: Msg) -> None:
+        self._connection = connection
+        self._reply = msg.reply
+        self._message = delivered_message(msg)[0]
+
+    @property
+    def message(self) -> Message:
+        return self._message
+
+    def ack(self) -> None:
+        try:
+            self._connection.request(self._reply, b"+ACK")
+        except (nats.errors.Error, *AWAY) as problem:
+            raise Unavailable("NATS did not confirm the acknowledgement") from problem
+
+    def nak(self, delay: float) -> None:
+        self._send(b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode())
+
+    def term(self, reason: str) -> None:
+        self._send(b"+TERM " + reason.encode())
+
+    def in_progress(self) -> None:
+        self._send(b"+WPI")
+
+    def _send(self, word: bytes) -> None:
+        try:
+            self._connection.send(self._reply, word)
+        except (nats.errors.Error, *AWAY) as problem:
+            # Not settled: the consumer delivers it again when `ack_wait` is over.
+            log.warning("could not settle a request: %r", problem)
+
+
+def start_following(
+    connection: NatsConnection,
+    stream: str,
+    on_message: Callable[[Message], None],
+    on_caught_up: Callable[[], None],
+) -> None:
+    """See `Bus.follow`. Both functions are called on the loop's thread."""
+    followers: set[asyncio.Task[None]] = set()
+
+    async def start() -> None:
+        task = asyncio.create_task(_follow(connection, stream, on_message, on_caught_up))
+        # The loop itself keeps only weak references to its tasks.
+        followers.add(task)
+        task.add_done_callback(followers.discard)
+
+    connection.run(start())
+
+
+async def _follow(
+    connection: NatsConnection,
+    stream: str,
+    on_message: Callable[[Message], None],
+    on_caught_up: Callable[[], None],
+) -> None:
+    async def deliver(msg: Msg) -> None:
+        message, pending = delivered_message(msg)
+        on_message(message)
+        if pending == 0:
+            on_caught_up()
+
+    while True:
+        try:
+            client = await connection.client()
+            subscription = await client.jetstream().subscribe(
+                f"kinora.{stream.lower()}.>",
+                stream=stream,
+                cb=deliver,
+                ordered_consumer=True,
+                # nats-py makes the consumer anew after two missed heartbeats.
+                idle_heartbeat=1,
+            )
+            info = await subscription.consumer_info()
+        except (nats.errors.Error, *AWAY) as problem:
+            log.debug("can't follow %s yet: %r", stream, problem)
+            await asyncio.sleep(0.25)
+            continue
+        nothing_yet = info.delivered is None or info.delivered.stream_seq == 0
+        if info.num_pending == 0 and nothing_yet:
+            on_caught_up()
+        return
+
+
+def watch(
+    connection: NatsConnection, subject: str, on_message: Callable[[str], None]
+) -> Callable[[], None]:
+    """See `Bus.watch`: a plain subscription beside the stream."""
+
+    async def deliver(msg: Msg) -> None:
+        on_message(msg.subject)
+
+    async def start() -> Subscription:
+        return await (await connection.client()).subscribe(subject, cb=deliver)
+
+    subscription = connection.run(start())
+
+    def stop() -> None:
+        with contextlib.suppress(nats.errors.Error, *AWAY):
+            connection.run(subscription.unsubscribe())
+
+    return stop
+
+
+def delivered_message(msg: Msg) -> tuple[Message, int]:
+    """The message and how many follow it, from the reply subject of a delivery.
+
+    Read here because nats-py rounds the timestamp to microseconds.
+    """
+    fields = msg.reply.split(".")
+    start = 5 if len(fields) == _SHORT_REPLY else 7
+    seq, _, time, pending = (int(field) for field in fields[start : start + 4])
+    return Message(msg.subject, seq, time, msg.data, msg.headers or {}), pending

@@ -1,0 +1,185 @@
+"""Every error that crosses a module's border, in one tree.
+
+The class says how each side of the system must react: `status` and `code` are what an HTTP caller
+sees, `retryable` is what a worker does with its attempt. The first line of a class's docstring is
+its default message.
+"""
+
+from __future__ import annotations
+
+
+class KinoraError(Exception):
+    """Something went wrong inside Kinora."""
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    retryable = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Describe the failure.
+
+        Args:
+            message: what happened and what to do about it; the class's docstring otherwise.
+            param: the field of the request that is at fault.
+            code: a more precise code than the class's own.
+            retry_after: seconds after which a caller may try again (the `Retry-After` header).
+        """
+        self.message = message or (type(self).__doc__ or "").splitlines()[0]
+        self.param = param
+        self.code = code or type(self).code
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The error as the OpenAI API writes it."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+class InvalidRequest(KinoraError):
+    """The request is not valid."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+    retryable = False
+
+
+class InvalidEvent(InvalidRequest):
+    """The message is not a valid CloudEvent."""
+
+    code = "invalid_cloudevent"
+
+
+class Unauthorized(KinoraError):
+    """Send a valid API key: 'Authorization: Bearer <key>'."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+    retryable = False
+
+
+class NotFound(KinoraError):
+    """There is nothing here."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+    retryable = False
+
+
+class VideoNotFound(NotFound):
+    """No such video."""
+
+    code = "video_not_found"
+
+
+class ContentNotReady(NotFound):
+    """The video has no content yet."""
+
+    code = "video_not_ready"
+
+
+class VideoDeleted(KinoraError):
+    """The video that this idempotency key made was deleted. Use a new key for a new video."""
+
+    status = 410
+    type = "invalid_request_error"
+    code = "video_deleted"
+    retryable = False
+
+
+class TooLarge(KinoraError):
+    """The request is too large."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+    retryable = False
+
+
+class RangeNotSatisfiable(KinoraError):
+    """The requested range lies outside the file."""
+
+    status = 416
+    type = "invalid_request_error"
+    code = "range_not_satisfiable"
+    retryable = False
+
+
+class IdempotencyKeyReused(KinoraError):
+    """This idempotency key was used for a different request. Use a new key."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "idempotency_key_reused"
+    retryable = False
+
+
+class QueueFull(KinoraError):
+    """The queue is full. Try again later."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "queue_full"
+
+
+class Unavailable(KinoraError):
+    """The service can't do this at the moment. Try again."""
+
+    status = 503
+    code = "unavailable"
+
+
+class OutcomeUnknown(Unavailable):
+    """No answer came: it may or may not have been done."""
+
+    code = "outcome_unknown"
+
+
+class SequenceConflict(KinoraError):
+    """JetStream refused a publish: the subject has moved on, or is being moved right now."""
+
+    status = 503
+    code = "conflict"
+
+
+class AttemptFailed(KinoraError):
+    """The attempt to make this video failed."""
+
+    code = "generation_failed"
+
+
+class EngineCrashed(AttemptFailed):
+    """The engine stopped in the middle of the video."""
+
+    code = "engine_crashed"
+
+
+class OutOfMemory(AttemptFailed):
+    """The video does not fit into memory. Ask for a smaller size or fewer frames."""
+
+    code = "out_of_memory"
+    retryable = False
+
+
+class RenderCancelled(AttemptFailed):
+    """The video was cancelled, or another worker took it over."""
+
+    code = "cancelled"
+    retryable = False

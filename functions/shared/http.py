@@ -1,0 +1,121 @@
+"""What every Flask function has: errors as JSON, request ids, health, metrics."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from flask import Flask, Response, g, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from werkzeug.exceptions import HTTPException
+
+from functions.shared.errors import InvalidRequest, KinoraError, TooLarge, Unavailable
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Never a reason to wait longer: openai-python gives up at Retry-After above 120.
+MAX_RETRY_AFTER: Final = 120
+
+
+def new_app(
+    name: str, *, ready: Callable[[], None], max_body_bytes: int, registry: CollectorRegistry
+) -> Flask:
+    """A Flask app with what all functions share.
+
+    Args:
+        name: the function's name, for logs and metrics.
+        ready: returns if requests can be served, and raises a `KinoraError` that says why not.
+        max_body_bytes: larger bodies are answered with 413 before they are read.
+        registry: where the function's metrics are collected.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    app = Flask(name)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    # A form of many tiny fields costs more than its bytes; nobody needs more than a hundred.
+    app.config["MAX_FORM_PARTS"] = 100
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider
+    seconds = Histogram(
+        "kinora_http_request_seconds",
+        "Time to the first byte of an answer.",
+        ["function", "route", "method", "status"],
+        registry=registry,
+    )
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("x-request-id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        g.begun = time.perf_counter()
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["x-request-id"] = g.request_id
+        route = request.url_rule.rule if request.url_rule else "none"
+        seconds.labels(name, route, request.method, response.status_code).observe(
+            time.perf_counter() - g.begun
+        )
+        return response
+
+    _add_error_handlers(app)
+    _add_operations(app, ready, registry)
+    return app
+
+
+def _add_error_handlers(app: Flask) -> None:
+    @app.errorhandler(KinoraError)
+    def known(error: KinoraError) -> Response:
+        if error.status >= 500:  # noqa: PLR2004 - the class of server errors
+            log.warning("%s %s: %s", request.method, request.path, error.message)
+        return _error_response(error)
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        response = _error_response(_of_http(error))
+        response.status_code = error.code or 500
+        for header, value in error.get_headers():
+            if header in {"Allow", "Content-Range"}:
+                response.headers[header] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        return _error_response(KinoraError())
+
+
+def _of_http(error: HTTPException) -> KinoraError:
+    if error.code == TooLarge.status:
+        return TooLarge(f"The body is larger than {request.max_content_length} bytes")
+    kind = InvalidRequest if error.code and error.code < 500 else KinoraError  # noqa: PLR2004 - as above
+    return kind(error.description or error.name, code=error.name.lower().replace(" ", "_"))
+
+
+def _error_response(error: KinoraError) -> Response:
+    response = jsonify(error.body())
+    response.status_code = error.status
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(min(error.retry_after, MAX_RETRY_AFTER))
+    return response
+
+
+def _add_operations(app: Flask, ready: Callable[[], None], registry: CollectorRegistry) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, str], int]:
+        try:
+            ready()
+        except KinoraError as error:
+            return {"status": "not ready", "reason": error.message}, Unavailable.status
+        return {"status": "ready"}, 200
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,188 @@
+"""Where the files of videos are kept: any S3-compatible object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.shared.config import Settings
+from functions.shared.errors import NotFound, RangeNotSatisfiable, Unavailable
+from functions.shared.timestamps import NANOSECONDS
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+# Big enough to keep the number of reads small, small enough that a slow reader holds little.
+CHUNK: Final = 256 << 10
+# S3 deletes at most so many objects a request.
+DELETE_BATCH: Final = 1000
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An object, or a part of one, that can be read once.
+
+    `size` is the number of bytes in `chunks`; `content_range` is set for a part (RFC 9110, 14.4).
+    """
+
+    size: int
+    etag: str
+    chunks: Iterator[bytes]
+    content_range: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object's key, and when it was written, in nanoseconds since the epoch."""
+
+    key: str
+    modified: int
+
+
+class Store(Protocol):
+    """A bucket. Every method raises `Unavailable` when the store does not answer."""
+
+    def put(self, key: str, path: Path, content_type: str) -> None:
+        """Store the file at `path` under `key`."""
+
+    def get(self, key: str, byte_range: str | None = None) -> StoredFile:
+        """Open an object; `byte_range` is an HTTP `Range` header.
+
+        Raises:
+            NotFound: there is no such object.
+            RangeNotSatisfiable: the range lies outside it.
+        """
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove these objects; those that are gone already do no harm."""
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove every object whose key starts with `prefix`."""
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """The objects whose keys start with `prefix`."""
+
+    def check(self) -> None:
+        """Return if the bucket can be reached."""
+
+
+class S3Store:
+    """See `Store`. Credentials are found the way boto3 finds them."""
+
+    def __init__(self, bucket: str, *, endpoint: str | None, region: str) -> None:
+        """Use `bucket`; `endpoint` is the store's URL, or None for Amazon's own."""
+        self._bucket = bucket
+        self._client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=region,
+            config=Config(
+                connect_timeout=3,
+                read_timeout=30,
+                retries={"mode": "standard", "max_attempts": 3},
+                # A host name for each bucket needs DNS that a local or in-cluster store lacks.
+                s3={"addressing_style": "path"},
+                # Stores other than Amazon's know no checksum trailers.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> S3Store:
+        """The store that the settings name."""
+        return cls(settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region)
+
+    def make_bucket(self) -> None:
+        """Create the bucket unless it is there."""
+        try:
+            self._client.create_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise _away(error) from error
+        except BotoCoreError as error:
+            raise _away(error) from error
+
+    def put(self, key: str, path: Path, content_type: str) -> None:
+        """See `Store.put`."""
+        # put_object, not upload_file: the latter's thread pool refuses work while the interpreter
+        # shuts down, which is when a draining worker uploads its last video.
+        try:
+            with path.open("rb") as body:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
+                )
+        except (ClientError, BotoCoreError) as error:
+            raise _away(error) from error
+
+    def get(self, key: str, byte_range: str | None = None) -> StoredFile:
+        """See `Store.get`."""
+        part: dict[str, Any] = {} if byte_range is None else {"Range": byte_range}
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, **part)
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "NoSuchBucket", "404"}:
+                raise NotFound from error
+            if _code(error) in {"InvalidRange", "416"}:
+                raise RangeNotSatisfiable from error
+            raise _away(error) from error
+        except BotoCoreError as error:
+            raise _away(error) from error
+        return StoredFile(
+            answer["ContentLength"],
+            answer["ETag"],
+            answer["Body"].iter_chunks(CHUNK),
+            answer.get("ContentRange"),
+        )
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `Store.delete`."""
+        names = list(keys)
+        try:
+            for start in range(0, len(names), DELETE_BATCH):
+                batch = names[start : start + DELETE_BATCH]
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch]}
+                )
+                if answer.get("Errors"):
+                    raise Unavailable("The object store could not delete every file. Try again.")
+        except (ClientError, BotoCoreError) as error:
+            raise _away(error) from error
+
+    def delete_prefix(self, prefix: str) -> None:
+        """See `Store.delete_prefix`."""
+        self.delete([item.key for item in self.objects(prefix)])
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.objects`."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        try:
+            for page in pages:
+                for item in page.get("Contents", []):
+                    modified = int(item["LastModified"].timestamp() * NANOSECONDS)
+                    yield StoredObject(item["Key"], modified)
+        except (ClientError, BotoCoreError) as error:
+            raise _away(error) from error
+
+    def check(self) -> None:
+        """See `Store.check`."""
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except (ClientError, BotoCoreError) as error:
+            raise _away(error) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code"))
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(f"The object store does not answer: {error}", retry_after=5)

@@ -1,0 +1,120 @@
+"""The streams, the consumer and the bucket: made, and brought up to date, by one command.
+
+`python -m functions.shared.streams` may be run at any time, and again after every change of a
+setting; it changes nothing that is already as it should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+import nats
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from functions.shared.config import Settings, load_settings
+from functions.shared.consumers import CONSUMER
+from functions.shared.storage import S3Store
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+
+log = logging.getLogger(__name__)
+
+DAY: Final = 24 * 60 * 60
+# A request whose `dispatch` died comes back after so long. It is renewed every quarter of it.
+ACK_WAIT: Final = 60.0
+
+
+def stream_configs(settings: Settings) -> list[StreamConfig]:
+    """The two streams: one message a subject, so that the newest event is a video's state.
+
+    VIDEOS has no size limit: `completed` is a new subject, and a full stream could end nothing.
+    """
+    common = {
+        "retention": RetentionPolicy.LIMITS,
+        "storage": StorageType.FILE,
+        # New subjects are refused at the limit, but a subject's message can still be replaced.
+        "discard": DiscardPolicy.NEW,
+        "max_msgs_per_subject": 1,
+        "allow_direct": True,
+        "max_age": float(settings.max_age_days * DAY),
+        "num_replicas": settings.stream_replicas,
+    }
+    return [
+        StreamConfig(
+            name=REQUESTS,
+            subjects=[ALL_REQUESTS],
+            description="What is asked for: one request a video",
+            max_bytes=settings.requests_max_bytes,
+            **common,  # type: ignore[arg-type]  # one dict for fields of several types
+        ),
+        StreamConfig(
+            name=VIDEOS,
+            subjects=[ALL_VIDEOS],
+            description="What happened: the newest message about a video is its state",
+            **common,  # type: ignore[arg-type]  # one dict for fields of several types
+        ),
+    ]
+
+
+def consumer_config(settings: Settings) -> ConsumerConfig:
+    """The work queue of `dispatch`."""
+    return ConsumerConfig(
+        durable_name=CONSUMER,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        # As many open requests as `generate` may have replicas: what the autoscaler sees.
+        max_ack_pending=settings.max_in_flight,
+        # Attempts are counted in the events, so that a busy replica never uses one up.
+        max_deliver=-1,
+        filter_subject=ALL_REQUESTS,
+    )
+
+
+async def set_up_streams(settings: Settings) -> None:
+    """Make both streams and the consumer, or bring them up to date."""
+    client = await nats.connect(
+        settings.nats_url.split(","), allow_reconnect=False, connect_timeout=5
+    )
+    try:
+        stream = client.jetstream(timeout=10)
+        for config in stream_configs(settings):
+            await _set_up_stream(stream, config)
+        await stream.add_consumer(REQUESTS, consumer_config(settings))
+    finally:
+        await client.close()
+
+
+async def _set_up_stream(stream: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await stream.stream_info(config.name or "")
+    except NotFoundError:
+        await stream.add_stream(config)
+        log.info("stream %s made", config.name)
+    else:
+        await stream.update_stream(config)
+
+
+def main() -> None:
+    """Set everything up, or end with one line that says what could not be reached."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    settings = load_settings()
+    try:
+        asyncio.run(set_up_streams(settings))
+    except (nats.errors.Error, OSError, TimeoutError) as problem:
+        raise SystemExit(f"NATS at {settings.nats_url} can't be set up: {problem!r}") from None
+    S3Store.of(settings).make_bucket()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""NATS subjects: the only way from an account and a video id to a subject, and back.
+
+JetStream stores a literal `kinora.requests.a.*` without complaint, and an id `*` in a filter would
+read, or purge, every video of the account. So each token is checked where the subject is built.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+from functions.shared.errors import InvalidRequest
+
+REQUESTS: Final = "REQUESTS"
+VIDEOS: Final = "VIDEOS"
+ALL_REQUESTS: Final = "kinora.requests.*.*"
+ALL_VIDEOS: Final = "kinora.videos.*.*.*"
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_token(text: str) -> bool:
+    """Tell whether `text` may be an account or a video id."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class VideoKey:
+    """Names one video: its account and its id, both safe to stand in a subject.
+
+    Raises:
+        InvalidRequest: one of them is not 1 to 64 letters, digits, `_` or `-`.
+    """
+
+    account: str
+    video_id: str
+
+    def __post_init__(self) -> None:
+        for name, token in (("account", self.account), ("id", self.video_id)):
+            if not is_token(token):
+                raise InvalidRequest(
+                    f"{name} {token[:80]!r} must be 1 to 64 letters, digits, '_' or '-'", param=name
+                )
+
+    @property
+    def request(self) -> str:
+        """The subject that the request for this video is published to."""
+        return f"kinora.requests.{self.account}.{self.video_id}"
+
+    @property
+    def events(self) -> str:
+        """The filter that matches everything Kinora says about this video."""
+        return f"kinora.videos.{self.account}.{self.video_id}.*"
+
+    def event(self, name: str) -> str:
+        """The subject of the event `name` ('started', ...) of this video."""
+        if not is_token(name):
+            raise InvalidRequest(f"{name[:80]!r} is no event", param="type")
+        return f"kinora.videos.{self.account}.{self.video_id}.{name}"
+
+    @property
+    def prefix(self) -> str:
+        """What every object of this video in the store starts with."""
+        return f"{self.account}/{self.video_id}/"
+
+    @classmethod
+    def of_subject(cls, subject: str) -> Self:
+        """Read the key from a subject of either stream.
+
+        Raises:
+            InvalidRequest: the subject is of neither form, or a token has odd characters.
+        """
+        tokens = subject.split(".")
+        lengths = {"requests": 4, "videos": 5}
+        if tokens[0] != "kinora" or len(tokens) != lengths.get(tokens[1] if tokens[1:] else "", 0):
+            raise InvalidRequest(f"{subject[:200]!r} is no subject of Kinora", param="subject")
+        return cls(tokens[2], tokens[3])

@@ -1,0 +1,61 @@
+"""The function `status`: one video, the list of them, and their files."""
+
+from __future__ import annotations
+
+import threading
+
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from functions.shared.accounts import Accounts
+from functions.shared.bus import Bus
+from functions.shared.config import Settings, load_settings
+from functions.shared.errors import Unavailable
+from functions.shared.http import new_app
+from functions.shared.jetstream import JetStream
+from functions.shared.ledger import Ledger
+from functions.shared.profiles import load_profile
+from functions.shared.storage import S3Store, Store
+from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.status.index import Index
+from functions.status.routes import StatusRoutes
+
+
+def create_app(
+    settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
+) -> Flask:
+    """Wire the function. What is not given is the real thing that the environment names.
+
+    The index is filled from the streams from here on, so with a server that forks this must run in
+    the worker.
+    """
+    settings = settings or load_settings()
+    stream = bus or JetStream(settings.nats_url)
+    profile = load_profile(settings.model_profile)
+    index = Index(profile, max_age_days=settings.max_age_days)
+    replayed = {REQUESTS: threading.Event(), VIDEOS: threading.Event()}
+    stream.follow(REQUESTS, index.apply_request, replayed[REQUESTS].set)
+    stream.follow(VIDEOS, index.apply_event, replayed[VIDEOS].set)
+
+    def ready() -> None:
+        for name, event in replayed.items():
+            if not event.is_set():
+                raise Unavailable(f"The list of videos is still being read from {name}")
+        stream.check()
+
+    app = new_app(
+        "status",
+        ready=ready,
+        max_body_bytes=settings.max_body_bytes,
+        registry=CollectorRegistry(),
+    )
+    StatusRoutes(
+        Accounts.from_file(settings.api_keys_file),
+        profile,
+        bus=stream,
+        ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
+        store=store or S3Store.of(settings),
+        index=index,
+        max_age_days=settings.max_age_days,
+    ).register(app)
+    return app

@@ -1,0 +1,169 @@
+"""The HTTP routes of `status`."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+from flask import Flask, Response, jsonify, request
+
+from functions.shared.accounts import Accounts
+from functions.shared.bus import Bus
+from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
+from functions.shared.ledger import Ledger, Snapshot, snapshot_of
+from functions.shared.profiles import FRAMES_PER_LATENT, Profile
+from functions.shared.requested import read_request
+from functions.shared.requests import ResolvedRequest
+from functions.shared.storage import Store
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.timestamps import NANOSECONDS
+from functions.shared.video_object import DAY, queued_video, video_object
+from functions.status.content import send_content, variant_of
+from functions.status.index import Index
+
+# As in the OpenAI API.
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+# openai-python asks again after so long; it must be a whole number.
+POLL_AFTER_MS: Final = "1000"
+
+
+class StatusRoutes:
+    """Answers questions about videos, each for the caller's own account."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        profile: Profile,
+        *,
+        bus: Bus,
+        ledger: Ledger,
+        store: Store,
+        index: Index,
+        max_age_days: int,
+    ) -> None:
+        """Read single videos from `bus`, lists from `index`, and files from `store`."""
+        self._accounts = accounts
+        self._profile = profile
+        self._bus = bus
+        self._ledger = ledger
+        self._store = store
+        self._index = index
+        self._max_age_days = max_age_days
+
+    def register(self, app: Flask) -> None:
+        """Add the routes to `app`."""
+        app.add_url_rule("/v1/models", "models", self.models)
+        app.add_url_rule("/v1/videos", "page", self.page)
+        app.add_url_rule("/v1/videos/<video_id>", "video", self.video)
+        app.add_url_rule("/v1/videos/<video_id>/content", "content", self.content)
+
+    def models(self) -> Response:
+        """`GET /v1/models`: what the deployed model can make."""
+        self._account()
+        profile = self._profile.model_dump(exclude={"name", "model"})
+        profile["num_frames"]["multiple"] = FRAMES_PER_LATENT
+        model = {
+            "id": self._profile.name,
+            "object": "model",
+            "owned_by": "genmo",
+            # The day on which Mochi 1 was published.
+            "created": 1729555200,
+            "default_size": f"{self._profile.width.default}x{self._profile.height.default}",
+            **profile,
+        }
+        return jsonify({"object": "list", "data": [model]})
+
+    def page(self) -> Response:
+        """`GET /v1/videos`: the caller's videos, newest first unless asked otherwise."""
+        account = self._account()
+        order = request.args.get("order", "desc")
+        if order not in {"asc", "desc"}:
+            raise InvalidRequest(f"order is {order[:80]!r}; use 'asc' or 'desc'", param="order")
+        page = self._index.page(
+            account,
+            after=request.args.get("after") or None,
+            limit=_limit(request.args.get("limit")),
+            newest_first=order == "desc",
+            since=self._bus.now() - self._max_age_days * DAY * NANOSECONDS,
+        )
+        ids = [video["id"] for video in page.videos]
+        return jsonify(
+            {
+                "object": "list",
+                "data": page.videos,
+                "first_id": ids[0] if ids else None,
+                "last_id": ids[-1] if ids else None,
+                "has_more": page.has_more,
+            }
+        )
+
+    def video(self, video_id: str) -> Response:
+        """`GET /v1/videos/{id}`: one video as it is now."""
+        key = self._key(video_id)
+        snapshot = self._snapshot(key)
+        response = jsonify(
+            self._queued(key)
+            if snapshot.name is None
+            else video_object(snapshot, max_age_days=self._max_age_days)
+        )
+        response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
+        return response
+
+    def content(self, video_id: str) -> Response:
+        """`GET /v1/videos/{id}/content`: one of its files."""
+        key = self._key(video_id)
+        variant = variant_of(request)
+        snapshot = self._snapshot(key)
+        try:
+            return send_content(self._store, snapshot, variant, request)
+        except ContentNotReady:
+            # What a direct get says may be old; before a 404 the leader is asked.
+            snapshot = self._ledger.read(key)
+            if snapshot.deleted:
+                raise VideoNotFound from None
+            if snapshot.name is None:
+                self._queued(key)
+            return send_content(self._store, snapshot, variant, request)
+
+    def _snapshot(self, key: VideoKey) -> Snapshot:
+        """The newest state that is known; empty if there may be a request and no more.
+
+        Raises:
+            VideoNotFound: the video was deleted.
+        """
+        snapshot = snapshot_of(key, self._bus.newest(VIDEOS, key.events, leader=False))
+        if snapshot.name is None:
+            snapshot = self._ledger.read(key)
+        if snapshot.deleted:
+            raise VideoNotFound
+        return snapshot
+
+    def _queued(self, key: VideoKey) -> dict[str, Any]:
+        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        if message is None:
+            raise VideoNotFound
+        asked: ResolvedRequest | None = None
+        # One that is not valid is queued too: `dispatch` will fail it, with the reason.
+        with contextlib.suppress(InvalidRequest):
+            asked = read_request(message, self._profile).request
+        video = queued_video(key.video_id, message.time, asked, max_age_days=self._max_age_days)
+        video["queue_position"] = self._index.queue_position(key)
+        return video
+
+    def _account(self) -> str:
+        return self._accounts.account(request.headers.get("Authorization"))
+
+    def _key(self, video_id: str) -> VideoKey:
+        return self._accounts.key(request.headers.get("Authorization"), video_id)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+        raise InvalidRequest(
+            f"limit is {text[:80]!r}; it must be a whole number from 1 to {MAX_LIMIT}",
+            param="limit",
+        )
+    return int(text)

@@ -1,0 +1,1 @@
+"""Accepts requests for videos, cancels and deletes them: everything that a caller may change."""

@@ -1,0 +1,44 @@
+"""The function `submit`: requests in, by HTTP and by CloudEvents; cancel; delete."""
+
+from __future__ import annotations
+
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from functions.shared.accounts import Accounts
+from functions.shared.bus import Bus
+from functions.shared.config import Settings, load_settings
+from functions.shared.http import new_app
+from functions.shared.jetstream import JetStream
+from functions.shared.ledger import Ledger
+from functions.shared.profiles import load_profile
+from functions.shared.storage import S3Store, Store
+from functions.submit.endings import Endings
+from functions.submit.routes import SubmitRoutes
+from functions.submit.submission import Submissions
+
+
+def create_app(
+    settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
+) -> Flask:
+    """Wire the function. What is not given is the real thing that the environment names."""
+    settings = settings or load_settings()
+    stream = bus or JetStream(settings.nats_url)
+    objects = store or S3Store.of(settings)
+    profile = load_profile(settings.model_profile)
+    ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
+    deadline = settings.http_deadline_seconds
+    app = new_app(
+        "submit",
+        ready=stream.check,
+        max_body_bytes=settings.max_body_bytes,
+        registry=CollectorRegistry(),
+    )
+    SubmitRoutes(
+        Accounts.from_file(settings.api_keys_file),
+        profile,
+        Submissions(stream, ledger, profile, queue_limit=settings.queue_limit, deadline=deadline),
+        Endings(stream, ledger, objects, profile, deadline=deadline),
+        max_age_days=settings.max_age_days,
+    ).register(app)
+    return app

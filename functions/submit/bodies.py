@@ -1,0 +1,97 @@
+"""Reading what callers send: JSON and forms on one side, CloudEvents on the other."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from flask import Request
+
+from functions.shared.errors import InvalidEvent, InvalidRequest
+from functions.shared.events import BATCH, STRUCTURED, Incoming, read_binary, read_structured
+
+# openai-python writes nested fields of a form as `metadata[name]`.
+_NESTED: Final = re.compile(r"(metadata)\[([^\]]*)\]")
+_FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+# More than this in one request would hold a worker thread for seconds.
+MAX_BATCH: Final = 100
+
+
+def read_fields(request: Request) -> dict[str, Any]:
+    """The fields of a JSON object or a form, not yet checked.
+
+    Raises:
+        InvalidRequest: the body is neither, is not what its content type says, or names a field
+            twice.
+    """
+    if request.mimetype in _FORMS:
+        return _form_fields(request)
+    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        raise InvalidRequest(
+            "Send the body as application/json or multipart/form-data", code="invalid_content_type"
+        )
+    body = _parse(request.get_data(), InvalidRequest)
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object with a 'prompt'", code="invalid_json")
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _form_fields(request: Request) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, values in request.form.lists():
+        if len(values) > 1:
+            raise InvalidRequest(f"{name[:80]} was sent {len(values)} times", param=name[:80])
+        nested = _NESTED.fullmatch(name)
+        if nested is None:
+            fields[name] = values[0]
+        else:
+            fields.setdefault(nested[1], {})[nested[2]] = values[0]
+    # A file is a field like any other: an unknown one is refused by its name.
+    fields.update(dict.fromkeys(request.files, ""))
+    metadata = fields.get("metadata")
+    if isinstance(metadata, str):
+        fields["metadata"] = _parse(metadata.encode(), InvalidRequest)
+    return fields
+
+
+def read_events(request: Request) -> list[Incoming]:
+    """The CloudEvents of a body in binary, structured or batch mode: all of them, or an error.
+
+    Raises:
+        InvalidEvent: the body is none of these, or one of the events is not valid.
+    """
+    if request.mimetype == STRUCTURED:
+        return [read_structured(_parse(request.get_data(), InvalidEvent))]
+    if request.mimetype == BATCH:
+        return _batch(_parse(request.get_data(), InvalidEvent))
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    # Any other `ce-` header alone does not make an event.
+    if "ce-specversion" not in headers:
+        raise InvalidEvent(
+            f"Send a CloudEvent: 'ce-' headers with a ce-specversion, or {STRUCTURED}, or {BATCH}"
+        )
+    if request.mimetype not in ("", "application/json") and not request.mimetype.endswith("+json"):
+        raise InvalidEvent("The event's data must be application/json", param="datacontenttype")
+    return [read_binary(headers, request.get_data())]
+
+
+def _batch(document: object) -> list[Incoming]:
+    if not isinstance(document, list):
+        raise InvalidEvent("A batch must be a JSON array of CloudEvents")
+    if len(document) > MAX_BATCH:
+        raise InvalidEvent(f"A batch holds at most {MAX_BATCH} events; this has {len(document)}")
+    events = []
+    for number, item in enumerate(document):
+        try:
+            events.append(read_structured(item))
+        except InvalidEvent as error:
+            raise InvalidEvent(f"Event {number}: {error.message}", param=error.param) from None
+    return events
+
+
+def _parse(body: bytes, error: type[InvalidRequest]) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise error("The body is not valid JSON in UTF-8", code="invalid_json") from None

@@ -1,0 +1,130 @@
+"""The HTTP routes of `submit`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from flask import Flask, Response, jsonify, request
+
+from functions.shared.accounts import Accounts
+from functions.shared.errors import InvalidEvent, InvalidRequest
+from functions.shared.events import Incoming
+from functions.shared.ledger import Snapshot
+from functions.shared.profiles import Profile
+from functions.shared.requested import check_body, check_requested
+from functions.shared.requests import ResolvedRequest
+from functions.shared.subjects import VideoKey, is_token
+from functions.shared.timestamps import parse_rfc3339
+from functions.shared.video_object import queued_video, video_object
+from functions.shared.videos import Requested
+from functions.submit.bodies import read_events, read_fields
+from functions.submit.endings import Endings
+from functions.submit.submission import Accepted, Submissions, derived_video_id, new_video_id
+
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+# openai-python polls so often when it is told nothing else; it must be a whole number.
+POLL_AFTER_MS: Final = "1000"
+
+
+class SubmitRoutes:
+    """Answers requests that make, cancel and delete videos."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        profile: Profile,
+        submissions: Submissions,
+        endings: Endings,
+        *,
+        max_age_days: int,
+    ) -> None:
+        """Answer with what `submissions` and `endings` do, each for the caller's own account."""
+        self._accounts = accounts
+        self._profile = profile
+        self._submissions = submissions
+        self._endings = endings
+        self._max_age_days = max_age_days
+
+    def register(self, app: Flask) -> None:
+        """Add the routes to `app`."""
+        app.add_url_rule("/", "receive_events", self.receive_events, methods=["POST"])
+        app.add_url_rule("/v1/videos", "create", self.create, methods=["POST"])
+        app.add_url_rule("/v1/videos/<video_id>", "delete", self.delete, methods=["DELETE"])
+        app.add_url_rule("/v1/videos/<video_id>/cancel", "cancel", self.cancel, methods=["POST"])
+
+    def create(self) -> Response:
+        """`POST /v1/videos`: 202 and the video, once JetStream has the request."""
+        account = self._account()
+        asked = check_body(read_fields(request))
+        name = request.headers.get("Idempotency-Key")
+        if name is None:
+            key = VideoKey(account, new_video_id())
+        elif _IDEMPOTENCY_KEY.fullmatch(name):
+            key = VideoKey(account, derived_video_id(account, name))
+        else:
+            raise InvalidRequest(
+                "Idempotency-Key must be 1 to 255 visible ASCII characters", param="Idempotency-Key"
+            )
+        accepted = self._submissions.submit(key, asked, repeatable=name is not None)
+        response = jsonify(self._accepted(key, accepted))
+        response.status_code = 202
+        response.headers["Location"] = f"/v1/videos/{key.video_id}"
+        response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
+        return response
+
+    def receive_events(self) -> Response:
+        """`POST /`: CloudEvents that ask for videos, in binary, structured or batch mode.
+
+        The answer has no body: a Knative Trigger takes any body that is no CloudEvent for a
+        failure, and would deliver the event again.
+        """
+        account = self._account()
+        # Everything is checked before anything is published: a batch is taken whole or not at all.
+        asked = [self._check_event(account, event) for event in read_events(request)]
+        for key, requested in asked:
+            self._submissions.submit(key, requested, repeatable=True)
+        response = Response(status=202)
+        if len(asked) == 1:
+            response.headers["Location"] = f"/v1/videos/{asked[0][0].video_id}"
+        return response
+
+    def _check_event(self, account: str, event: Incoming) -> tuple[VideoKey, Requested]:
+        subject = event.attributes.get("subject")
+        if subject is None:
+            subject = derived_video_id(account, event.attributes["source"], event.id)
+        elif not is_token(subject):
+            raise InvalidEvent(
+                f"subject {subject[:80]!r} becomes the video's id, so it must be 1 to 64 letters, "
+                "digits, '_' or '-'; or leave it out",
+                param="subject",
+            )
+        key = VideoKey(account, subject)
+        requested = check_requested(event.type, event.data)
+        ResolvedRequest.of(requested, self._profile, account, subject)
+        return key, requested
+
+    def cancel(self, video_id: str) -> Response:
+        """`POST /v1/videos/{id}/cancel`: the video as it is now."""
+        return jsonify(self._video(self._endings.cancel(self._key(video_id))))
+
+    def delete(self, video_id: str) -> Response:
+        """`DELETE /v1/videos/{id}`: the video and its files are gone."""
+        self._endings.delete(self._key(video_id))
+        return jsonify({"id": video_id, "object": "video.deleted", "deleted": True})
+
+    def _account(self) -> str:
+        return self._accounts.account(request.headers.get("Authorization"))
+
+    def _key(self, video_id: str) -> VideoKey:
+        return self._accounts.key(request.headers.get("Authorization"), video_id)
+
+    def _accepted(self, key: VideoKey, accepted: Accepted) -> dict[str, Any]:
+        stored = accepted.request
+        if stored is None:
+            return self._video(accepted.snapshot)
+        created = parse_rfc3339(stored.created_at)
+        return queued_video(key.video_id, created, stored.request, max_age_days=self._max_age_days)
+
+    def _video(self, snapshot: Snapshot) -> dict[str, Any]:
+        return video_object(snapshot, max_age_days=self._max_age_days)

@@ -1,0 +1,206 @@
+"""Publishing a request, so that a caller who was answered knows what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import queue
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+
+from functions.shared.bus import Bus, Message
+from functions.shared.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    KinoraError,
+    OutcomeUnknown,
+    QueueFull,
+    SequenceConflict,
+    Unavailable,
+    VideoDeleted,
+)
+from functions.shared.events import STRUCTURED, VideoEvent
+from functions.shared.ledger import Ledger, LostRace, Snapshot
+from functions.shared.profiles import Profile
+from functions.shared.requested import StoredRequest, read_request, request_hash
+from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.subjects import REQUESTS, VideoKey
+from functions.shared.timestamps import format_rfc3339
+from functions.shared.videos import Deleted, EventName, Requested, VideoData
+
+log = logging.getLogger(__name__)
+
+SOURCE = "/kinora/submit"
+HEADERS = {"content-type": STRUCTURED}
+# The backlog is asked for at most this often; between two answers the limit is that much softer.
+BACKLOG_SECONDS = 0.25
+
+
+def new_video_id() -> str:
+    """An id that nobody else has."""
+    return f"video_{uuid.uuid4().hex}"
+
+
+def derived_video_id(account: str, *parts: str) -> str:
+    """The id that the same account and parts always lead to."""
+    digest = hashlib.sha256("\0".join((account, *parts)).encode()).hexdigest()
+    return f"video_{digest[:32]}"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A request that is in the stream: as it lies there, and what has become of it so far."""
+
+    request: StoredRequest | None
+    snapshot: Snapshot
+
+
+class Submissions:
+    """Puts requests into the stream. Safe to use from any thread."""
+
+    def __init__(
+        self, bus: Bus, ledger: Ledger, profile: Profile, *, queue_limit: int, deadline: float
+    ) -> None:
+        """Publish to `bus`, and stop trying `deadline` seconds after a call began."""
+        self._bus = bus
+        self._ledger = ledger
+        self._profile = profile
+        self._queue_limit = queue_limit
+        self._deadline = deadline
+        self._backlog = (0.0, 0)
+        self._ghosts: queue.Queue[VideoKey] = queue.Queue()
+        self._burier: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, key: VideoKey, request: VideoRequest, *, repeatable: bool) -> Accepted:
+        """Publish `request` as the video `key`, once.
+
+        Args:
+            key: whose video, and its id.
+            request: what was asked for, checked for its form.
+            repeatable: the id was derived from something of the caller's, so an earlier request
+                with it is either the same one, sent again, or a mistake.
+
+        Raises:
+            InvalidRequest: Mochi can't make it.
+            IdempotencyKeyReused, VideoDeleted: there was another video with this id.
+            QueueFull: too many requests wait already.
+            OutcomeUnknown: NATS did not confirm. Unless `repeatable`, the request will not be run.
+        """
+        resolved = ResolvedRequest.of(request, self._profile, key.account, key.video_id)
+        digest = request_hash(request)
+        if repeatable:
+            snapshot = self._ledger.read(key)
+            if snapshot.name is not None:
+                return self._same(snapshot, digest)
+        self._check_room()
+        data = Requested(**resolved.model_dump(), request_hash=digest)
+        event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
+        try:
+            stored = self._publish(event)
+        except Unavailable:
+            if not repeatable:
+                # The caller hears that it failed, so it must not run: not now and not later.
+                self._bury(key)
+            raise
+        if stored.event_id != event.id and stored.request_hash != digest:
+            raise IdempotencyKeyReused
+        return Accepted(stored, Snapshot(key))
+
+    def _same(self, snapshot: Snapshot, digest: str) -> Accepted:
+        if not isinstance(snapshot.data, VideoData):
+            raise VideoDeleted
+        if snapshot.data.request_hash != digest:
+            raise IdempotencyKeyReused
+        return Accepted(None, snapshot)
+
+    def _check_room(self) -> None:
+        measured, backlog = self._backlog
+        if time.monotonic() - measured > BACKLOG_SECONDS:
+            backlog = self._bus.backlog()
+            self._backlog = (time.monotonic(), backlog)
+        if backlog >= self._queue_limit:
+            raise QueueFull(
+                f"{backlog} videos are waiting already. Try again later.", retry_after=60
+            )
+
+    def _publish(self, event: VideoEvent) -> StoredRequest:
+        """Publish as the first on its subject, until it is known what lies there."""
+        subject, payload = event.key.request, event.to_bytes()
+        end, pause = time.monotonic() + self._deadline, 0.02
+        doubt: KinoraError | None = None
+        while True:
+            try:
+                seq = self._bus.publish(subject, payload, expected=0, headers=HEADERS)
+                return self._stored(event, seq)
+            except OutcomeUnknown as problem:
+                doubt = problem
+            except QueueFull:
+                if doubt is None:
+                    raise
+            except SequenceConflict as problem:
+                found = self._bus.newest(REQUESTS, subject, leader=True)
+                if found is not None:
+                    return self._found(found)
+                # Another publish is in process, or the request was deleted since.
+                doubt = doubt or problem
+            if time.monotonic() + pause > end:
+                raise OutcomeUnknown(
+                    "NATS did not confirm the request in time. Try again.", retry_after=2
+                ) from doubt
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def _stored(self, event: VideoEvent, seq: int) -> StoredRequest:
+        # The request is accepted: from here on nothing may turn that into an error.
+        created = time.time_ns()
+        with contextlib.suppress(Unavailable):
+            message = self._bus.at(REQUESTS, seq)
+            created = message.time if message else created
+        data = event.data.model_dump()
+        return StoredRequest(
+            event.key,
+            seq,
+            format_rfc3339(created),
+            event.id,
+            ResolvedRequest.model_validate(data),
+            data["request_hash"],
+        )
+
+    def _found(self, message: Message) -> StoredRequest:
+        try:
+            return read_request(message, self._profile)
+        except InvalidRequest as problem:
+            # Somebody published this id directly, with something that is no request.
+            raise IdempotencyKeyReused from problem
+
+    def _bury(self, key: VideoKey) -> None:
+        with self._lock:
+            if self._burier is None:
+                self._burier = threading.Thread(target=self._bury_ghosts, daemon=True)
+                self._burier.start()
+        self._ghosts.put(key)
+
+    def _bury_ghosts(self) -> None:
+        while True:
+            key = self._ghosts.get()
+            try:
+                self._bury_one(key)
+            except Exception:
+                log.exception("could not bury %s; it is tried again", key.video_id)
+                time.sleep(1)
+                self._ghosts.put(key)
+
+    def _bury_one(self, key: VideoKey) -> None:
+        after = Snapshot(key)
+        while not after.deleted:
+            data = Deleted(created_at=format_rfc3339(self._bus.now()))
+            event = VideoEvent.new(key, EventName.DELETED, data, source=SOURCE)
+            try:
+                after = self._ledger.publish(after, event)
+            except LostRace as lost:
+                after = lost.newest
+        self._bus.purge(REQUESTS, key.request)
