@@ -22,7 +22,8 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Hand back what is open, so that another process goes on with it in a second."""
+    extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
     for name in ("kinora.sweeper", "kinora.dispatcher"):
-        part = worker.wsgi.extensions.get(name)
+        part = extensions.get(name)
         if part is not None:
             part.stop()

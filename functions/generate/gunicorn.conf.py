@@ -20,6 +20,7 @@ timeout = 0
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Wait for the video that is still being made, then end the engine."""
-    extensions = worker.wsgi.extensions
-    extensions["kinora.worker"].drain()
-    extensions["kinora.engine"].close()
+    app = getattr(worker, "wsgi", None)  # absent when the app could not be made
+    if app is not None:
+        app.extensions["kinora.worker"].drain()
+        app.extensions["kinora.engine"].close()

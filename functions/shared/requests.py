@@ -22,6 +22,8 @@ def _not_blank(text: str) -> str:
     return text
 
 
+MILLISECOND: Final = 0.001
+
 Prompt = Annotated[
     str,
     Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS),
@@ -229,8 +231,8 @@ def _frames_in(text: str, fps: int, span: Span) -> int:
     exact = float(text) * fps + 1
     near = _nearest(exact, span.min, span.max, FRAMES_PER_LATENT, 1)
     for frames in near:
-        # seconds_of() writes milliseconds, so what it wrote must be found again.
-        if abs((frames - 1) / fps - float(text)) <= 0.0005:  # noqa: PLR2004 - half a millisecond
+        # seconds_of() rounds to milliseconds, and what it wrote must be found again.
+        if abs((frames - 1) / fps - float(text)) < MILLISECOND:
             return frames
     raise InvalidRequest(
         f"seconds is {text} at {fps} fps, which Mochi can't make (frames come as 6k+1, from "

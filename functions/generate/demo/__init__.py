@@ -1,0 +1,1 @@
+"""The demo checkpoint, and how it is made."""

@@ -1,0 +1,105 @@
+"""The engine's child process: loads the model and renders one order after the other.
+
+The parent imports this module too, to name `main`; so torch is imported only inside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING
+
+from functions.generate.engine.messages import (
+    Failed,
+    Loaded,
+    NotLoaded,
+    Order,
+    Progress,
+    Rendered,
+    Stage,
+    Verdict,
+)
+from functions.shared.errors import AttemptFailed, RenderCancelled
+
+if TYPE_CHECKING:
+    from functions.generate.engine.rendering import Renderer
+
+_log = logging.getLogger(__name__)
+
+
+def main(connection: Connection, model: str) -> None:
+    """Load `model`, say so, and then answer each `Order` with `Rendered` or `Failed`.
+
+    Returns when the parent closes the connection or the model can't be loaded.
+    """
+    # The parent decides when this process ends: a terminal's Ctrl-C and a SIGTERM to the process
+    # group come here too, and must not end a video that the parent lets finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
+    try:
+        renderer = _load(model)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        _log.debug("can't load %s", model, exc_info=True)
+        connection.send(NotLoaded(_one_line(error, model)))
+        return
+    connection.send(Loaded(renderer.model_revision))
+    while True:
+        try:
+            order: Order = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(_work(renderer, order, connection))
+
+
+def _die_with_parent() -> None:
+    """End this process as soon as the parent's ends, whatever the main thread is doing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)  # no clean-up: it would wait for the main thread
+
+
+def _load(model: str) -> Renderer:
+    # Imports take seconds and half a gigabyte: the parent, which imports this module, has no use
+    # for them. A checkpoint that is plainly wrong is found before them.
+    from functions.generate.engine import checkpoint  # noqa: PLC0415
+
+    found = checkpoint.locate(model)
+    # All that is needed is here now; nothing that a folder lacks may be looked up on the network.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from functions.generate.engine import rendering  # noqa: PLC0415
+
+    renderer = rendering.Renderer(found)
+    renderer.warm_up()
+    return renderer
+
+
+def _work(renderer: Renderer, order: Order, connection: Connection) -> Rendered | Failed:
+    def report(stage: Stage, done: int, total: int) -> None:
+        connection.send(Progress(stage, done, total))
+        verdict: Verdict = connection.recv()
+        if not verdict.go_on:
+            raise RenderCancelled
+
+    try:
+        return renderer.render(order, report)
+    except AttemptFailed as error:
+        # The frames of a traceback keep tensors alive, and pickle leaves them out anyway.
+        traceback.clear_frames(error.__traceback__)
+        return Failed(error.with_traceback(None))
+    except Exception as error:  # noqa: BLE001 - the next order may well work
+        _log.exception("video %s failed", order.video_id)
+        return Failed(AttemptFailed(f"{type(error).__name__}: {error}"[:500]))
+
+
+def _one_line(error: Exception, model: str) -> str:
+    """What went wrong, in one line that names the model."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = first or type(error).__name__
+    return text if model in text else f"{model}: {text}"

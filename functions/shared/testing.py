@@ -1,0 +1,300 @@
+"""In-memory stand-ins for the servers: they fulfil the same Protocols, and the same tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from functions.shared.bus import Delivery, Message, RequestSource
+from functions.shared.errors import (
+    NotFound,
+    OutcomeUnknown,
+    QueueFull,
+    RangeNotSatisfiable,
+    SequenceConflict,
+    TooLarge,
+    Unavailable,
+)
+from functions.shared.storage import StoredFile, StoredObject
+from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.shared.timestamps import NANOSECONDS
+
+
+class MemoryBus:
+    """Both streams in memory, with a clock and with faults that a test sets.
+
+    Attributes:
+        faults: what happens to the next publishes, one entry each, before all is well again:
+            "lost" (not stored, and no answer), "answer lost" (stored, but no answer), "busy"
+            (refused although nobody else published), "full".
+        away: while true, every call fails as without a connection.
+        clock: nanoseconds since the epoch; `advance` moves it.
+    """
+
+    def __init__(self, *, max_payload: int = 1 << 20) -> None:
+        """Start with two empty streams."""
+        self.faults: deque[str] = deque()
+        self.away = False
+        self.clock = 1_795_000_000 * NANOSECONDS
+        self.connected_seconds = 1e9
+        self.settled: list[tuple[str, str]] = []
+        self._max_payload = max_payload
+        self._lock = threading.RLock()
+        self._seq = {REQUESTS: 0, VIDEOS: 0}
+        self._messages: dict[str, dict[str, Message]] = {REQUESTS: {}, VIDEOS: {}}
+        self._queue: deque[int] = deque()
+        self._pending: set[int] = set()
+        self._watchers: list[tuple[str, Callable[[str], None]]] = []
+        self._followers: list[tuple[str, Callable[[Message], None]]] = []
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock += int(seconds * NANOSECONDS)
+
+    def _ask(self) -> None:
+        if self.away:
+            raise Unavailable("NATS does not answer. Try again.", retry_after=2)
+
+    def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        expected: int,
+        expected_filter: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
+        """See `Bus.publish`."""
+        if len(payload) > self._max_payload:
+            raise TooLarge
+        with self._lock:
+            fault = self.faults.popleft() if self.faults else ""
+            if self.away or fault == "lost":
+                raise OutcomeUnknown
+            if fault == "full":
+                raise QueueFull
+            stream = REQUESTS if subject.startswith("kinora.requests.") else VIDEOS
+            newest = self._newest(stream, expected_filter or subject)
+            if fault == "busy" or (newest.seq if newest else 0) != expected:
+                raise SequenceConflict
+            seq = self._store(stream, subject, payload, headers or {})
+        for pattern, notify in list(self._watchers):
+            if _matches(subject, pattern):
+                notify(subject)
+        if fault == "answer lost":
+            raise OutcomeUnknown
+        return seq
+
+    def put(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
+        """Publish as somebody would who knows nothing of Kinora's rules: without a condition."""
+        with self._lock:
+            stream = REQUESTS if subject.startswith("kinora.requests.") else VIDEOS
+            return self._store(stream, subject, payload, headers or {})
+
+    def _store(self, stream: str, subject: str, payload: bytes, headers: Mapping[str, str]) -> int:
+        self.clock += 1
+        self._seq[stream] += 1
+        message = Message(subject, self._seq[stream], self.clock, payload, dict(headers))
+        self._messages[stream][subject] = message
+        if stream == REQUESTS:
+            self._queue.append(message.seq)
+        for followed, on_message in self._followers:
+            if followed == stream:
+                on_message(message)
+        return message.seq
+
+    def _newest(self, stream: str, pattern: str) -> Message | None:
+        found = [m for m in self._messages[stream].values() if _matches(m.subject, pattern)]
+        return max(found, key=lambda message: message.seq, default=None)
+
+    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:  # noqa: ARG002 - there is only one server here
+        """See `Bus.newest`."""
+        self._ask()
+        with self._lock:
+            return self._newest(stream, subject)
+
+    def at(self, stream: str, seq: int) -> Message | None:
+        """See `Bus.at`."""
+        self._ask()
+        with self._lock:
+            return next((m for m in self._messages[stream].values() if m.seq == seq), None)
+
+    def purge(self, stream: str, subject: str, *, below: int | None = None) -> None:
+        """See `Bus.purge`."""
+        self._ask()
+        with self._lock:
+            for message in list(self._messages[stream].values()):
+                if _matches(message.subject, subject) and (below is None or message.seq < below):
+                    del self._messages[stream][message.subject]
+
+    def subjects(self, stream: str, filter_subject: str) -> list[str]:
+        """See `Bus.subjects`."""
+        self._ask()
+        with self._lock:
+            return [s for s in self._messages[stream] if _matches(s, filter_subject)]
+
+    def now(self) -> int:
+        """See `Bus.now`."""
+        self._ask()
+        return self.clock
+
+    def backlog(self) -> int:
+        """See `Bus.backlog`."""
+        self._ask()
+        with self._lock:
+            return len(self._waiting()) + len(self._pending)
+
+    def _waiting(self) -> list[int]:
+        stored = {message.seq for message in self._messages[REQUESTS].values()}
+        return [seq for seq in self._queue if seq in stored]
+
+    def check(self) -> None:
+        """See `Bus.check`."""
+        self._ask()
+
+    def requests(self) -> RequestSource:
+        """See `Bus.requests`."""
+        return _MemorySource(self)
+
+    def take(self) -> Delivery | None:
+        """The next request, or None."""
+        self._ask()
+        with self._lock:
+            waiting = self._waiting()
+            if not waiting:
+                return None
+            self._queue.remove(waiting[0])
+            self._pending.add(waiting[0])
+            message = self.at(REQUESTS, waiting[0])
+        return None if message is None else _MemoryDelivery(self, message)
+
+    def settle(self, message: Message, word: str) -> None:
+        """Take note of how a delivery was settled; what was given back waits again, at the end."""
+        with self._lock:
+            self.settled.append((message.subject, word))
+            self._pending.discard(message.seq)
+            if word == "nak":
+                self._queue.append(message.seq)
+
+    def follow(
+        self,
+        stream: str,
+        on_message: Callable[[Message], None],
+        on_caught_up: Callable[[], None],
+    ) -> None:
+        """See `Bus.follow`; everything happens on the caller's thread."""
+        with self._lock:
+            for message in sorted(self._messages[stream].values(), key=lambda m: m.seq):
+                on_message(message)
+            self._followers.append((stream, on_message))
+        on_caught_up()
+
+    def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
+        """See `Bus.watch`."""
+        entry = (subject, on_message)
+        self._watchers.append(entry)
+        return lambda: self._watchers.remove(entry)
+
+    def connected_for(self) -> float:
+        """See `Bus.connected_for`."""
+        return 0.0 if self.away else self.connected_seconds
+
+    def close(self) -> None:
+        """See `Bus.close`."""
+
+
+class _MemorySource:
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    def fetch(self, timeout: float) -> Delivery | None:
+        end = time.monotonic() + timeout
+        while (delivery := self._bus.take()) is None and time.monotonic() < end:
+            time.sleep(0.01)
+        return delivery
+
+
+@dataclass(frozen=True)
+class _MemoryDelivery:
+    bus: MemoryBus
+    message: Message
+
+    def ack(self) -> None:
+        self.bus.settle(self.message, "ack")
+
+    def nak(self, delay: float) -> None:  # noqa: ARG002 - no time passes by itself here
+        self.bus.settle(self.message, "nak")
+
+    def term(self, reason: str) -> None:  # noqa: ARG002 - nobody reads advisories here
+        self.bus.settle(self.message, "term")
+
+    def in_progress(self) -> None:
+        pass
+
+
+def _matches(subject: str, pattern: str) -> bool:
+    mine, theirs = subject.split("."), pattern.split(".")
+    return len(mine) == len(theirs) and all(map(fnmatchcase, mine, theirs))
+
+
+@dataclass
+class MemoryStore:
+    """A bucket in memory; while `away`, every call fails."""
+
+    files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    away: bool = False
+
+    def _ask(self) -> None:
+        if self.away:
+            raise Unavailable("The object store does not answer", retry_after=5)
+
+    def put(self, key: str, path: Path, content_type: str) -> None:
+        """See `Store.put`."""
+        self._ask()
+        self.files[key] = (path.read_bytes(), content_type)
+
+    def get(self, key: str, byte_range: str | None = None) -> StoredFile:
+        """See `Store.get`."""
+        self._ask()
+        if key not in self.files:
+            raise NotFound
+        data = self.files[key][0]
+        etag = f'"{hash(data):x}"'
+        if byte_range is None:
+            return StoredFile(len(data), etag, iter([data]))
+        first, last = _bounds(byte_range, len(data))
+        part = data[first : last + 1]
+        return StoredFile(len(part), etag, iter([part]), f"bytes {first}-{last}/{len(data)}")
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `Store.delete`."""
+        self._ask()
+        for key in keys:
+            self.files.pop(key, None)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """See `Store.delete_prefix`."""
+        self.delete([item.key for item in self.objects(prefix)])
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.objects`; everything was written at the beginning of time."""
+        self._ask()
+        yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
+
+    def check(self) -> None:
+        """See `Store.check`."""
+        self._ask()
+
+
+def _bounds(byte_range: str, size: int) -> tuple[int, int]:
+    start, _, end = byte_range.removeprefix("bytes=").partition("-")
+    if not start:
+        return max(0, size - int(end)), size - 1
+    if int(start) >= size:
+        raise RangeNotSatisfiable
+    return int(start), min(int(end) if end else size - 1, size - 1)

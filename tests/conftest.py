@@ -1,0 +1,50 @@
+"""Fixtures that start real servers, once for a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from functions.shared.config import Settings
+from functions.shared.jetstream import JetStream
+from functions.shared.storage import S3Store
+
+from tests.harness import RunningStack
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A NATS server and an object store with streams and bucket, and no functions."""
+    stack = RunningStack(tmp_path_factory.mktemp("servers"))
+    try:
+        stack.start_servers()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def server_settings(servers: RunningStack) -> Settings:
+    """The settings of a function that uses these servers."""
+    return Settings(
+        nats_url=servers.nats_url,
+        s3_endpoint=f"http://127.0.0.1:{servers.stack.ports['s3']}",
+    )
+
+
+@pytest.fixture
+def jetstream(servers: RunningStack) -> Iterator[JetStream]:
+    """A connection to the real NATS server."""
+    bus = JetStream(servers.nats_url)
+    yield bus
+    bus.close()
+
+
+@pytest.fixture
+def s3(
+    servers: RunningStack, server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> S3Store:
+    """The real object store."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.credentials.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.credentials.secret_key)
+    return S3Store.of(server_settings)

@@ -1,0 +1,540 @@
+"""The HTTP contract, over streams and a bucket in memory: every answer that a caller may get."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from functions.shared.config import Settings
+from functions.shared.errors import InvalidRequest
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.videos import Cancelled, EventName
+from functions.status.app import create_app as create_status
+from functions.submit.app import create_app as create_submit
+from werkzeug.test import TestResponse
+
+from tests.unit.events import CREATED, completed, publish, put_request, request_payload, started
+
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/test",
+    "type": "dev.kinora.video.requested.v1",
+}
+BINARY = {f"ce-{name}": value for name, value in EVENT.items()} | {
+    "content-type": "application/json"
+}
+
+
+@dataclass
+class Api:
+    """Both functions over the same streams, as the gateway would show them."""
+
+    bus: MemoryBus
+    store: MemoryStore
+    submit: FlaskClient
+    status: FlaskClient
+
+    def create(self, **fields: Any) -> TestResponse:
+        """POST /v1/videos with JSON."""
+        return self.submit.post("/v1/videos", json={"prompt": "a red circle", **fields})
+
+    def requests(self) -> list[str]:
+        """What lies in REQUESTS."""
+        return self.bus.subjects(REQUESTS, "kinora.requests.*.*")
+
+    def nothing_happened(self) -> bool:
+        """Neither a request nor an event nor a file."""
+        return not (
+            self.requests() or self.bus.subjects(VIDEOS, "kinora.videos.*.*.*") or self.store.files
+        )
+
+
+def _api(settings: Settings) -> Api:
+    bus, store = MemoryBus(), MemoryStore()
+    return Api(
+        bus,
+        store,
+        create_submit(settings, bus, store).test_client(),
+        create_status(settings, bus, store).test_client(),
+    )
+
+
+@pytest.fixture
+def api() -> Api:
+    """Without keys: everybody is the account `default`."""
+    return _api(Settings(http_deadline_seconds=0.2))
+
+
+def _error(response: TestResponse) -> dict[str, Any]:
+    body = response.get_json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert response.headers["x-request-id"]
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+# -- making videos ---------------------------------------------------------------------------------
+
+
+def test_a_video_is_answered_as_it_will_be_made(api: Api) -> None:
+    """202, with its address, every setting that was filled in, and how often to ask."""
+    response = api.create(seed=7, model="sora-2", metadata={"team": "a"})
+    video = response.get_json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/v1/videos/{video['id']}"
+    assert response.headers["openai-poll-after-ms"].isdigit()
+    assert (video["object"], video["status"], video["progress"]) == ("video", "queued", 0)
+    assert (video["model"], video["size"], video["seconds"]) == ("mochi-1-demo", "96x64", "2")
+    assert (video["seed"], video["metadata"]) == (7, {"team": "a"})
+    again = api.status.get(f"/v1/videos/{video['id']}").get_json()
+    assert {**again, "queue_position": None} == video
+    assert again["queue_position"] == 1
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
+def test_a_form_asks_for_the_same_as_json(api: Api, kind: str) -> None:
+    """Text is read as the type of its field, and `metadata[name]` as a pair."""
+    form = {"prompt": "x", "num_frames": "13", "guidance_scale": "1.5", "metadata[team]": "a"}
+    response = api.submit.post("/v1/videos", data=form, content_type=kind)
+    video = response.get_json()
+    assert response.status_code == 202, video
+    assert (video["num_frames"], video["guidance_scale"]) == (13, 1.5)
+    assert video["metadata"] == {"team": "a"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "param"),
+    [
+        (b"", "application/json", 400, None),
+        (b"{", "application/json", 400, None),
+        (b"\xff", "application/json", 400, None),
+        (b"[" * 50_000, "application/json", 400, None),
+        (b"[]", "application/json", 400, None),
+        (b"null", "application/json", 400, None),
+        (b'"x"', "application/json", 400, None),
+        (b"{}", "application/json", 400, "prompt"),
+        (b'{"prompt": null}', "application/json", 400, "prompt"),
+        (b'{"prompt": "\\ud800"}', "application/json", 400, "prompt"),
+        (b'{"prompt": "x", "seed": 1e400}', "application/json", 400, "seed"),
+        (b'{"prompt": "x", "guidance_scale": NaN}', "application/json", 400, "guidance_scale"),
+        (b'{"prompt": "x", "nope": 1}', "application/json", 400, "nope"),
+        (b'{"prompt": "x"}', "text/plain", 400, None),
+        (b'{"prompt": "x"}', "", 400, None),
+        (b"prompt=x&prompt=y", "application/x-www-form-urlencoded", 400, "prompt"),
+        (b"prompt=x&metadata=7", "application/x-www-form-urlencoded", 400, "metadata"),
+        (b"x" * (300 << 10), "application/json", 413, None),
+        (b"x" * (300 << 10), "application/x-www-form-urlencoded", 413, None),
+    ],
+)
+def test_a_bad_body_is_refused_and_leaves_nothing(
+    api: Api, body: bytes, content_type: str, status: int, param: str | None
+) -> None:
+    """The answer says what is wrong; no request, no event, no file comes of it."""
+    response = api.submit.post("/v1/videos", data=body, content_type=content_type)
+    assert response.status_code == status
+    assert _error(response)["param"] == param
+    assert api.nothing_happened()
+
+
+def test_a_file_is_refused_by_its_name(api: Api) -> None:
+    """Mochi makes videos from text: a reference image would be ignored, so it is refused."""
+    data = {"prompt": "x", "input_reference": (io.BytesIO(b"png"), "a.png")}
+    response = api.submit.post("/v1/videos", data=data, content_type="multipart/form-data")
+    assert response.status_code == 400
+    assert _error(response)["param"] == "input_reference"
+    assert api.nothing_happened()
+
+
+def test_an_idempotency_key_makes_one_video(api: Api) -> None:
+    """Sent again: the same video; with another request: 422; deleted: 410; odd: 400."""
+    headers = {"Idempotency-Key": "order-7"}
+    first = api.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers)
+    again = api.submit.post("/v1/videos", data={"prompt": "x"}, headers=headers)
+    assert again.get_json()["id"] == first.get_json()["id"]
+    assert len(api.requests()) == 1
+    other = api.submit.post("/v1/videos", json={"prompt": "y"}, headers=headers)
+    assert (other.status_code, _error(other)["code"]) == (422, "idempotency_key_reused")
+    api.submit.delete(first.headers["Location"])
+    gone = api.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers)
+    assert (gone.status_code, _error(gone)["code"]) == (410, "video_deleted")
+    odd = api.submit.post("/v1/videos", json={"prompt": "x"}, headers={"Idempotency-Key": "a b"})
+    assert (odd.status_code, _error(odd)["param"]) == (400, "Idempotency-Key")
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    """429 with a Retry-After that openai-python honours."""
+    api = _api(Settings(queue_limit=1))
+    api.bus.put("kinora.requests.other.v", b"")
+    response = api.create()
+    assert (response.status_code, _error(response)["code"]) == (429, "queue_full")
+    assert 0 < int(response.headers["Retry-After"]) <= 120
+    assert len(api.requests()) == 1
+
+
+def test_without_nats_a_caller_hears_503_in_time(api: Api) -> None:
+    """No answer is never taken for a failure or a success."""
+    api.bus.away = True
+    for response in (
+        api.create(),
+        api.submit.delete("/v1/videos/v"),
+        api.submit.post("/v1/videos/v/cancel"),
+        api.status.get("/v1/videos/v"),
+        api.status.get("/v1/videos"),
+        api.status.get("/v1/videos/v/content"),
+    ):
+        assert response.status_code == 503
+        assert _error(response)["message"]
+        assert int(response.headers["Retry-After"]) > 0
+    assert api.submit.get("/readyz").status_code == 503
+    assert api.status.get("/readyz").status_code == 503
+    assert api.submit.get("/healthz").status_code == 200
+
+
+# -- CloudEvents -----------------------------------------------------------------------------------
+
+
+def test_an_event_becomes_a_request_in_every_mode(api: Api) -> None:
+    """202 and no body, because a Knative Trigger would take a body for a failure."""
+    data = {"prompt": "x"}
+    structured = {**EVENT, "id": "2", "data": data}
+    batch = [{**EVENT, "id": str(n), "data": data} for n in (3, 4)]
+    for response, location in (
+        (api.submit.post("/", json=data, headers=BINARY), True),
+        (
+            api.submit.post(
+                "/", data=json.dumps(structured), content_type="application/cloudevents+json"
+            ),
+            True,
+        ),
+        (
+            api.submit.post(
+                "/", data=json.dumps(batch), content_type="application/cloudevents-batch+json"
+            ),
+            False,
+        ),
+    ):
+        assert (response.status_code, response.data) == (202, b"")
+        assert ("Location" in response.headers) is location
+    assert len(api.requests()) == 4
+
+
+def test_an_event_that_comes_again_makes_no_second_video(api: Api) -> None:
+    """The id is the event's subject, else derived from its source and id."""
+    for _ in range(2):
+        api.submit.post("/", json={"prompt": "x"}, headers=BINARY)
+        api.submit.post("/", json={"prompt": "x"}, headers={**BINARY, "ce-subject": "mine"})
+    assert len(api.requests()) == 2
+    assert "kinora.requests.default.mine" in api.requests()
+    other = api.submit.post("/", json={"prompt": "y"}, headers={**BINARY, "ce-subject": "mine"})
+    assert other.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "param"),
+    [
+        ({"content-type": "application/json"}, b'{"prompt": "x"}', None),
+        ({"content-type": "application/json", "ce-foo": "x"}, b'{"prompt": "x"}', None),
+        ({"content-type": "text/plain"}, b"hello", None),
+        ({}, b"", None),
+        ({**BINARY, "ce-id": ""}, b'{"prompt": "x"}', "id"),
+        ({**BINARY, "ce-specversion": "9"}, b'{"prompt": "x"}', "specversion"),
+        ({**BINARY, "ce-type": "other"}, b'{"prompt": "x"}', "type"),
+        ({**BINARY, "ce-time": "yesterday"}, b'{"prompt": "x"}', "time"),
+        ({**BINARY, "ce-subject": "a.*"}, b'{"prompt": "x"}', "subject"),
+        ({**BINARY, "content-type": "text/plain"}, b'{"prompt": "x"}', "datacontenttype"),
+        (BINARY, b'{"prompt"', "data"),
+        (BINARY, b"", "data"),
+        (BINARY, b"[1]", "data"),
+        (BINARY, b"{}", "prompt"),
+        (BINARY, b'{"prompt": "x", "width": 33}', "width"),
+        ({"content-type": "application/cloudevents+json"}, b"\xff", None),
+        ({"content-type": "application/cloudevents+json"}, b"[]", None),
+        ({"content-type": "application/cloudevents+json"}, request_payload([1]), "data"),
+        ({"content-type": "application/cloudevents-batch+json"}, b"{}", None),
+        (
+            {"content-type": "application/cloudevents-batch+json"},
+            json.dumps([{**EVENT, "data": {"prompt": "x"}}, {**EVENT, "id": ""}]).encode(),
+            "id",
+        ),
+        (
+            {"content-type": "application/cloudevents-batch+json"},
+            json.dumps(
+                [{**EVENT, "data": {"prompt": "x"}}, {**EVENT, "id": "2", "data": {"seed": -1}}]
+            ).encode(),
+            "prompt",
+        ),
+        ({"content-type": "application/cloudevents-batch+json"}, b"[" + b"1," * 200 + b"1]", None),
+    ],
+)
+def test_a_bad_event_is_refused_and_a_batch_is_taken_whole_or_not_at_all(
+    api: Api, headers: dict[str, str], body: bytes, param: str | None
+) -> None:
+    """400 that names the attribute or the field, and nothing is published."""
+    response = api.submit.post("/", data=body, headers=headers)
+    assert response.status_code == 400
+    assert _error(response)["param"] == param
+    assert api.nothing_happened()
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _complete(api: Api, name: str = "v1", account: str = "default") -> VideoKey:
+    key = VideoKey(account, name)
+    ledger = Ledger(api.bus, takeover_grace=0)
+    put_request(api.bus, key)
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    prefix = f"{key.prefix}1-x/"
+    publish(ledger, state, EventName.COMPLETED, completed(started(key), prefix=prefix))
+    api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
+    api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
+    return key
+
+
+def test_content_is_served_whole_in_part_and_not_again(api: Api) -> None:
+    """200, 206 for a range, 304 for a caller who has it, and HEAD without a body."""
+    _complete(api)
+    url = "/v1/videos/v1/content"
+    whole = api.status.get(url)
+    assert (whole.status_code, whole.data) == (200, b"0123456789")
+    assert whole.headers["Content-Type"] == "video/mp4"
+    assert whole.headers["Content-Length"] == "10"
+    assert "v1.mp4" in whole.headers["Content-Disposition"]
+    part = api.status.get(url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.data) == (206, b"234")
+    assert part.headers["Content-Range"] == "bytes 2-4/10"
+    tail = api.status.get(url, headers={"Range": "bytes=-3"})
+    assert (tail.status_code, tail.data) == (206, b"789")
+    etag = whole.headers["ETag"]
+    assert api.status.get(url, headers={"If-None-Match": etag}).status_code == 304
+    assert api.status.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    stale = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": '"other"'})
+    assert stale.data == b"0123456789"
+    head = api.status.head(url)
+    assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", "10")
+    several = api.status.get(url, headers={"Range": "bytes=0-1,4-5"})
+    assert (several.status_code, several.data) == (200, b"0123456789")
+    thumbnail = api.status.get(f"{url}?variant=thumbnail")
+    assert (thumbnail.data, thumbnail.headers["Content-Type"]) == (b"jpeg", "image/jpeg")
+    assert thumbnail.headers["ETag"] != etag
+
+
+def test_content_that_can_not_be_served_says_why(api: Api) -> None:
+    """404 with a reason: not 409, which the official client would repeat."""
+    _complete(api)
+    ledger = Ledger(api.bus, takeover_grace=0)
+    put_request(api.bus, VideoKey("default", "waiting"))
+    publish(
+        ledger,
+        Snapshot(VideoKey("default", "stopped")),
+        EventName.CANCELLED,
+        Cancelled(created_at=CREATED),
+    )
+    for path, status, code, words in (
+        ("waiting/content", 404, "video_not_ready", "not finished"),
+        ("stopped/content", 404, "video_not_ready", "cancelled"),
+        ("nobody/content", 404, "video_not_found", "No such video"),
+        ("v1/content?variant=gif", 400, "invalid_value", "thumbnail"),
+    ):
+        response = api.status.get(f"/v1/videos/{path}")
+        assert (response.status_code, _error(response)["code"]) == (status, code)
+        assert words in _error(response)["message"]
+    beyond = api.status.get("/v1/videos/v1/content", headers={"Range": "bytes=99-"})
+    assert beyond.status_code == 416
+
+
+def test_a_list_pages_by_the_id_of_its_last_video(api: Api) -> None:
+    """Newest first, with what the official client needs to go on."""
+    ids = [api.create().get_json()["id"] for _ in range(5)]
+    page = api.status.get("/v1/videos?limit=2").get_json()
+    assert (page["object"], page["has_more"]) == ("list", True)
+    assert [video["id"] for video in page["data"]] == ids[:2:-1]
+    assert (page["first_id"], page["last_id"]) == (ids[4], ids[3])
+    rest = api.status.get(f"/v1/videos?limit=3&after={page['last_id']}").get_json()
+    assert [video["id"] for video in rest["data"]] == ids[2::-1]
+    assert rest["has_more"] is False
+    up = api.status.get("/v1/videos?order=asc&unknown=ignored").get_json()
+    assert [video["id"] for video in up["data"]] == ids
+    empty = api.status.get(f"/v1/videos?after={ids[0]}").get_json()
+    assert (empty["data"], empty["last_id"], empty["has_more"]) == ([], None, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=²", "limit"),
+        ("order=up", "order"),
+        ("after=nobody", "after"),
+        ("after=*", "after"),
+    ],
+)
+def test_a_bad_query_names_its_parameter(api: Api, query: str, param: str) -> None:
+    """400, like any other bad input."""
+    response = api.status.get(f"/v1/videos?{query}")
+    assert (response.status_code, _error(response)["param"]) == (400, param)
+
+
+def test_models_tells_what_can_be_made(api: Api) -> None:
+    """One model, its limits and defaults, and that it is the demo."""
+    (model,) = api.status.get("/v1/models").get_json()["data"]
+    assert (model["id"], model["object"], model["demo"]) == ("mochi-1-demo", "model", True)
+    assert model["default_size"] in model["sizes"]
+    assert model["num_frames"]["min"] == 7
+
+
+# -- ending videos ---------------------------------------------------------------------------------
+
+
+def test_cancel_and_delete_answer_what_the_official_client_expects(api: Api) -> None:
+    """A cancelled video is `failed`: strict clients know no other state."""
+    video_id = api.create().get_json()["id"]
+    cancelled = api.submit.post(f"/v1/videos/{video_id}/cancel").get_json()
+    assert (cancelled["status"], cancelled["error"]["code"]) == ("failed", "cancelled")
+    assert cancelled["completed_at"] is not None
+    deleted = api.submit.delete(f"/v1/videos/{video_id}")
+    assert deleted.get_json() == {"id": video_id, "object": "video.deleted", "deleted": True}
+    assert api.status.get(f"/v1/videos/{video_id}").status_code == 404
+    assert api.status.get("/v1/videos").get_json()["data"] == []
+
+
+@pytest.mark.parametrize("video_id", ["*", ">", "a.b", "%2e%2e", "x" * 65, "a%20b", "a%0a"])
+def test_odd_ids_are_not_found_and_touch_nothing(api: Api, video_id: str) -> None:
+    """An id '*' must never reach a subject: it would purge every video of the account."""
+    _complete(api)
+    files = dict(api.store.files)
+    for response in (
+        api.status.get(f"/v1/videos/{video_id}"),
+        api.status.get(f"/v1/videos/{video_id}/content"),
+        api.submit.delete(f"/v1/videos/{video_id}"),
+        api.submit.post(f"/v1/videos/{video_id}/cancel"),
+    ):
+        assert response.status_code == 404
+        _error(response)
+    assert api.store.files == files
+    assert len(api.requests()) == 1
+
+
+# -- accounts --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Api:
+    """Two accounts, each with a key."""
+    lines = [f"{hashlib.sha256(f'key-{name}'.encode()).hexdigest()} {name}" for name in "ab"]
+    path = tmp_path / "keys"
+    path.write_text("# comment\n\n" + "\n".join(lines) + "\n")
+    return _api(Settings(api_keys_file=str(path)))
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic key-a", "key-a"]
+)
+def test_without_a_valid_key_everything_is_401(accounts: Api, authorization: str | None) -> None:
+    """On every route, CloudEvents included, and nothing is published."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    for response in (
+        accounts.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers),
+        accounts.submit.post("/", json={"prompt": "x"}, headers={**BINARY, **headers}),
+        accounts.submit.delete("/v1/videos/v1", headers=headers),
+        accounts.submit.post("/v1/videos/v1/cancel", headers=headers),
+        accounts.status.get("/v1/videos", headers=headers),
+        accounts.status.get("/v1/models", headers=headers),
+        accounts.status.get("/v1/videos/v1", headers=headers),
+        accounts.status.get("/v1/videos/v1/content", headers=headers),
+    ):
+        assert response.status_code == 401
+        assert _error(response)["type"] == "authentication_error"
+    assert accounts.nothing_happened()
+
+
+def test_another_accounts_video_does_not_exist(accounts: Api) -> None:
+    """404 everywhere, and it stays as it was; the same key of both makes two videos."""
+    _complete(accounts, account="a")
+    b = {"Authorization": "Bearer key-b"}
+    for response in (
+        accounts.status.get("/v1/videos/v1", headers=b),
+        accounts.status.get("/v1/videos/v1/content", headers=b),
+        accounts.submit.delete("/v1/videos/v1", headers=b),
+        accounts.submit.post("/v1/videos/v1/cancel", headers=b),
+    ):
+        assert response.status_code == 404
+    assert accounts.status.get("/v1/videos", headers=b).get_json()["data"] == []
+    a = {"Authorization": "Bearer key-a"}
+    assert accounts.status.get("/v1/videos/v1", headers=a).get_json()["status"] == "completed"
+    same = [
+        accounts.submit.post(
+            "/v1/videos", json={"prompt": "x"}, headers={**who, "Idempotency-Key": "k"}
+        ).get_json()["id"]
+        for who in (a, b)
+    ]
+    assert same[0] != same[1]
+
+
+def test_a_bad_keys_file_stops_the_start(tmp_path: Path) -> None:
+    """With the number of the line, and without its content: it may be a key."""
+    path = tmp_path / "keys"
+    path.write_text("secret-key-in-clear account\n")
+    with pytest.raises(ValueError, match="line 1") as error:
+        _api(Settings(api_keys_file=str(path)))
+    assert "secret" not in str(error.value)
+
+
+# -- operations ------------------------------------------------------------------------------------
+
+
+def test_unknown_routes_and_methods_are_json_errors(api: Api) -> None:
+    """A program never has to read HTML."""
+    assert _error(api.status.get("/nope"))["code"] == "not_found"
+    wrong = api.submit.put("/v1/videos")
+    assert wrong.status_code == 405
+    assert "POST" in wrong.headers["Allow"]
+    _error(wrong)
+
+
+def test_a_request_id_is_kept_or_made(api: Api) -> None:
+    """A caller's own is returned, unless it could not stand in a log."""
+    kept = api.status.get("/healthz", headers={"x-request-id": "mine-1"})
+    assert kept.headers["x-request-id"] == "mine-1"
+    made = api.status.get("/healthz", headers={"x-request-id": "a b\t"})
+    assert made.headers["x-request-id"].startswith("req_")
+
+
+def test_metrics_count_requests_by_route(api: Api) -> None:
+    """By the route and not the path, so that ids do not become labels."""
+    api.status.get("/v1/videos/v-secret")
+    text = api.status.get("/metrics").get_data(as_text=True)
+    assert 'route="/v1/videos/<video_id>"' in text
+    assert "v-secret" not in text
+
+
+def test_an_unexpected_error_tells_nothing_of_the_inside(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 as JSON; the details are for the log."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(api.bus, "newest", broken)
+    response = api.status.get("/v1/videos/v1")
+    assert response.status_code == 500
+    assert "secret" not in _error(response)["message"]
+
+
+def test_the_errors_have_their_own_statuses() -> None:
+    """The class alone decides what a caller sees."""
+    assert InvalidRequest("x", param="y").body()["error"]["param"] == "y"

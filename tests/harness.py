@@ -1,0 +1,159 @@
+"""Real servers and functions for tests: the processes of `make run`, each in the test's hands."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+from local.files import Credentials, prepare
+from local.ports import free_settings
+from local.probes import is_ready
+from local.processes import Command, Process, processes, set_up
+from local.stack import ROOT, Stack
+
+T = TypeVar("T")
+
+
+def wait_until(
+    condition: Callable[[], T | None], *, seconds: float, what: str, every: float = 0.05
+) -> T:
+    """Ask `condition` until it answers with something true, and return that.
+
+    For what happens in other processes, which set no event of ours.
+    """
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        pause.wait(every)
+
+
+class RunningStack:
+    """A stack of its own, on free ports, whose processes can be started, killed and frozen."""
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, *, replicas: int = 2
+    ) -> None:
+        """Keep data and logs below `folder`; `settings` are environment variables."""
+        environ = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "KINORA_DATA": str(folder),
+            "GENERATE_REPLICAS": str(replicas),
+            **free_settings(replicas),
+            **(settings or {}),
+        }
+        self.stack = Stack.from_environ(environ, ROOT)
+        self.credentials: Credentials = prepare(self.stack)
+        self.table = {p.name: p for p in processes(self.stack, self.credentials)}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        """The gateway."""
+        return self.stack.url
+
+    @property
+    def nats_url(self) -> str:
+        """The NATS server."""
+        return f"nats://127.0.0.1:{self.stack.ports['nats']}"
+
+    def start_servers(self) -> None:
+        """Start NATS and the object store, and make streams, consumer and bucket."""
+        names = [name for name, process in self.table.items() if process.role == "server"]
+        self.start(*names)
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Run the set-up command once more."""
+        command = set_up(self.stack, self.credentials)
+        with self.stack.log_of(command.name).open("ab") as log:
+            subprocess.run(
+                command.argv,
+                env=dict(command.env),
+                cwd=command.cwd,
+                stdout=log,
+                stderr=log,
+                check=True,
+                timeout=60,
+            )
+
+    def start_all(self) -> None:
+        """Start everything, and return when all of it is ready."""
+        self.start_servers()
+        rest = [name for name, process in self.table.items() if process.role != "server"]
+        self.start(*rest)
+
+    def start(self, *names: str) -> None:
+        """Start processes and wait until they are ready."""
+        for name in names:
+            self.running[name] = self._popen(self.table[name])
+        for name in names:
+            self.wait_ready(name)
+
+    def _popen(self, command: Command) -> subprocess.Popen[bytes]:
+        with self.stack.log_of(command.name).open("ab") as log:
+            return subprocess.Popen(
+                command.argv,
+                env=dict(command.env),
+                cwd=command.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_ready(self, name: str, *, seconds: float = 90) -> None:
+        """Return when the process answers its probe; fail with the end of its log."""
+        process: Process = self.table[name]
+
+        def ready() -> bool:
+            status = self.running[name].poll()
+            if status is not None:
+                raise AssertionError(f"{name} ended with {status}:\n{self.log(name)}")
+            return is_ready(process.probe)
+
+        try:
+            wait_until(ready, seconds=seconds, what=f"{name} is ready")
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.log(name)}") from None
+
+    def log(self, name: str) -> str:
+        """The end of a process's log."""
+        return self.stack.log_of(name).read_text(errors="replace")[-3000:]
+
+    def worker_pid(self, name: str) -> int:
+        """The process that does the work: gunicorn's worker, which holds the engine."""
+        master = psutil.Process(self.running[name].pid)
+        return next(
+            child.pid for child in master.children() if "gunicorn" in " ".join(child.cmdline())
+        )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a process and all below it, and wait until they are gone."""
+        process = self.running.pop(name)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        for child in family:
+            if child.is_running():
+                child.kill()
+        process.wait(10)
+        psutil.wait_procs(family, timeout=10)
+
+    def stop(self, name: str, *, seconds: float = 30) -> None:
+        """SIGTERM a process and wait for its end."""
+        process = self.running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        process.wait(seconds)
+
+    def close(self) -> None:
+        """End everything."""
+        for name in reversed(list(self.running)):
+            self.kill(name)

@@ -1,0 +1,197 @@
+"""What the protocol relies on, shown for JetStream itself and for the bus in memory alike."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from functions.shared.bus import Bus, Delivery
+from functions.shared.errors import SequenceConflict, TooLarge, Unavailable
+from functions.shared.jetstream import JetStream
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.testing import MemoryBus
+
+from tests.harness import RunningStack, wait_until
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+    """Each of the two."""
+    yield MemoryBus() if request.param == "memory" else request.getfixturevalue("jetstream")
+
+
+@pytest.fixture
+def key() -> VideoKey:
+    """A video that nobody has heard of."""
+    return VideoKey("acme", f"v-{uuid.uuid4().hex[:12]}")
+
+
+def test_what_was_published_is_read_back_whole(bus: Bus, key: VideoKey) -> None:
+    """A message keeps its subject, payload and headers, and gets a sequence and a time."""
+    before = bus.now()
+    seq = bus.publish(key.event("started"), b"x\x00\xff", expected=0, headers={"a": "b"})
+    for message in (
+        bus.newest(VIDEOS, key.events, leader=True),
+        bus.newest(VIDEOS, key.events, leader=False),
+        bus.at(VIDEOS, seq),
+    ):
+        assert message is not None
+        assert (message.subject, message.data) == (key.event("started"), b"x\x00\xff")
+        assert (message.seq, message.headers["a"]) == (seq, "b")
+        assert before <= message.time <= bus.now()
+
+
+def test_nothing_is_read_where_nothing_was_published(bus: Bus, key: VideoKey) -> None:
+    """An unknown subject and an unknown sequence are None, not errors."""
+    assert bus.newest(VIDEOS, key.events, leader=True) is None
+    assert bus.newest(VIDEOS, key.events, leader=False) is None
+    assert bus.at(VIDEOS, 1 << 40) is None
+
+
+def test_a_publish_wins_only_on_the_sequence_that_it_expects(bus: Bus, key: VideoKey) -> None:
+    """Compare-and-set over all events of a video: the second of two rivals is refused."""
+    first = bus.publish(key.event("started"), b"1", expected=0, expected_filter=key.events)
+    with pytest.raises(SequenceConflict):
+        bus.publish(key.event("cancelled"), b"2", expected=0, expected_filter=key.events)
+    bus.publish(key.event("completed"), b"3", expected=first, expected_filter=key.events)
+    newest = bus.newest(VIDEOS, key.events, leader=True)
+    assert newest is not None
+    assert newest.data == b"3"
+
+
+def test_a_request_is_published_once(bus: Bus, key: VideoKey) -> None:
+    """Expecting sequence 0 on the request's own subject lets only the first in."""
+    bus.publish(key.request, b"1", expected=0)
+    with pytest.raises(SequenceConflict):
+        bus.publish(key.request, b"2", expected=0)
+
+
+def test_a_purge_below_a_sequence_keeps_the_tombstone(bus: Bus, key: VideoKey) -> None:
+    """Deleting removes every older event, and the tombstone stays the newest."""
+    first = bus.publish(key.event("completed"), b"1", expected=0, expected_filter=key.events)
+    last = bus.publish(key.event("deleted"), b"", expected=first, expected_filter=key.events)
+    bus.purge(VIDEOS, key.events, below=last)
+    assert bus.at(VIDEOS, first) is None
+    newest = bus.newest(VIDEOS, key.events, leader=True)
+    assert newest is not None
+    assert newest.seq == last
+
+
+def test_subjects_lists_what_has_messages(bus: Bus, key: VideoKey) -> None:
+    """The sweeper finds every event of a video by its subject."""
+    seq = bus.publish(key.event("started"), b"", expected=0, expected_filter=key.events)
+    bus.publish(key.event("failed"), b"", expected=seq, expected_filter=key.events)
+    assert sorted(bus.subjects(VIDEOS, key.events)) == [key.event("failed"), key.event("started")]
+
+
+def test_a_message_that_is_too_large_is_refused_and_the_connection_stays(
+    bus: Bus, key: VideoKey
+) -> None:
+    """The size is checked before sending: the server would close the connection for good."""
+    with pytest.raises(TooLarge):
+        bus.publish(key.request, b"x" * (1 << 20) + b"x" * 100, expected=0)
+    bus.publish(key.request, b"x", expected=0)
+
+
+def test_a_watcher_hears_of_a_video_until_it_stops(bus: Bus, key: VideoKey) -> None:
+    """Hints name the subject; after stopping, none comes."""
+    heard: list[str] = []
+    told = threading.Event()
+
+    def hear(subject: str) -> None:
+        heard.append(subject)
+        told.set()
+
+    stop = bus.watch(key.events, hear)
+    seq = bus.publish(key.event("started"), b"", expected=0, expected_filter=key.events)
+    assert told.wait(5)
+    stop()
+    bus.publish(key.event("cancelled"), b"", expected=seq, expected_filter=key.events)
+    assert heard == [key.event("started")]
+
+
+def test_following_replays_and_then_goes_on(bus: Bus, key: VideoKey) -> None:
+    """What was there comes first, then 'caught up', then what is published later."""
+    bus.publish(key.event("started"), b"old", expected=0)
+    seen: list[bytes] = []
+    caught_up = threading.Event()
+    bus.follow(
+        VIDEOS,
+        lambda m: seen.append(m.data) if m.subject.startswith(key.events[:-1]) else None,
+        caught_up.set,
+    )
+    assert caught_up.wait(10)
+    assert seen == [b"old"]
+    bus.publish(key.event("completed"), b"new", expected=0)
+    wait_until(lambda: seen == [b"old", b"new"], seconds=5, what="the new event was followed")
+
+
+def _take(bus: Bus, key: VideoKey) -> Delivery:
+    source = bus.requests()
+    while True:
+        delivery = source.fetch(2)
+        assert delivery is not None, "no delivery"
+        if delivery.message.subject == key.request:
+            return delivery
+        delivery.ack()
+
+
+def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey) -> None:
+    """Given back it comes again; acknowledged it never does."""
+    bus.publish(key.request, b"", expected=0)
+    first = _take(bus, key)
+    assert bus.backlog() >= 1
+    first.in_progress()
+    first.nak(0.1)
+    second = _take(bus, key)
+    assert second.message.seq == first.message.seq
+    second.ack()
+    assert bus.requests().fetch(0.3) is None
+
+
+def test_a_terminated_request_does_not_come_again(bus: Bus, key: VideoKey) -> None:
+    """A poison message is settled for good, and stays in the stream to be looked at."""
+    bus.publish(key.request, b"", expected=0)
+    _take(bus, key).term("no use")
+    assert bus.requests().fetch(0.3) is None
+    assert bus.newest(REQUESTS, key.request, leader=True) is not None
+
+
+def test_a_server_that_is_not_there_is_an_error_and_not_a_hang(key: VideoKey) -> None:
+    """Without a server every call ends in Unavailable within seconds, and leaks no thread."""
+    bus = JetStream("nats://127.0.0.1:9")
+    before = threading.active_count()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            bus.newest(VIDEOS, key.events, leader=True)
+    assert bus.connected_for() == 0
+    assert threading.active_count() <= before + 1
+
+
+def test_a_connection_comes_back_by_itself(
+    tmp_path_factory: pytest.TempPathFactory, key: VideoKey
+) -> None:
+    """After a restart of the server everything works again, and the outage can be told."""
+    stack = RunningStack(tmp_path_factory.mktemp("restart"))
+    stack.start_servers()
+    bus = JetStream(stack.nats_url)
+    try:
+        bus.publish(key.event("started"), b"kept", expected=0)
+        seen = threading.Event()
+        bus.follow(VIDEOS, lambda m: seen.set() if m.data == b"later" else None, lambda: None)
+        stack.kill("nats")
+        wait_until(lambda: bus.connected_for() == 0, seconds=5, what="the outage was noticed")
+        with pytest.raises(Unavailable):
+            bus.newest(VIDEOS, key.events, leader=True)
+        stack.start("nats")
+        wait_until(lambda: bus.connected_for() > 0, seconds=10, what="the connection came back")
+        newest = bus.newest(VIDEOS, key.events, leader=True)
+        assert newest is not None
+        assert newest.data == b"kept"
+        bus.publish(key.event("failed"), b"later", expected=0)
+        assert seen.wait(15), "the follower goes on"
+    finally:
+        bus.close()
+        stack.close()

@@ -1,0 +1,78 @@
+"""Events for tests, in the places where real ones would be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from functions.shared.events import VideoEvent
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.profiles import load_profile
+from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.subjects import VideoKey
+from functions.shared.testing import MemoryBus
+from functions.shared.videos import (
+    Completed,
+    EventName,
+    Lease,
+    Output,
+    Progressed,
+    Started,
+)
+
+CREATED = "2026-11-21T12:00:00.123456789Z"
+LEASE = "0" * 32
+
+
+def request_payload(data: object, **attributes: object) -> bytes:
+    """The smallest request that another system would publish, in structured mode."""
+    event = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/test",
+        "type": "dev.kinora.video.requested.v1",
+        "data": data,
+        **attributes,
+    }
+    return json.dumps({k: v for k, v in event.items() if v is not None}).encode()
+
+
+def put_request(bus: MemoryBus, key: VideoKey, **data: object) -> int:
+    """Publish a request, and return its sequence."""
+    return bus.put(key.request, request_payload({"prompt": "a red circle", **data}))
+
+
+def resolved(key: VideoKey, **fields: Any) -> ResolvedRequest:
+    """A request with the demo profile's defaults."""
+    request = VideoRequest(**{"prompt": "a red circle", **fields})
+    return ResolvedRequest.of(request, load_profile("demo"), key.account, key.video_id)
+
+
+def started(key: VideoKey, *, attempt: int = 1, lease: str = LEASE, seconds: float = 20) -> Started:
+    """What `started` carries."""
+    return Started(
+        created_at=CREATED,
+        request=resolved(key),
+        attempt=attempt,
+        worker="w1",
+        started_at=CREATED,
+        lease=Lease(id=lease, seconds=seconds),
+    )
+
+
+def progressed(data: Started, **fields: Any) -> Progressed:
+    """What `progressed` carries after `data`."""
+    return Progressed(**{**dict(data), "progress": 40, "stage": "denoising", **fields})
+
+
+def completed(data: Started, *, prefix: str = "acme/video_1/1-x/") -> Completed:
+    """What `completed` carries after `data`."""
+    output = Output(prefix=prefix, bytes=3, sha256="ab" * 32, width=96, height=64, frames=25)
+    fields = {name: getattr(data, name) for name in Started.model_fields if name != "lease"}
+    return Completed(**fields, output=output, timings={"denoising": 1.0}, model_revision="r")
+
+
+def publish(ledger: Ledger, after: Snapshot, name: EventName, data: Any) -> Snapshot:
+    """Publish an event after `after`, and return the new state as it is read."""
+    ledger.publish(after, VideoEvent.new(after.key, name, data, source="/test"))
+    return ledger.read(after.key)

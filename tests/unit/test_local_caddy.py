@@ -1,0 +1,242 @@
+"""The two Caddyfiles, run by the real Caddy in front of small servers of this test."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.files import prepare
+from local.ports import free_settings
+from local.probes import is_ready
+from local.processes import processes
+from local.stack import Stack
+
+TIMEOUT = 20  # far more than anything here takes, so that a failure is no hang
+
+
+@dataclass
+class Upstream:
+    """A server that notes what reaches it, and answers /wait only after `go` is set."""
+
+    name: str
+    requests: list[str] = field(default_factory=list)
+    reached: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer one request as its path asks for."""
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        path = handler.path
+        if path != "/readyz":
+            self.requests.append(f"{handler.command} {path}")
+            self.reached.set()
+        if path.endswith("/slam"):
+            handler.close_connection = True
+            return
+        handler.send_response(503 if path.endswith("/busy") else 200)
+        handler.send_header("X-From", self.name)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(b"first\n")
+            if path.endswith("/wait"):
+                self.go.wait(TIMEOUT)
+            handler.wfile.write(b"last\n")
+
+
+@contextmanager
+def serving(name: str, port: int) -> Iterator[Upstream]:
+    upstream = Upstream(name)
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            self.raw_requestline = self.rfile.readline()
+            if self.raw_requestline and self.parse_request():
+                upstream.answer(self)
+            self.close_connection = True
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield upstream
+    finally:
+        upstream.go.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def running(stack: Stack, name: str) -> Iterator[str]:
+    """Run one process of the table until it is ready; give its URL."""
+    (process,) = [p for p in processes(stack, prepare(stack)) if p.name == name]
+    log = stack.log_of(name)
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            process.argv, env=process.env, cwd=process.cwd, stdout=output, stderr=output
+        )
+    try:
+        while not is_ready(process.probe):
+            assert child.poll() is None, log.read_text()
+        yield f"http://127.0.0.1:{process.probe.port}"
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack.from_environ({**free_settings(), "KINORA_DATA": str(tmp_path / "data")})
+
+
+@pytest.fixture
+def gateway(stack: Stack) -> Iterator[str]:
+    """A gateway with nothing behind it."""
+    with running(stack, "gateway") as url:
+        yield url
+
+
+@pytest.fixture
+def functions(stack: Stack, gateway: str) -> Iterator[str]:
+    """A gateway with submit and status behind it."""
+    with serving("submit", stack.ports["submit"]), serving("status", stack.ports["status"]):
+        yield gateway
+
+
+@pytest.fixture
+def replicas(stack: Stack) -> Iterator[list[Upstream]]:
+    with ExitStack() as exits:
+        ports = enumerate(stack.ports.generate(), start=1)
+        yield [exits.enter_context(serving(f"generate-{n}", port)) for n, port in ports]
+
+
+@pytest.fixture
+def activator(stack: Stack, replicas: list[Upstream]) -> Iterator[str]:
+    assert replicas  # before it: it looks at their readiness at its start
+    with running(stack, "activator") as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "function"),
+    [
+        ("POST", "/v1/videos", "submit"),
+        ("POST", "/v1/videos/video_1/cancel", "submit"),
+        ("DELETE", "/v1/videos/video_1", "submit"),
+        ("POST", "/", "submit"),
+        ("GET", "/v1/videos", "status"),
+        ("HEAD", "/v1/videos/video_1/content", "status"),
+        ("OPTIONS", "/v1/videos", "status"),
+        ("GET", "/v1/events?video_id=video_1", "status"),
+    ],
+)
+def test_routes(functions: str, method: str, path: str, function: str) -> None:
+    """What changes something goes to submit, what reads goes to status."""
+    answer = requests.request(method, functions + path, timeout=TIMEOUT)
+    assert answer.headers["X-From"] == function
+
+
+def test_what_is_no_route_is_not_found(gateway: str) -> None:
+    """Unknown paths, and files of the UI's folder that are no part of the UI, are 404."""
+    for path in ("/nothing", "/Caddyfile", "/Dockerfile", "/v2/videos"):
+        answer = requests.get(gateway + path, timeout=TIMEOUT)
+        assert answer.status_code == 404, path
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_page_is_checked_for_news_and_locked_down(gateway: str) -> None:
+    """The page is cached only with its ETag, and may load nothing from elsewhere."""
+    answer = requests.get(gateway, timeout=TIMEOUT)
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    etag = {"If-None-Match": answer.headers["ETag"]}
+    assert requests.get(gateway, headers=etag, timeout=TIMEOUT).status_code == 304
+
+
+def test_a_function_that_is_down_is_503_in_the_apis_own_form(gateway: str) -> None:
+    """A client reads the error as it reads all others, and when to try again."""
+    answer = requests.post(f"{gateway}/v1/videos", json={}, timeout=TIMEOUT)
+    assert answer.status_code == 503
+    assert answer.headers["Content-Type"] == "application/json"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["X-Request-Id"]
+    error = answer.json()["error"]
+    assert error.pop("message")
+    assert error == {"type": "server_error", "param": None, "code": "unavailable"}
+
+
+def test_a_functions_own_503_passes_through(functions: str) -> None:
+    """Only the gateway's own errors get the gateway's words."""
+    answer = requests.post(f"{functions}/v1/busy", timeout=TIMEOUT)
+    assert (answer.status_code, answer.text) == (503, "first\nlast\n")
+
+
+def test_streams_are_not_held_back(stack: Stack, gateway: str) -> None:
+    """The first line of an answer arrives while the second is not written yet."""
+    with (
+        serving("status", stack.ports["status"]) as status,
+        requests.get(f"{gateway}/v1/wait", stream=True, timeout=TIMEOUT) as answer,
+    ):
+        lines = answer.iter_lines(chunk_size=1)
+        assert next(lines) == b"first"
+        status.go.set()
+        assert next(lines) == b"last"
+
+
+def occupy(activator: str, replicas: list[Upstream]) -> list[threading.Thread]:
+    """Give every replica a request that does not end yet."""
+    threads = []
+    for _ in replicas:
+        args = (f"{activator}/wait",)
+        threads.append(
+            threading.Thread(target=requests.post, args=args, kwargs={"timeout": TIMEOUT})
+        )
+        threads[-1].start()
+        while sum(len(r.requests) for r in replicas) < len(threads):
+            any(r.reached.wait(0.01) for r in replicas)
+    return threads
+
+
+def test_each_replica_has_one_request_and_others_wait(
+    activator: str, replicas: list[Upstream]
+) -> None:
+    """Two long requests go to two replicas; a third reaches the one that is free first."""
+    threads = occupy(activator, replicas)
+    assert [replica.requests for replica in replicas] == [["POST /wait"]] * 2
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(f"{activator}/gone", data=b"event", timeout=0.5)
+    replicas[0].go.set()
+    answer = requests.post(f"{activator}/third", timeout=TIMEOUT)
+    assert answer.headers["X-From"] == "generate-1"
+    replicas[1].go.set()
+    for thread in threads:
+        thread.join()
+    # Nobody gets the request of a caller who has gone.
+    assert "POST /gone" not in replicas[0].requests + replicas[1].requests
+
+
+def test_what_reached_a_replica_is_never_sent_to_another(
+    activator: str, replicas: list[Upstream]
+) -> None:
+    """A replica that breaks the connection may have started the video: the caller must look."""
+    answer = requests.post(f"{activator}/slam", data=b"event", timeout=TIMEOUT)
+    assert answer.status_code == 502
+    assert sum(len(replica.requests) for replica in replicas) == 1
+
+
+def test_a_replicas_503_passes_through(activator: str, replicas: list[Upstream]) -> None:
+    """A busy replica's refusal is the caller's to handle, as it is behind Knative."""
+    assert requests.post(f"{activator}/busy", timeout=TIMEOUT).status_code == 503
+    assert sum(len(replica.requests) for replica in replicas) == 1

@@ -1,0 +1,136 @@
+"""What may be asked for, and what is filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from functions.shared.errors import InvalidRequest
+from functions.shared.profiles import load_profile
+from functions.shared.requested import check_body, check_requested, request_hash
+from functions.shared.requests import ResolvedRequest, default_seed, seconds_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+FULL = load_profile("mochi-1")
+
+
+def _resolve(**fields: Any) -> ResolvedRequest:
+    return ResolvedRequest.of(check_body({"prompt": "x", **fields}), FULL, "acme", "v1")
+
+
+def test_a_prompt_alone_is_enough() -> None:
+    """The profile's defaults fill the rest, and the seed comes from the video's name."""
+    made = _resolve()
+    assert (made.size, made.num_frames, made.fps, made.seconds) == ("848x480", 163, 30, "5.4")
+    assert made.num_inference_steps == 64
+    assert made.seed == default_seed("acme", "v1")
+    assert made.model == "mochi-1-preview"
+
+
+def test_what_was_resolved_resolves_to_itself() -> None:
+    """So that every part may resolve again without changing anything."""
+    once = _resolve(seconds="4", size="480x848", model="sora-2", metadata={"a": "b"})
+    again = ResolvedRequest.of(
+        check_requested("dev.kinora.video.requested.v1", once.model_dump()), FULL, "x", "y"
+    )
+    assert again == once
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"width": 850}, "width", "Nearest: 848"),
+        ({"size": "850x480"}, "size", "Nearest: 848"),
+        ({"height": 250}, "height", "Nearest: 256"),
+        ({"height": 490}, "height", "Nearest: 480 or 496"),
+        ({"size": "848x848"}, "size", "848x480"),
+        ({"size": "big"}, "size", "848x480"),
+        ({"size": "848x480", "width": 640}, "width", "send one of them"),
+        ({"num_frames": 50}, "num_frames", "Nearest: 49 or 55"),
+        ({"num_frames": 0}, "num_frames", "Nearest: 7"),
+        ({"num_frames": 1000}, "num_frames", "Nearest: 163"),
+        ({"seconds": "4.1"}, "seconds", "Nearest: 4 or 4.2"),
+        ({"seconds": "12"}, "seconds", "Nearest: 5.4"),
+        ({"seconds": "-1"}, "seconds", "a number"),
+        ({"seconds": "4", "num_frames": 31}, "num_frames", "send one of them"),
+        ({"num_inference_steps": 1}, "num_inference_steps", "from 2 to 200"),
+        ({"guidance_scale": 100}, "guidance_scale", "from 0 to 20"),
+        ({"guidance_scale": float("nan")}, "guidance_scale", "finite"),
+        ({"fps": 0}, "fps", "from 1 to 60"),
+        ({"seed": -1}, "seed", "greater than or equal to 0"),
+        ({"seed": 2**32}, "seed", "less than or equal to"),
+        ({"seed": True}, "seed", "true or false"),
+        ({"seed": "many"}, "seed", "integer"),
+        ({"prompt": ""}, "prompt", "at least 1"),
+        ({"prompt": "  \n"}, "prompt", "empty"),
+        ({"prompt": "x" * 4097}, "prompt", "4097 characters; at most 4096"),
+        ({"prompt": "\ud800"}, "prompt", "Unicode"),
+        ({"prompt": 7}, "prompt", "string"),
+        ({"negative_prompt": "x" * 4097}, "negative_prompt", "at most 4096"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "metadata", "16"),
+        ({"metadata": {"k" * 65: ""}}, "metadata", "64"),
+        ({"metadata": {"k": "v" * 513}}, "metadata", "512"),
+        ({"metadata": {"k": 1}}, "metadata", "string"),
+        ({"metadata": []}, "metadata", "dictionary"),
+        ({"num_frame": 31}, "num_frame", "did you mean 'num_frames'?"),
+        ({"input_reference": "x"}, "input_reference", "from text only"),
+    ],
+)
+def test_bad_input_names_the_field_and_the_remedy(
+    fields: dict[str, Any], param: str, words: str
+) -> None:
+    """Nothing is silently changed: the caller learns what would work."""
+    with pytest.raises(InvalidRequest) as error:
+        _resolve(**fields)
+    assert error.value.param == param
+    assert words in error.value.message
+    assert len(error.value.message) < 500
+
+
+def test_a_missing_prompt_is_named() -> None:
+    """The one field that is required."""
+    with pytest.raises(InvalidRequest) as error:
+        check_body({})
+    assert (error.value.param, error.value.code) == ("prompt", "missing_required_parameter")
+
+
+@pytest.mark.parametrize(("text", "number"), [("64", 64), (" 64 ", 64), (64, 64), (64.0, 64)])
+def test_numbers_of_a_form_are_text(text: object, number: int) -> None:
+    """A multipart form carries text only, so text is read as the type that the field has."""
+    assert check_body({"prompt": "x", "num_inference_steps": text}).num_inference_steps == number
+
+
+def test_an_event_is_read_strictly() -> None:
+    """Who writes JSON can write numbers: '64' is a mistake there."""
+    with pytest.raises(InvalidRequest) as error:
+        check_requested("dev.kinora.video.requested.v1", {"prompt": "x", "seed": "64"})
+    assert error.value.param == "seed"
+
+
+@given(k=st.integers(1, 27), fps=st.integers(1, 60))
+def test_seconds_that_were_answered_are_taken_again(k: int, fps: int) -> None:
+    """`seconds` of every video that can be made asks for the same number of frames."""
+    frames = 6 * k + 1
+    assert _resolve(seconds=seconds_of(frames, fps), fps=fps).num_frames == frames
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000))
+def test_every_size_is_made_as_asked_or_refused(width: int, height: int) -> None:
+    """There is no third way, and what is suggested instead is itself valid."""
+    try:
+        made = _resolve(width=width, height=height)
+    except InvalidRequest as error:
+        assert error.param in {"width", "height"}
+    else:
+        assert (made.width, made.height) == (width, height)
+        assert width % 16 == height % 16 == 0
+        assert width * height <= FULL.max_pixels
+
+
+def test_equal_requests_have_equal_digests_in_any_encoding() -> None:
+    """A form and a JSON body that ask for the same are the same request."""
+    assert request_hash(check_body({"prompt": "x", "seed": "7"})) == request_hash(
+        check_body({"seed": 7, "prompt": "x"})
+    )
+    assert request_hash(check_body({"prompt": "x"})) != request_hash(check_body({"prompt": "y"}))

@@ -1,0 +1,157 @@
+"""Publishing a request: what a caller was told is what happened."""
+
+from __future__ import annotations
+
+import pytest
+from functions.shared.errors import (
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+    QueueFull,
+    VideoDeleted,
+)
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.profiles import Profile
+from functions.shared.requested import check_body, read_request
+from functions.shared.subjects import REQUESTS, VideoKey
+from functions.shared.testing import MemoryBus
+from functions.shared.videos import Deleted, EventName
+from functions.submit.submission import Submissions, derived_video_id
+
+from tests.harness import wait_until
+from tests.unit.events import CREATED, publish
+
+CIRCLE = check_body({"prompt": "a red circle"})
+SQUARE = check_body({"prompt": "a blue square"})
+
+
+@pytest.fixture
+def submissions(bus: MemoryBus, ledger: Ledger, profile: Profile) -> Submissions:
+    """With a short patience, so that tests are short."""
+    return Submissions(bus, ledger, profile, queue_limit=3, deadline=0.3)
+
+
+def _requests(bus: MemoryBus) -> list[str]:
+    return bus.subjects(REQUESTS, "kinora.requests.*.*")
+
+
+def test_a_request_lies_in_the_stream_with_its_defaults(
+    submissions: Submissions, bus: MemoryBus, key: VideoKey, profile: Profile
+) -> None:
+    """Whoever reads it later finds the same settings that the caller was answered."""
+    accepted = submissions.submit(key, CIRCLE, repeatable=False)
+    message = bus.newest(REQUESTS, key.request, leader=True)
+    assert message is not None
+    stored = read_request(message, profile)
+    assert accepted.request == stored
+    assert stored.request.num_inference_steps == profile.num_inference_steps.default
+
+
+@pytest.mark.parametrize("fault", ["lost", "answer lost", "busy"])
+def test_an_unclear_answer_is_cleared_up_before_the_caller_hears(
+    submissions: Submissions, bus: MemoryBus, key: VideoKey, fault: str
+) -> None:
+    """One request lies there, whether the first publish was stored or not."""
+    bus.faults.append(fault)
+    accepted = submissions.submit(key, CIRCLE, repeatable=False)
+    assert accepted.request is not None
+    assert _requests(bus) == [key.request]
+    assert bus.backlog() == 1
+
+
+def test_without_an_answer_the_request_never_runs(
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """The caller hears 503; a request that was stored all the same is buried."""
+    bus.faults.extend(["answer lost", *["lost"] * 20])
+    with pytest.raises(OutcomeUnknown):
+        submissions.submit(key, CIRCLE, repeatable=False)
+    bus.faults.clear()
+    wait_until(lambda: ledger.read(key).deleted, seconds=5, what="the ghost is buried")
+    wait_until(lambda: not _requests(bus), seconds=5, what="its request is gone")
+
+
+def test_with_a_key_an_unanswered_request_may_be_sent_again(
+    submissions: Submissions, bus: MemoryBus, key: VideoKey
+) -> None:
+    """Sending it again finds the first one: one video, and nothing is buried."""
+    bus.faults.extend(["answer lost", *["lost"] * 20])
+    with pytest.raises(OutcomeUnknown):
+        submissions.submit(key, CIRCLE, repeatable=True)
+    bus.faults.clear()
+    again = submissions.submit(key, CIRCLE, repeatable=True)
+    assert again.request is not None
+    assert bus.backlog() == 1
+
+
+def test_the_same_key_with_another_request_is_refused(
+    submissions: Submissions, key: VideoKey
+) -> None:
+    """It would be a mistake to make either of them silently."""
+    submissions.submit(key, CIRCLE, repeatable=True)
+    with pytest.raises(IdempotencyKeyReused):
+        submissions.submit(key, SQUARE, repeatable=True)
+
+
+def test_the_same_key_finds_a_video_whatever_became_of_it(
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """A cancelled video is answered as it is, and not made anew."""
+    from functions.submit.endings import Endings  # noqa: PLC0415 - the other half of submit
+
+    from tests.unit.conftest import MemoryStore  # noqa: PLC0415 - only here
+
+    submissions.submit(key, CIRCLE, repeatable=True)
+    Endings(bus, ledger, MemoryStore(), submissions._profile, deadline=1).cancel(key)
+    bus.purge(REQUESTS, key.request)
+    again = submissions.submit(key, CIRCLE, repeatable=True)
+    assert again.snapshot.name is EventName.CANCELLED
+    assert not _requests(bus)
+    with pytest.raises(IdempotencyKeyReused):
+        submissions.submit(key, SQUARE, repeatable=True)
+
+
+def test_the_key_of_a_deleted_video_makes_no_other(
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """Gone is gone: the caller is told to use a new key."""
+    publish(ledger, Snapshot(key), EventName.DELETED, Deleted(created_at=CREATED))
+    with pytest.raises(VideoDeleted):
+        submissions.submit(key, CIRCLE, repeatable=True)
+    assert not _requests(bus)
+
+
+def test_an_id_that_somebody_filled_with_garbage_is_not_ours(
+    submissions: Submissions, bus: MemoryBus, key: VideoKey
+) -> None:
+    """What another publisher put there is neither run for this caller nor a crash."""
+    bus.put(key.request, b"garbage")
+    with pytest.raises(IdempotencyKeyReused):
+        submissions.submit(key, CIRCLE, repeatable=True)
+
+
+def test_a_full_queue_takes_nothing_more(submissions: Submissions, bus: MemoryBus) -> None:
+    """At the limit the caller hears 429 and when to come back."""
+    for number in range(3):
+        bus.put(f"kinora.requests.other.v{number}", b"")
+    with pytest.raises(QueueFull) as error:
+        submissions.submit(VideoKey("acme", "v"), CIRCLE, repeatable=False)
+    assert error.value.retry_after
+    assert error.value.retry_after <= 120
+
+
+def test_a_stream_at_its_size_limit_is_a_full_queue(
+    submissions: Submissions, bus: MemoryBus, key: VideoKey, ledger: Ledger
+) -> None:
+    """The server's own limit reads the same to a caller, and leaves nothing behind."""
+    bus.faults.append("full")
+    with pytest.raises(QueueFull):
+        submissions.submit(key, CIRCLE, repeatable=False)
+    assert ledger.read(key) == Snapshot(key)
+
+
+def test_a_derived_id_depends_on_the_account() -> None:
+    """Two accounts may use the same key and never meet."""
+    ids = {derived_video_id(account, "key") for account in ("a", "b", "c")}
+    assert len(ids) == 3
+    assert derived_video_id("a", "key") in ids
+    assert derived_video_id("a", "b", "c") != derived_video_id("a", "bc", "")

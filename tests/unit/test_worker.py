@@ -1,0 +1,408 @@
+"""The worker: one video at a time, under a lease, to an end that the stream knows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from functions.generate.attempt import Attempt, Means
+from functions.generate.engine.messages import Progress, Rendered, Stage
+from functions.generate.worker import Worker
+from functions.shared.errors import (
+    EngineCrashed,
+    InvalidRequest,
+    KinoraError,
+    OutOfMemory,
+    RenderCancelled,
+    Unavailable,
+)
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.profiles import Profile
+from functions.shared.requests import ResolvedRequest
+from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.videos import (
+    Cancelled,
+    Completed,
+    Deleted,
+    EventName,
+    Failed,
+    Progressed,
+)
+
+from tests.harness import wait_until
+from tests.unit.events import CREATED, publish, put_request, started
+
+
+@dataclass
+class StepEngine:
+    """Renders when it is let go, or ends as it was told to; sees its cancellation like the real."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+    error: KinoraError | Exception | None = None
+    requests: list[ResolvedRequest] = field(default_factory=list)
+
+    def render(
+        self,
+        request: ResolvedRequest,
+        video_id: str,
+        folder: Path,
+        on_progress: Callable[[Progress], None],
+        cancelled: threading.Event,
+    ) -> Rendered:
+        self.requests.append(request)
+        on_progress(Progress(Stage.DENOISING, 1, 2))
+        self.begun.set()
+        while not self.go.wait(0.005):
+            if cancelled.is_set():
+                raise RenderCancelled
+        if self.error is not None:
+            raise self.error
+        for name in ("video.mp4", "thumbnail.jpg", "spritesheet.jpg"):
+            (folder / name).write_bytes(name.encode())
+        return Rendered(
+            folder / "video.mp4",
+            folder / "thumbnail.jpg",
+            folder / "spritesheet.jpg",
+            request.width,
+            request.height,
+            request.num_frames,
+            {"denoising": 1.25},
+            "revision",
+        )
+
+
+@pytest.fixture
+def engine() -> StepEngine:
+    """An engine in the test's hands."""
+    return StepEngine()
+
+
+@pytest.fixture
+def worker(
+    bus: MemoryBus, ledger: Ledger, store: MemoryStore, engine: StepEngine, profile: Profile
+) -> Iterator[Worker]:
+    """A worker that renews its lease every 20 ms, so that tests see it happen."""
+    means = Means(ledger, bus, store, engine, renew_seconds=0.02)
+    worker = Worker(means, profile, name="w1", lease_seconds=20)
+    yield worker
+    bus.away = False
+    bus.faults.clear()
+    engine.go.set()
+    worker.drain()
+
+
+def _finish(attempt: Attempt) -> str:
+    assert attempt.finished.wait(10)
+    return str(attempt.line()["state"])
+
+
+def test_a_video_is_made_and_the_stream_says_where_it_is(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+) -> None:
+    """`completed` names the prefix under which all three files are, and their digest."""
+    engine.go.set()
+    attempt = worker.take(put_request(bus, key))
+    assert _finish(attempt) == "completed"
+    data = ledger.read(key).data
+    assert isinstance(data, Completed)
+    assert sorted(store.files) == [
+        data.output.prefix + name for name in ("spritesheet.jpg", "thumbnail.jpg", "video.mp4")
+    ]
+    assert data.output.prefix.startswith("acme/video_1/1-")
+    assert data.output.bytes == len(b"video.mp4")
+    assert data.worker == "w1"
+    assert data.started_at is not None
+    assert set(data.timings) == {"denoising", "uploading"}
+
+
+def test_progress_renews_the_lease(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """While the engine works, the stream hears how far it is, from a timer and not from steps."""
+    attempt = worker.take(put_request(bus, key))
+    first = wait_until(
+        lambda: ledger.read(key) if ledger.read(key).name is EventName.PROGRESSED else None,
+        seconds=5,
+        what="progress",
+    )
+    assert isinstance(first.data, Progressed)
+    assert (first.data.progress, first.data.stage) == (45, "denoising")
+    wait_until(lambda: ledger.read(key).seq > first.seq, seconds=5, what="a renewal")
+    engine.go.set()
+    assert _finish(attempt) == "completed"
+
+
+def test_there_is_one_video_at_a_time(
+    worker: Worker, bus: MemoryBus, engine: StepEngine, key: VideoKey, ledger: Ledger
+) -> None:
+    """Whoever asks meanwhile hears 'busy', and the second video is not touched."""
+    attempt = worker.take(put_request(bus, key))
+    other = VideoKey("acme", "video_2")
+    with pytest.raises(Unavailable) as error:
+        worker.take(put_request(bus, other))
+    assert error.value.code == "busy"
+    assert ledger.read(other) == Snapshot(other)
+    engine.go.set()
+    _finish(attempt)
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [
+        (("started", {"seconds": 20.0}), "leased"),
+        (("started", {"attempt": 3, "seconds": 0.0}), "attempts_used_up"),
+        (("cancelled", {}), "ended"),
+        (("deleted", {}), "ended"),
+    ],
+)
+def test_a_video_that_is_not_to_be_made_is_not_claimed(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    engine: StepEngine,
+    key: VideoKey,
+    before: tuple[str, dict[str, float]],
+    code: str,
+) -> None:
+    """Somebody has it, it has ended, or it was tried often enough: and the worker stays free."""
+    seq = put_request(bus, key)
+    name, fields = before
+    data: object = {
+        "started": lambda: started(key, **fields),  # type: ignore[arg-type]
+        "cancelled": lambda: Cancelled(created_at=CREATED),
+        "deleted": lambda: Deleted(created_at=CREATED),
+    }[name]()
+    state = publish(ledger, Snapshot(key), EventName(name), data)
+    with pytest.raises(Unavailable) as error:
+        worker.take(seq)
+    assert error.value.code == code
+    assert ledger.read(key).seq == state.seq
+    engine.go.set()
+    assert _finish(worker.take(put_request(bus, VideoKey("acme", "other")))) == "completed"
+
+
+def test_a_request_that_is_gone_or_not_valid_is_refused(
+    worker: Worker, bus: MemoryBus, key: VideoKey
+) -> None:
+    """The stream is read, and no body is trusted."""
+    with pytest.raises(Unavailable):
+        worker.take(99)
+    with pytest.raises(InvalidRequest):
+        worker.take(bus.put(key.request, b"garbage"))
+
+
+def test_an_expired_lease_is_taken_over_as_the_next_attempt(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """The number goes up by one, the settings and the first start stay."""
+    seq = put_request(bus, key)
+    publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    bus.advance(21)
+    engine.go.set()
+    assert _finish(worker.take(seq)) == "completed"
+    data = ledger.read(key).data
+    assert isinstance(data, Completed)
+    assert (data.attempt, data.started_at) == (2, CREATED)
+
+
+@pytest.mark.parametrize("end", [EventName.CANCELLED, EventName.DELETED])
+def test_a_video_that_was_ended_stops_at_once_and_leaves_nothing(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+    end: EventName,
+) -> None:
+    """The engine is stopped at its next step; nothing is published over the end."""
+    attempt = worker.take(put_request(bus, key))
+    assert engine.begun.wait(5)
+    data = (
+        Deleted(created_at=CREATED)
+        if end is EventName.DELETED
+        else Cancelled(created_at=CREATED, request=None)
+    )
+    bus.put(key.event("noise"), b"", {})  # a hint without news must do no harm
+    bus.purge(VIDEOS, key.event("noise"))
+    from functions.shared.events import VideoEvent  # noqa: PLC0415 - only here
+    from functions.shared.ledger import LostRace  # noqa: PLC0415 - only here
+
+    while True:
+        try:
+            ledger.publish(ledger.read(key), VideoEvent.new(key, end, data, source="/t"))
+            break
+        except LostRace:
+            continue
+    assert _finish(attempt) == "lost"
+    assert ledger.read(key).name is end
+    assert not store.files
+
+
+def test_a_video_that_another_worker_took_is_left_to_it(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+) -> None:
+    """A worker that slept too long publishes nothing, and removes only its own files."""
+    seq = put_request(bus, key)
+    attempt = worker.take(seq)
+    assert engine.begun.wait(5)
+    theirs = "acme/video_1/2-" + "f" * 32 + "/video.mp4"
+    store.files[theirs] = (b"theirs", "video/mp4")
+    bus.put(
+        key.event("started"),
+        _started_bytes(key, attempt=2, lease="f" * 32),
+    )
+    engine.go.set()
+    assert _finish(attempt) == "lost"
+    assert ledger.read(key).lease_id == "f" * 32
+    assert list(store.files) == [theirs]
+
+
+def _started_bytes(key: VideoKey, **fields: object) -> bytes:
+    from functions.shared.events import VideoEvent  # noqa: PLC0415 - only here
+
+    data = started(key, **fields)  # type: ignore[arg-type]
+    return VideoEvent.new(key, EventName.STARTED, data, source="/other").to_bytes()
+
+
+def test_an_error_that_may_pass_gives_the_video_back(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+) -> None:
+    """The lease is released with the reason, so the next attempt begins at once."""
+    engine.error = EngineCrashed()
+    engine.go.set()
+    assert _finish(worker.take(put_request(bus, key))) == "released"
+    snapshot = ledger.read(key)
+    assert isinstance(snapshot.data, Progressed)
+    assert snapshot.data.error is not None
+    assert snapshot.data.error.code == "engine_crashed"
+    assert ledger.lease_left(snapshot) <= 0
+    assert not store.files
+
+
+def test_an_error_that_will_not_pass_fails_the_video(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """What does not fit into memory fits no better the second time."""
+    engine.error = OutOfMemory()
+    engine.go.set()
+    assert _finish(worker.take(put_request(bus, key))) == "failed"
+    data = ledger.read(key).data
+    assert isinstance(data, Failed)
+    assert data.error.code == "out_of_memory"
+
+
+def test_a_store_that_is_away_gives_the_video_back(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+) -> None:
+    """Without its files no video is called completed."""
+    store.away = True
+    engine.go.set()
+    assert _finish(worker.take(put_request(bus, key))) == "released"
+    assert ledger.read(key).name is EventName.PROGRESSED
+
+
+def test_an_unexpected_error_is_an_attempt_and_not_the_end_of_the_worker(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """The video hears that something went wrong, without what only the log should say."""
+    engine.error = RuntimeError("secret detail")
+    engine.go.set()
+    assert _finish(worker.take(put_request(bus, key))) == "released"
+    snapshot = ledger.read(key)
+    assert isinstance(snapshot.data, Progressed)
+    assert snapshot.data.error is not None
+    assert "secret" not in snapshot.data.error.message
+    engine.error = None
+    assert _finish(worker.take(put_request(bus, VideoKey("acme", "v2")))) == "completed"
+
+
+def test_a_completion_whose_answer_was_lost_is_completed_once(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """The files stay, and the stream says `completed` one time."""
+    seq = put_request(bus, key)
+    attempt = worker.take(seq)
+    assert engine.begun.wait(5)
+    bus.faults.extend(["answer lost"] * 3)
+    engine.go.set()
+    assert _finish(attempt) == "completed"
+    assert ledger.read(key).name is EventName.COMPLETED
+
+
+def test_an_outage_of_nats_does_not_lose_the_video(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """The worker keeps the files and says 'completed' when NATS is back."""
+    attempt = worker.take(put_request(bus, key))
+    assert engine.begun.wait(5)
+    bus.away = True
+    engine.go.set()
+    assert not attempt.finished.wait(0.3)
+    bus.away = False
+    assert _finish(attempt) == "completed"
+    assert ledger.read(key).name is EventName.COMPLETED
+
+
+def test_a_worker_without_its_connection_takes_nothing_new(
+    worker: Worker, bus: MemoryBus, engine: StepEngine, key: VideoKey
+) -> None:
+    """It is not ready while it finishes a video that nobody listens to, and then it is again."""
+    attempt = worker.take(put_request(bus, key))
+    worker.check()
+    attempt.connected = False
+    with pytest.raises(Unavailable):
+        worker.check()
+    engine.go.set()
+    _finish(attempt)
+    wait_until(lambda: _is_free(worker), seconds=5, what="the worker is ready again")
+
+
+def _is_free(worker: Worker) -> bool:
+    try:
+        worker.check()
+    except Unavailable:
+        return False
+    return True
+
+
+def test_draining_finishes_the_video_and_takes_no_other(
+    worker: Worker, bus: MemoryBus, engine: StepEngine, key: VideoKey
+) -> None:
+    """SIGTERM: the caller waits until the video is done."""
+    attempt = worker.take(put_request(bus, key))
+    drained = threading.Thread(target=worker.drain)
+    drained.start()
+    wait_until(lambda: not _is_free(worker), seconds=5, what="draining has begun")
+    with pytest.raises(Unavailable):
+        worker.take(put_request(bus, VideoKey("acme", "v2")))
+    assert not attempt.finished.is_set()
+    engine.go.set()
+    drained.join(10)
+    assert not drained.is_alive()
+    assert _finish(attempt) == "completed"
