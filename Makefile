@@ -1,0 +1,90 @@
+# Everything is relative to this folder, so that a checkout whose path has spaces works.
+
+# The real model is served by images of its own; here everything runs in one environment.
+RUN_EXTRAS := submit,status,dispatch,generate,local
+ALL_EXTRAS := $(RUN_EXTRAS),test,lint
+# The release that Kinora is measured and tested with; `make lock` keeps to it.
+TORCH := torch==2.13.0
+
+# The first that is there, works (a pyenv shim may not) and is new enough.
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+PIP_INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+# $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.
+define apt_install
+if ! command -v apt-get >/dev/null; then \
+	echo "Install $(1) with your system's package manager, then run make again."; exit 1; \
+elif [ "$$(id -u)" = 0 ]; then \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; \
+elif command -v sudo >/dev/null; then sudo apt-get update -qq \
+	&& sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; \
+else echo "As root: apt-get update && apt-get install -y $(1); then run make again."; exit 1; fi
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format lock install chromium clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
+	@exec .venv/bin/python -m local
+
+test: lint chromium ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+check: test ## Run what CI runs
+
+lint: .venv/all-installed ## Check style, format and types
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
+
+format: .venv/all-installed ## Format the code, and fix what can be fixed without thought
+	@.venv/bin/python -m ruff format .
+	@.venv/bin/python -m ruff check --fix .
+
+install: .venv/all-installed ## Install what running and testing need into .venv
+
+lock: .python-is-new-enough ## Choose the newest versions of all packages, and write constraints.txt
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+	&& $(PYTHON) -m venv "$$folder" \
+	&& "$$folder/bin/python" -m pip install --quiet '$(TORCH)' -e '.[$(ALL_EXTRAS)]' \
+	&& "$$folder/bin/python" -m pip check \
+	&& "$$folder/bin/python" -m pip freeze --exclude-editable > "$$folder/freeze" \
+	&& { echo "# Written by \`make lock\`: every package, at the version that the tests ran with."; \
+	     grep -v ' @ ' "$$folder/freeze" | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.txt
+
+clean: ## Remove the environment and all caches; the data of `make run` stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+chromium: # for the tests of the UI
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	|| command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null \
+	|| { echo "Installing Chromium for the tests of the UI ..."; $(call apt_install,chromium); }
+
+.PHONY: .python-is-new-enough
+.python-is-new-enough:
+	@[ -n "$(PYTHON)" ] || { \
+		echo "Kinora needs Python 3.11 or newer, as python3.11 or python3, or PYTHON=/path/to/it."; \
+		exit 1; }
+
+# Without the parts that make a virtual environment (Debian has a package of its own for them), a
+# half-made one would be left, and taken for a whole one the next time.
+.venv/bin/python: | .python-is-new-enough
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv \
+	&& { $(call apt_install,python3-venv); } && $(PYTHON) -m venv .venv; } \
+	|| { rm -rf .venv; exit 1; }
+
+.venv/run-installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing what Kinora needs to run (once; torch is large) ..."
+	@$(PIP_INSTALL) -e '.[$(RUN_EXTRAS)]'
+	@touch $@
+
+.venv/all-installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing what Kinora needs to run and to be tested (once; torch is large) ..."
+	@$(PIP_INSTALL) -e '.[$(ALL_EXTRAS)]'
+	@touch .venv/run-installed $@

@@ -1,0 +1,76 @@
+"""What must hold before anything is started, and what to do where it does not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from local.ports import SettingsError
+from local.probes import is_free
+from local.processes import PROGRAMS, find_program
+from local.stack import Stack
+
+# JetStream and the object store refuse writes, or worse, on a full disk.
+_FREE_BYTES = 1 << 30
+# `owner/name`, as on the Hugging Face hub.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def check(stack: Stack) -> None:
+    """Check everything that can be known before the start.
+
+    Raises:
+        SettingsError: the first thing that is wrong, with what to do about it, on one line.
+    """
+    _check_programs()
+    _check_model(stack)
+    _check_data(stack.data)
+    _check_ports(stack)
+
+
+def _check_programs() -> None:
+    for program, package in PROGRAMS.items():
+        if find_program(program) is None:
+            raise SettingsError(
+                f"the program {program} (package {package}) is missing: run `make install`"
+            )
+
+
+def _check_model(stack: Stack) -> None:
+    if (stack.root / stack.model).is_dir():
+        return
+    # A hub id is fetched at the start. The folder of this checkout is no such thing.
+    if _HUB_ID.fullmatch(stack.model) and not stack.model.startswith("functions/"):
+        return
+    raise SettingsError(
+        f"the model folder {stack.model} does not exist: choose a folder or hub id with MODEL="
+    )
+
+
+def _check_data(data: Path) -> None:
+    advice = "choose another with KINORA_DATA="
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"the data folder {data} can't be made ({error.strerror}): {advice}"
+        ) from error
+    if not os.access(data, os.W_OK | os.X_OK):
+        raise SettingsError(f"the data folder {data} can't be written: {advice}")
+    free = shutil.disk_usage(data).free
+    if free < _FREE_BYTES:
+        raise SettingsError(
+            f"the disk of the data folder {data} has {free >> 20} MiB free, and "
+            f"{_FREE_BYTES >> 20} MiB are needed: free some, or {advice}"
+        )
+
+
+def _check_ports(stack: Stack) -> None:
+    for name, port in stack.ports.by_name.items():
+        if not is_free(port):
+            raise SettingsError(
+                f"port {port} ({name}) is taken: stop what uses it or choose another with "
+                f"{stack.ports.setting_of[name]}="
+            )

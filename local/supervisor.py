@@ -1,0 +1,147 @@
+"""Starts a stack, says when it is ready, and stops all of it, whatever ends it.
+
+This is not honcho, which was the first choice: honcho sends SIGTERM to all processes at once and
+SIGKILL to what is left after five seconds, so that the functions lose NATS and the object store
+while they finish; it has no readiness; and what it started outlives it when it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable
+
+from local.children import Child, Leash
+from local.probes import is_ready
+from local.processes import Command, Process
+from local.stack import Stack
+
+_POLL_SECONDS = 0.1  # between two looks at a server that is not ready yet
+# gunicorn ends requests under way after GRACEFUL_TIMEOUT or DRAIN_SECONDS, 3 s. A video that is
+# cut short goes on at the next start.
+_FUNCTION_GRACE_SECONDS = 5.0
+_SERVER_GRACE_SECONDS = 15.0  # to flush; weed needs 2-3 s
+
+
+class _StopAsked(Exception):
+    """Somebody wants the stack to stop."""
+
+
+class _StackFailedError(Exception):
+    """The stack can't go on; the message says why."""
+
+
+class Supervisor:
+    """Runs the processes of one stack until a signal or a failure ends it.
+
+    Args:
+        stack: the settings.
+        table: what to run.
+        set_up: what to run to its end when the servers are ready.
+        lock: a file descriptor that stays open until the last process is gone.
+    """
+
+    def __init__(self, stack: Stack, table: Iterable[Process], set_up: Command, lock: int) -> None:
+        self._stack = stack
+        self._table = list(table)
+        self._set_up = set_up
+        self._leash = Leash(keep=[lock])
+        self._children: dict[str, Child] = {}
+        self._waiting_for: set[str] = set()
+        self._stop_asked = asyncio.Event()
+
+    async def run(self) -> int:
+        """Run until SIGINT, SIGTERM or SIGHUP (returns 0), or a failure (says it, returns 1)."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        status = 0
+        try:
+            await self._start_all()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._raise_when_stop_asked())
+                tasks.create_task(self._announce_when_ready())
+                for child in self._children.values():
+                    tasks.create_task(_raise_at_end(child))
+        except* _StopAsked:
+            print("Stopping; Ctrl-C again kills.", flush=True)
+        except* _StackFailedError as failures:
+            print(f"kinora: {failures.exceptions[0]}", file=sys.stderr, flush=True)
+            status = 1
+        finally:
+            await self._stop({"function", "proxy"}, _FUNCTION_GRACE_SECONDS)
+            await self._stop({"server"}, _SERVER_GRACE_SECONDS)
+            self._leash.kill()
+        return status
+
+    def _on_signal(self) -> None:
+        if self._stop_asked.is_set():
+            self._leash.kill()
+        self._stop_asked.set()
+
+    async def _raise_when_stop_asked(self) -> None:
+        await self._stop_asked.wait()
+        raise _StopAsked
+
+    async def _start_all(self) -> None:
+        for process in self._table:
+            self._children[process.name] = await self._start(process)
+
+    async def _start(self, command: Command) -> Child:
+        try:
+            return await Child.start(command, self._stack.log_of(command.name), self._leash.group)
+        except OSError as error:
+            raise _StackFailedError(f"{command.name} can't be started: {error}") from error
+
+    async def _announce_when_ready(self) -> None:
+        seconds = self._stack.ready_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wait_ready({"server"})
+                await self._run_set_up()
+                await self._wait_ready({"function", "proxy"})
+        except TimeoutError as error:
+            late = sorted(self._waiting_for)
+            tails = "".join(self._children[name].last_lines() for name in late)
+            message = (
+                f"not ready after {seconds} s (KINORA_READY_SECONDS): {', '.join(late)}{tails}"
+            )
+            raise _StackFailedError(message) from error
+        for process in self._of_role({"function"}):
+            # Only from now on: while the servers start, functions warn that they are not there.
+            self._children[process.name].shows_warnings = True
+        print(f"Kinora is ready: {self._stack.url}", flush=True)
+        print(f"Ctrl-C stops it; its data stays in {self._stack.data}", flush=True)
+
+    async def _wait_ready(self, roles: set[str]) -> None:
+        await asyncio.gather(*(self._wait_for(process) for process in self._of_role(roles)))
+
+    async def _wait_for(self, process: Process) -> None:
+        self._waiting_for.add(process.name)
+        # What is waited for is another process, which sets no event of ours.
+        while not await asyncio.to_thread(is_ready, process.probe):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
+        self._waiting_for.discard(process.name)
+
+    async def _run_set_up(self) -> None:
+        name = self._set_up.name
+        self._waiting_for.add(name)
+        self._children[name] = child = await self._start(self._set_up)
+        status = await child.ended()
+        if status != 0:
+            raise _StackFailedError(child.describe_end(status))
+        self._waiting_for.discard(name)
+
+    async def _stop(self, roles: set[str], grace_seconds: float) -> None:
+        names = [process.name for process in self._of_role(roles)]
+        started = [self._children[name] for name in names if name in self._children]
+        await asyncio.gather(*(child.stop(grace_seconds) for child in started))
+
+    def _of_role(self, roles: set[str]) -> list[Process]:
+        return [process for process in self._table if process.role in roles]
+
+
+async def _raise_at_end(child: Child) -> None:
+    status = await child.ended()
+    raise _StackFailedError(child.describe_end(status))
