@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
 from functions.shared.config import Settings
 from functions.shared.errors import InvalidRequest
 from functions.shared.ledger import Ledger, Snapshot
@@ -19,8 +21,6 @@ from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import Cancelled, EventName
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
-from werkzeug.test import TestResponse
-
 from tests.unit.events import CREATED, completed, publish, put_request, request_payload, started
 
 EVENT = {

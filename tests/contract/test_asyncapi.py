@@ -1,0 +1,110 @@
+"""`asyncapi.yaml` describes the channels that the code uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from functions.shared.subjects import VideoKey, is_token
+from functions.shared.videos import EventName
+
+FOLDER = Path(__file__).parents[2] / "event-schemas"
+DOCUMENT: dict[str, Any] = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text(encoding="utf-8"))
+CHANNELS: dict[str, Any] = DOCUMENT["channels"]
+REQUESTS = "requests"
+
+
+def channel_of(name: EventName) -> str:
+    return REQUESTS if name is EventName.REQUESTED else name.value
+
+
+def refs(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for child in node.values():
+            yield from refs(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from refs(child)
+
+
+def resolve(ref: str) -> Any:
+    """What a reference within the document points to."""
+    node: Any = DOCUMENT
+    for step in ref.removeprefix("#/").split("/"):
+        node = node[step]
+    return node
+
+
+def test_it_is_asyncapi_3() -> None:
+    """The document names its version, a NATS server, and the media type of every message."""
+    assert DOCUMENT["asyncapi"] == "3.0.0"
+    assert {server["protocol"] for server in DOCUMENT["servers"].values()} == {"nats"}
+    assert DOCUMENT["defaultContentType"] == "application/cloudevents+json"
+
+
+def test_there_is_a_channel_for_each_event_and_no_other() -> None:
+    """Nothing that the code publishes is left out, and nothing is made up."""
+    assert set(CHANNELS) == {channel_of(name) for name in EventName}
+
+
+@pytest.mark.parametrize("name", EventName)
+def test_addresses_are_the_subjects_of_the_code(name: EventName) -> None:
+    """With its parameters filled in, an address is the subject that the code publishes on."""
+    key = VideoKey("acme", "video_1")
+    expected = key.request if name is EventName.REQUESTED else key.event(name)
+    channel = CHANNELS[channel_of(name)]
+    assert channel["address"].format(account=key.account, id=key.video_id) == expected
+    assert set(channel["parameters"]) == set(re.findall(r"\{(\w+)\}", channel["address"]))
+
+
+@pytest.mark.parametrize("name", EventName)
+def test_messages_are_the_events(name: EventName) -> None:
+    """Each channel carries one message: the event's type, with the event's schema."""
+    (ref,) = CHANNELS[channel_of(name)]["messages"].values()
+    message = resolve(ref["$ref"])
+    assert message["name"] == name.type
+    assert message["payload"]["schema"]["$ref"] == f"v1/{name}.json"
+    assert message["payload"]["schemaFormat"] == "application/schema+json;version=draft-2020-12"
+
+
+@pytest.mark.parametrize("ref", sorted(set(refs(DOCUMENT))))
+def test_references_lead_somewhere(ref: str) -> None:
+    """Every $ref points to a part of the document or to a file beside it."""
+    if ref.startswith("#/"):
+        assert resolve(ref)
+    else:
+        assert (FOLDER / ref).is_file()
+
+
+def test_operations_are_from_kinoras_side() -> None:
+    """Kinora sends every event, and receives requests: the only channel that others send to."""
+    found = {
+        (operation["action"], operation["channel"]["$ref"].rpartition("/")[2])
+        for operation in DOCUMENT["operations"].values()
+    }
+    assert found == {("receive", REQUESTS), *(("send", channel_of(name)) for name in EventName)}
+
+
+@pytest.mark.parametrize("operation", DOCUMENT["operations"])
+def test_operations_send_what_their_channel_carries(operation: str) -> None:
+    """The messages of an operation belong to the channel that it names."""
+    found = DOCUMENT["operations"][operation]
+    for message in found["messages"]:
+        assert message["$ref"].startswith(f"{found['channel']['$ref']}/messages/")
+
+
+@pytest.mark.parametrize("token", ["a", "A-z_0", "a" * 64, "", "a" * 65, "a.b", "*", ">", "é"])
+@pytest.mark.parametrize("parameter", ["account", "id"])
+def test_parameters_have_the_pattern_of_tokens(parameter: str, token: str) -> None:
+    """What the code takes as an account or an id, the pattern takes, and nothing else."""
+    described = DOCUMENT["components"]["parameters"][parameter]
+    assert bool(re.search(described["x-pattern"], token)) == is_token(token)
+    assert described["x-pattern"] in described["description"]
+    assert all(is_token(example) for example in described["examples"])
