@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from functions.shared.config import Settings
 from functions.shared.jetstream import JetStream
 from functions.shared.storage import S3Store
-
 from tests.harness import RunningStack
 
 

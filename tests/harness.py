@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+
 from local.files import Credentials, prepare
 from local.ports import free_settings
 from local.probes import is_ready
@@ -145,7 +146,12 @@ class RunningStack:
             if child.is_running():
                 child.kill()
         process.wait(10)
-        psutil.wait_procs(family, timeout=10)
+        # Orphans become zombies where nothing reaps them, as in a container without an init.
+        wait_until(
+            lambda: all(not c.is_running() or c.status() == psutil.STATUS_ZOMBIE for c in family),
+            seconds=10,
+            what=f"everything of {name} is gone",
+        )
 
     def stop(self, name: str, *, seconds: float = 30) -> None:
         """SIGTERM a process and wait for its end."""

@@ -7,6 +7,11 @@ its default message.
 
 from __future__ import annotations
 
+from typing import Final
+
+# Longer than any message of ours; what is longer repeats somebody's input.
+MAX_MESSAGE: Final = 600
+
 
 class KinoraError(Exception):
     """Something went wrong inside Kinora."""
@@ -32,8 +37,8 @@ class KinoraError(Exception):
             code: a more precise code than the class's own.
             retry_after: seconds after which a caller may try again (the `Retry-After` header).
         """
-        self.message = message or (type(self).__doc__ or "").splitlines()[0]
-        self.param = param
+        self.message = _presentable(message or (type(self).__doc__ or "").splitlines()[0])
+        self.param = None if param is None else _presentable(param)
         self.code = code or type(self).code
         self.retry_after = retry_after
         super().__init__(self.message)
@@ -48,6 +53,12 @@ class KinoraError(Exception):
                 "code": self.code,
             }
         }
+
+
+def _presentable(text: str) -> str:
+    """What was sent to us may be said back: not endlessly, and only as text that can be written."""
+    short = text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + "..."
+    return short.encode(errors="replace").decode()
 
 
 class InvalidRequest(KinoraError):

@@ -119,7 +119,8 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
 
 def _explain(problem: Mapping[str, Any], model: type[VideoRequest]) -> InvalidRequest:
     """One of pydantic's errors, in words that name the field and the remedy."""
-    name = str(problem["loc"][0])[:_ECHO]
+    # A field whose name is no valid text has no place that could be named.
+    name = str((*problem["loc"], "a field's name")[0])[:_ECHO]
     match problem["type"]:
         case "missing":
             text = f"{name} is required: say what the video should show"

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 
 import pytest
+
 from functions.shared.bus import Bus, Delivery
 from functions.shared.errors import SequenceConflict, TooLarge, Unavailable
 from functions.shared.jetstream import JetStream
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus
-
 from tests.harness import RunningStack, wait_until
 
 
 @pytest.fixture(params=["memory", "jetstream"])
-def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+def bus(request: pytest.FixtureRequest) -> Bus:
     """Each of the two."""
-    yield MemoryBus() if request.param == "memory" else request.getfixturevalue("jetstream")
+    if request.param == "memory":
+        return MemoryBus()
+    real: Bus = request.getfixturevalue("jetstream")
+    return real
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from functions.shared.ledger import Ledger
 from functions.shared.profiles import Profile, load_profile
 from functions.shared.subjects import VideoKey

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+
 from functions.dispatch.delivery import Deliveries
 from functions.dispatch.sink import Answer, Ending
 from functions.shared.bus import Message
@@ -13,7 +14,6 @@ from functions.shared.profiles import Profile
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus
 from functions.shared.videos import Cancelled, EventName, Failed, Failure
-
 from tests.unit.events import (
     CREATED,
     completed,
@@ -34,6 +34,7 @@ class ScriptedSink:
     work: object = None
 
     def send(self, message: Message) -> Answer:
+        """See `Sink.send`."""
         self.sent.append(message)
         if callable(self.work):
             self.work()

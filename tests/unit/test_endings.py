@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from functions.shared.errors import Unavailable, VideoNotFound
 from functions.shared.events import VideoEvent
 from functions.shared.ledger import Ledger, Snapshot
@@ -13,7 +14,6 @@ from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import EventName, VideoData
 from functions.submit.endings import Endings
-
 from tests.unit.events import completed, progressed, publish, put_request, started
 
 
@@ -23,7 +23,7 @@ def endings(bus: MemoryBus, ledger: Ledger, store: MemoryStore, profile: Profile
     return Endings(bus, ledger, store, profile, deadline=0.3)
 
 
-def _queued(bus: MemoryBus, ledger: Ledger, key: VideoKey) -> None:
+def _queued(bus: MemoryBus, _ledger: Ledger, key: VideoKey) -> None:
     put_request(bus, key)
 
 
@@ -70,7 +70,8 @@ def test_cancelling_wins_against_a_worker_that_goes_on(
 ) -> None:
     """A renewal in between only makes the cancellation try again on the newer state."""
     _running(bus, ledger, key)
-    original, calls = ledger.publish, []
+    original = ledger.publish
+    calls: list[VideoEvent] = []
 
     def publish_after_a_renewal(after: Snapshot, event: VideoEvent, **options: object) -> Snapshot:
         if not calls:

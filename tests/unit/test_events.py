@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from functions.shared.errors import InvalidEvent, InvalidRequest
 from functions.shared.events import (
     Incoming,
@@ -17,9 +21,6 @@ from functions.shared.events import (
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339, parse_rfc3339
 from functions.shared.videos import EventName
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.unit.events import request_payload, started
 
 ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
@@ -85,10 +86,8 @@ def test_what_is_no_cloudevent_is_refused_by_its_attribute(
 @given(st.binary(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))
 def test_garbage_is_refused_and_never_crashes(payload: bytes, headers: dict[str, str]) -> None:
     """Whatever anybody publishes, the answer is an event or a clear error."""
-    try:
+    with contextlib.suppress(InvalidEvent):
         read_nats(headers, payload)
-    except InvalidEvent:
-        pass
 
 
 @given(st.text(min_size=1, max_size=50), st.text(min_size=1, max_size=50))

@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from functions.shared.bus import Message
 from functions.shared.errors import InvalidRequest
 from functions.shared.events import VideoEvent
-from functions.shared.profiles import Profile
+from functions.shared.profiles import Profile, load_profile
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.videos import Deleted, EventName, Started
 from functions.status.index import Index, Page
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from functions.shared.profiles import load_profile
-
 from tests.unit.events import completed, request_payload, started
 
 

@@ -6,13 +6,13 @@ import threading
 import time
 
 import pytest
+
 from functions.shared.errors import OutcomeUnknown
 from functions.shared.events import VideoEvent
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus
 from functions.shared.videos import Cancelled, EventName
-
 from tests.unit.events import CREATED, LEASE, completed, progressed, publish, started
 
 

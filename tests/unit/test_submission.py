@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from functions.shared.errors import (
     IdempotencyKeyReused,
     OutcomeUnknown,
@@ -13,10 +14,10 @@ from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.profiles import Profile
 from functions.shared.requested import check_body, read_request
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.testing import MemoryBus
+from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import Deleted, EventName
+from functions.submit.endings import Endings
 from functions.submit.submission import Submissions, derived_video_id
-
 from tests.harness import wait_until
 from tests.unit.events import CREATED, publish
 
@@ -93,15 +94,11 @@ def test_the_same_key_with_another_request_is_refused(
 
 
 def test_the_same_key_finds_a_video_whatever_became_of_it(
-    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey, profile: Profile
 ) -> None:
     """A cancelled video is answered as it is, and not made anew."""
-    from functions.submit.endings import Endings  # noqa: PLC0415 - the other half of submit
-
-    from tests.unit.conftest import MemoryStore  # noqa: PLC0415 - only here
-
     submissions.submit(key, CIRCLE, repeatable=True)
-    Endings(bus, ledger, MemoryStore(), submissions._profile, deadline=1).cancel(key)
+    Endings(bus, ledger, MemoryStore(), profile, deadline=1).cancel(key)
     bus.purge(REQUESTS, key.request)
     again = submissions.submit(key, CIRCLE, repeatable=True)
     assert again.snapshot.name is EventName.CANCELLED

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
 from functions.dispatch.sweeper import Sweeper
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import Cancelled, Deleted, EventName, Failed
-
 from tests.unit.events import CREATED, completed, publish, put_request, started
 
 DAY = 24 * 3600
@@ -29,7 +29,7 @@ def _files(store: MemoryStore, key: VideoKey) -> tuple[str, str]:
 
 
 def test_of_a_completed_video_only_the_winners_files_stay(
-    sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, store: MemoryStore, key: VideoKey
+    sweeper: Sweeper, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:
     """What a lost attempt left behind is removed."""
     _, new = _files(store, key)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from functions.generate.attempt import Attempt, Means
 from functions.generate.engine.messages import Progress, Rendered, Stage
 from functions.generate.worker import Worker
@@ -19,10 +20,11 @@ from functions.shared.errors import (
     RenderCancelled,
     Unavailable,
 )
-from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.events import VideoEvent
+from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.profiles import Profile
 from functions.shared.requests import ResolvedRequest
-from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.subjects import VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import (
     Cancelled,
@@ -32,7 +34,6 @@ from functions.shared.videos import (
     Failed,
     Progressed,
 )
-
 from tests.harness import wait_until
 from tests.unit.events import CREATED, publish, put_request, started
 
@@ -49,11 +50,12 @@ class StepEngine:
     def render(
         self,
         request: ResolvedRequest,
-        video_id: str,
+        video_id: str,  # noqa: ARG002 - of the Protocol
         folder: Path,
         on_progress: Callable[[Progress], None],
         cancelled: threading.Event,
     ) -> Rendered:
+        """See `Engine.render`."""
         self.requests.append(request)
         on_progress(Progress(Stage.DENOISING, 1, 2))
         self.begun.set()
@@ -178,10 +180,10 @@ def test_a_video_that_is_not_to_be_made_is_not_claimed(
     seq = put_request(bus, key)
     name, fields = before
     data: object = {
-        "started": lambda: started(key, **fields),  # type: ignore[arg-type]
-        "cancelled": lambda: Cancelled(created_at=CREATED),
-        "deleted": lambda: Deleted(created_at=CREATED),
-    }[name]()
+        "started": started(key, **fields),  # type: ignore[arg-type]  # of several types
+        "cancelled": Cancelled(created_at=CREATED),
+        "deleted": Deleted(created_at=CREATED),
+    }[name]
     state = publish(ledger, Snapshot(key), EventName(name), data)
     with pytest.raises(Unavailable) as error:
         worker.take(seq)
@@ -233,11 +235,6 @@ def test_a_video_that_was_ended_stops_at_once_and_leaves_nothing(
         if end is EventName.DELETED
         else Cancelled(created_at=CREATED, request=None)
     )
-    bus.put(key.event("noise"), b"", {})  # a hint without news must do no harm
-    bus.purge(VIDEOS, key.event("noise"))
-    from functions.shared.events import VideoEvent  # noqa: PLC0415 - only here
-    from functions.shared.ledger import LostRace  # noqa: PLC0415 - only here
-
     while True:
         try:
             ledger.publish(ledger.read(key), VideoEvent.new(key, end, data, source="/t"))
@@ -274,8 +271,6 @@ def test_a_video_that_another_worker_took_is_left_to_it(
 
 
 def _started_bytes(key: VideoKey, **fields: object) -> bytes:
-    from functions.shared.events import VideoEvent  # noqa: PLC0415 - only here
-
     data = started(key, **fields)  # type: ignore[arg-type]
     return VideoEvent.new(key, EventName.STARTED, data, source="/other").to_bytes()
 

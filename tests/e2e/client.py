@@ -1,0 +1,59 @@
+"""What a program that knows only HTTP does with Kinora."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+import requests
+from numpy.typing import NDArray
+
+from tests.harness import wait_until
+
+# About eight seconds of work on two cores: long enough to do something to it meanwhile.
+LONG = {"size": "160x96", "num_frames": 61, "num_inference_steps": 60}
+
+
+@dataclass(frozen=True)
+class Client:
+    """Calls the gateway at `url`."""
+
+    url: str
+
+    def create(self, **fields: Any) -> dict[str, Any]:
+        """POST /v1/videos."""
+        response = requests.post(
+            f"{self.url}/v1/videos", json={"prompt": "a red circle", **fields}, timeout=20
+        )
+        assert response.status_code == 202, response.text
+        video: dict[str, Any] = response.json()
+        return video
+
+    def get(self, video_id: str) -> dict[str, Any]:
+        """GET /v1/videos/{id}; an empty object for 404."""
+        response = requests.get(f"{self.url}/v1/videos/{video_id}", timeout=20)
+        if response.status_code == requests.codes.not_found:
+            return {}
+        response.raise_for_status()
+        video: dict[str, Any] = response.json()
+        return video
+
+    def wait(self, video_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
+        """Return the video once it is in one of `states`."""
+
+        def reached() -> dict[str, Any] | None:
+            video = self.get(video_id)
+            return video if video.get("status") in states else None
+
+        return wait_until(reached, seconds=seconds, what=f"{video_id} is {' or '.join(states)}")
+
+    def frames(self, video_id: str) -> NDArray[np.uint8]:
+        """The decoded frames of a completed video, (frames, height, width, 3) in RGB."""
+        response = requests.get(f"{self.url}/v1/videos/{video_id}/content", timeout=20)
+        response.raise_for_status()
+        with av.open(io.BytesIO(response.content), mode="r") as container:
+            pictures = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        return np.stack([np.asarray(picture, dtype=np.uint8) for picture in pictures])

@@ -1,0 +1,27 @@
+"""The whole of Kinora, once for a run: real servers, real functions, the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import RunningStack
+
+# Shorter than in a cluster, so that a test sees a takeover within its patience.
+SETTINGS = {
+    "LEASE_SECONDS": "6",
+    "LEASE_RENEW_SECONDS": "1",
+    "TAKEOVER_GRACE_SECONDS": "2",
+}
+
+
+@pytest.fixture(scope="session")
+def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A running stack with two replicas of `generate`."""
+    stack = RunningStack(tmp_path_factory.mktemp("kinora"), SETTINGS)
+    try:
+        stack.start_all()
+        yield stack
+    finally:
+        stack.close()

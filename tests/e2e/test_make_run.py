@@ -1,0 +1,221 @@
+"""`python -m local`, as `make run` starts it: real servers and functions on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+import requests
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from local.files import Credentials
+from local.ports import free_settings
+from local.probes import is_free, is_ready
+from local.processes import processes
+from local.stack import ROOT, Stack
+
+# What a checkout has and git does not keep, or keeps elsewhere.
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".kinora", ".*_cache", "__pycache__")
+
+
+class Run:
+    """One `python -m local`, from its start to its end.
+
+    Args:
+        settings: the environment variables that choose ports and data.
+        root: the checkout to run.
+    """
+
+    def __init__(self, settings: dict[str, str], root: Path = ROOT) -> None:
+        environ = {**os.environ, "GENERATE_REPLICAS": "2", **settings}
+        self.stack = Stack.from_environ(environ, root)
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local"],
+            cwd=root,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return "".join(self.lines)
+
+    def wait_ready(self) -> None:
+        """Return when it has said that it is ready."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if "Kinora is ready" in line:
+                return
+        pytest.fail(f"it ended instead of getting ready:\n{self.output}")
+
+    def wait_ended(self) -> int:
+        """Return its exit status, with all that it printed in `output`."""
+        assert self.process.stdout
+        self.lines += self.process.stdout
+        return self.process.wait()
+
+    def descendants(self) -> list[psutil.Process]:
+        """Return every process that it has started, directly or not."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextmanager
+def running(settings: dict[str, str], root: Path = ROOT) -> Iterator[Run]:
+    """Run a stack, ready for use; its end takes everything with it, whatever happens inside."""
+    run = Run(settings, root)
+    try:
+        run.wait_ready()
+        yield run
+    finally:
+        run.process.kill()
+        run.process.wait()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    return {**free_settings(), "KINORA_DATA": str(tmp_path / "the data")}
+
+
+def assert_nothing_left(run: Run, processes_before: list[psutil.Process]) -> None:
+    """Assert that no process of the stack lives and that all of its ports are free."""
+    _, alive = psutil.wait_procs(processes_before, timeout=10)
+    assert alive == []
+    assert [name for name, port in run.stack.ports.by_name.items() if not is_free(port)] == []
+
+
+def make_video(run: Run, prompt: str) -> str:
+    answer = requests.post(f"{run.stack.url}/v1/videos", json={"prompt": prompt}, timeout=30)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def test_the_url_is_printed_once_everything_answers(settings: dict[str, str]) -> None:
+    """At the moment of the line, every process is ready, and only 127.0.0.1 is listened on."""
+    with running(settings) as run:
+        credentials = Credentials(**json.loads((run.stack.data / "credentials.json").read_text()))
+        table = processes(run.stack, credentials)
+        assert [process.name for process in table if not is_ready(process.probe)] == []
+        assert f"Kinora is ready: {run.stack.url}\n" in run.output
+        addresses = {
+            connection.laddr.ip
+            for process in run.descendants()
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert addresses == {"127.0.0.1"}
+        anonymous = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{run.stack.ports['s3']}",
+            region_name="us-east-1",
+            config=Config(signature_version=UNSIGNED),
+        )
+        with pytest.raises(ClientError, match="AccessDenied"):
+            anonymous.list_objects_v2(Bucket="kinora")
+
+
+def test_ctrl_c_stops_everything(settings: dict[str, str]) -> None:
+    """SIGINT ends all processes and frees all ports; the exit status is 0."""
+    with running(settings) as run:
+        started = run.descendants()
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait_ended() == 0, run.output
+        assert_nothing_left(run, started)
+        assert run.output.endswith("Kinora has stopped.\n")
+
+
+def test_nothing_outlives_a_killed_supervisor(settings: dict[str, str]) -> None:
+    """Even SIGKILL, which nobody can handle, leaves no process and no taken port behind."""
+    with running(settings) as run:
+        started = run.descendants()
+        run.process.kill()
+        run.process.wait()
+        assert_nothing_left(run, started)
+
+
+def test_the_end_of_one_process_ends_the_stack_and_is_explained(settings: dict[str, str]) -> None:
+    """When NATS is killed, the message names it and how it ended, and the status is not 0."""
+    with running(settings) as run:
+        started = run.descendants()
+        (nats,) = [process for process in started if process.name() == "nats-server"]
+        nats.kill()
+        assert run.wait_ended() == 1
+        assert "kinora: nats ended with SIGKILL" in run.output
+        assert "nats.log" in run.output
+        assert_nothing_left(run, started)
+
+
+def test_a_second_start_finds_its_data(settings: dict[str, str]) -> None:
+    """A video that was asked for before a stop is there after the next start."""
+    with running(settings) as run:
+        video = make_video(run, "a red circle moving right")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.wait_ended() == 0, run.output
+    with running(settings) as run:
+        answer = requests.get(f"{run.stack.url}/v1/videos/{video}", timeout=30)
+        assert answer.json()["prompt"] == "a red circle moving right"
+
+
+def test_a_taken_port_is_said_at_once(settings: dict[str, str]) -> None:
+    """The message names the port and the setting, the status is not 0, and nothing is started."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", int(settings["PORT"])))
+        listener.listen()
+        run = Run(settings)
+        assert run.wait_ended() == 1
+    assert run.output == (
+        f"kinora: port {settings['PORT']} (gateway) is taken: stop what uses it or choose another "
+        "with PORT=\n"
+    )
+
+
+def test_a_data_folder_belongs_to_one_stack(settings: dict[str, str]) -> None:
+    """A second stack on other ports is kept off the first one's data."""
+    with running(settings):
+        second = Run({**settings, **free_settings()})
+        assert second.wait_ended() == 1
+        assert "another Kinora uses the data folder" in second.output
+
+
+def test_a_part_that_never_gets_ready_is_named(settings: dict[str, str]) -> None:
+    """After KINORA_READY_SECONDS the start is given up, with the names of what was not ready."""
+    run = Run({**settings, "KINORA_READY_SECONDS": "1"})  # too short to import torch
+    assert run.wait_ended() == 1
+    said = re.search(
+        r"^kinora: not ready after 1 s \(KINORA_READY_SECONDS\): (.+)$", run.output, re.MULTILINE
+    )
+    assert said, run.output
+    # Which parts are late depends on this machine; each is one of the stack's, or its set-up.
+    table = processes(run.stack, Credentials(access_key="", secret_key=""))
+    assert set(said[1].split(", ")) <= {"set-up", *(process.name for process in table)}
+
+
+def test_a_checkout_whose_path_has_spaces_works(tmp_path: Path) -> None:
+    """A copy in `my videos/kinora (1)` starts, with its data inside, and stops."""
+    root = tmp_path / "my videos" / "kinora (1)"
+    shutil.copytree(ROOT, root, ignore=NOT_COPIED)
+    with running(free_settings(), root) as run:
+        assert run.stack.data == root / ".kinora"
+        assert requests.get(run.stack.url, timeout=30).ok
+        started = run.descendants()
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait_ended() == 0, run.output
+        assert_nothing_left(run, started)

@@ -1,0 +1,112 @@
+"""Several videos at once, and workers that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import requests
+
+from tests.e2e.client import LONG, Client
+from tests.harness import RunningStack, wait_until
+
+
+@pytest.fixture
+def client(kinora: RunningStack) -> Client:
+    """A program that calls the gateway."""
+    return Client(kinora.url)
+
+
+def test_two_replicas_make_two_videos_and_the_third_waits_in_line(client: Client) -> None:
+    """The third is queued with its place, and runs when a replica is free."""
+    first, second = (client.create(**LONG)["id"] for _ in range(2))
+    for video_id in (first, second):
+        client.wait(video_id, "in_progress")
+    third, fourth = (client.create(num_inference_steps=2)["id"] for _ in range(2))
+    waiting = client.get(third)
+    assert (waiting["status"], waiting["queue_position"]) == ("queued", 1)
+    assert client.get(fourth)["queue_position"] == 2
+    running = [client.get(video_id) for video_id in (first, second)]
+    assert [video["status"] for video in running] == ["in_progress"] * 2
+    for video_id in (first, second, third, fourth):
+        video = client.wait(video_id, "completed")
+        assert (video["attempt"], video["queue_position"]) == (1, None)
+
+
+def test_progress_is_true_and_only_grows(client: Client) -> None:
+    """It comes from finished steps, and passes through the stages in their order."""
+    video_id = client.create(**LONG)["id"]
+    seen: list[int] = []
+
+    def completed() -> bool:
+        video = client.get(video_id)
+        seen.append(video["progress"])
+        return bool(video["status"] == "completed")
+
+    wait_until(completed, seconds=60, what="completed")
+    assert seen == sorted(seen)
+    assert seen[-1] == 100
+    assert any(0 < percent < 100 for percent in seen), "it moves on the way"
+
+
+def test_a_cancelled_video_stops_and_frees_its_worker(client: Client) -> None:
+    """The next video runs long before the cancelled one would have been done."""
+    doomed = [client.create(**LONG | {"num_inference_steps": 200})["id"] for _ in range(2)]
+    for video_id in doomed:
+        client.wait(video_id, "in_progress")
+        requests.post(f"{client.url}/v1/videos/{video_id}/cancel", timeout=20).raise_for_status()
+    video = client.create(num_inference_steps=2)
+    client.wait(video["id"], "completed", seconds=10)
+    for video_id in doomed:
+        assert client.get(video_id)["error"]["code"] == "cancelled"
+
+
+def test_deleting_a_running_video_leaves_nothing(kinora: RunningStack, client: Client) -> None:
+    """No state, no file, and its worker is free again."""
+    video_id = client.create(**LONG)["id"]
+    client.wait(video_id, "in_progress")
+    answer = requests.delete(f"{client.url}/v1/videos/{video_id}", timeout=20)
+    assert answer.json()["deleted"]
+    assert client.get(video_id) == {}
+    wait_until(
+        lambda: (
+            f"{video_id}: attempt 1 ended: lost"
+            in kinora.log("generate-1") + kinora.log("generate-2")
+        ),
+        seconds=10,
+        what="the worker let go",
+    )
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_video_whose_worker_is_killed_is_completed_once_by_the_other(
+    kinora: RunningStack, client: Client, whole: bool
+) -> None:
+    """SIGKILL in the middle: the other replica takes over when the lease has run out."""
+    video_id = client.create(**LONG)["id"]
+    client.wait(video_id, "in_progress")
+    victim = wait_until(lambda: _worker_of(kinora, video_id), seconds=5, what="a worker has it")
+    other = {"generate-1": "generate-2", "generate-2": "generate-1"}[victim]
+    if whole:
+        kinora.kill(victim)
+    else:
+        # gunicorn starts another worker, as Kubernetes restarts a container.
+        os.kill(kinora.worker_pid(victim), signal.SIGKILL)
+    video = client.wait(video_id, "completed", seconds=90)
+    assert video["attempt"] == 2
+    assert client.frames(video_id).shape == (61, 96, 160, 3)
+    logs = kinora.log(victim) + kinora.log(other)
+    assert logs.count(f"{video_id}: attempt 2 ended: completed") == 1
+    if whole:
+        assert f"{video_id}: attempt 2 ended: completed" in kinora.log(other)
+        kinora.start(victim)
+    else:
+        kinora.wait_ready(victim)
+
+
+def _worker_of(kinora: RunningStack, video_id: str) -> str | None:
+    for name in ("generate-1", "generate-2"):
+        if f"{video_id}: attempt 1 begins" in kinora.log(name):
+            return name
+    return None
