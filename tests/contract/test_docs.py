@@ -1,0 +1,93 @@
+"""What the documents say about the code is true, as far as a program can tell."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.shared.config import Settings
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ("submit", "dispatch", "generate", "status")
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md")]
+    if "node_modules" not in page.parts
+)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_share_only_what_is_shared(function: str) -> None:
+    """A function imports `functions.shared` and itself, and never another function."""
+    allowed = ("functions.shared", f"functions.{function}")
+    for path in (ROOT / "functions" / function).rglob("*.py"):
+        for name in _imports(path):
+            assert not name.startswith("functions.") or name.startswith(allowed), (path, name)
+
+
+def test_torch_is_imported_by_the_engine_only() -> None:
+    """The HTTP processes stay small, and hold no accelerator."""
+    heavy = {"torch", "diffusers", "transformers"}
+    importers = {
+        path.relative_to(ROOT).parts[:3]
+        for path in (ROOT / "functions").rglob("*.py")
+        for name in _imports(path)
+        if name.split(".")[0] in heavy
+    }
+    assert importers <= {("functions", "generate", "engine"), ("functions", "generate", "demo")}
+
+
+def test_the_promises_name_tests_that_exist() -> None:
+    """Each promise of ARCHITECTURE.md can be looked up."""
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "ARCHITECTURE.md").read_text()))
+    defined = set(
+        re.findall(
+            r"^ *(?:async )?def (test_\w+)",
+            "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py")),
+            re.MULTILINE,
+        )
+    )
+    assert named
+    assert named <= defined, named - defined
+
+
+def test_the_table_of_settings_is_up_to_date() -> None:
+    """Every setting is documented, with its default and its meaning."""
+    check = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
+    assert subprocess.run(check, check=False).returncode == 0, "run `python docs/generate.py`"
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    """Relative links, and paths in backticks, name files that are there."""
+    text = page.read_text()
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), link
+    for path in re.findall(r"`((?:functions|tests|docs|local|ui|event-schemas)/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_decision_says_what_it_must() -> None:
+    """Context, options, decision, consequences, on at most one page."""
+    pages = list((ROOT / "docs" / "decisions").glob("*.md"))
+    assert pages
+    for page in pages:
+        text = page.read_text()
+        for heading in ("## Context", "## Options", "## Decision", "## Consequences"):
+            assert heading in text, (page.name, heading)
+        assert len(text.splitlines()) <= 60, f"{page.name} is more than a page"
