@@ -37,6 +37,18 @@ def test_colours_survive(tmp_path: Path, colour: tuple[int, int, int]) -> None:
     assert np.abs(frames[1].astype(int) - colour).max() <= 4  # rounding of 8-bit yuv
 
 
+def test_equal_frames_make_equal_files(tmp_path: Path) -> None:
+    """Encoding has no part in chance: a seed stands for one file."""
+    noise = np.random.default_rng(0).integers(0, 256, (13, 64, 96, 3), dtype=np.uint8)
+    files = set()
+    for _ in range(20):
+        with Mp4Writer(tmp_path / "a.mp4", width=96, height=64, fps=12, tags={}) as mp4:
+            for frame in noise:
+                mp4.add(frame)
+        files.add((tmp_path / "a.mp4").read_bytes())
+    assert len(files) == 1
+
+
 def test_an_exception_leaves_no_file(tmp_path: Path) -> None:
     """A video that was not finished is not left lying about."""
     path = tmp_path / "a.mp4"

@@ -73,6 +73,9 @@ def _load(model: str) -> Renderer:
     found = checkpoint.locate(model)
     # All that is needed is here now; nothing that a folder lacks may be looked up on the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # Threads that wait for each other should sleep: spinning, a demo video that takes half a second
+    # took up to 12 on cores shared with two busy processes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from functions.generate.engine import rendering  # noqa: PLC0415
 
     renderer = rendering.Renderer(found)

@@ -20,13 +20,17 @@ Frame = NDArray[np.uint8]
 
 CRF: Final = "18"  # constant quality, at which H.264's losses are hardly seen
 JPEG_QUALITY: Final = 90
+# Without x264's macroblock tree: with it, the same frames gave other bytes in 85 of 1,067 encodings
+# on a busy machine (with one thread too), without it in none of 2,656, 2 % larger.
+X264_OPTIONS: Final = {"crf": CRF, "mbtree": "0"}
 
 
 class Mp4Writer:
     """Writes frames to an H.264 file as they come; a context manager.
 
     The file is yuv420p, tagged as BT.709 with limited range, and starts with its index (`moov`), so
-    that a browser plays it while it loads. If the block is left by an exception, it is removed.
+    that a browser plays it while it loads. The same frames make the same file. If the block is left
+    by an exception, it is removed.
 
     Args:
         path: the file to write.
@@ -49,7 +53,7 @@ class Mp4Writer:
         self._stream = self._container.add_stream("libx264", rate=Fraction(fps))
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": CRF}
+        self._stream.options = dict(X264_OPTIONS)
         context = self._stream.codec_context
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
