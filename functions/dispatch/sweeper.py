@@ -5,18 +5,22 @@ Every step reads the leader first, and may be done twice, by several processes a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final
+
+from pydantic import ValidationError
 
 from functions.shared.bus import Bus
 from functions.shared.errors import InvalidRequest, KinoraError
 from functions.shared.events import VideoEvent
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.storage import Store, StoredObject
-from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
 from functions.shared.videos import RUNNING, Completed, EventName, Failed, Failure, carried
 
@@ -76,25 +80,30 @@ class Sweeper:
         requests = _keys(self._bus.subjects(REQUESTS, ALL_REQUESTS))
         videos = _keys(self._bus.subjects(VIDEOS, ALL_VIDEOS))
         for key, events in videos.items():
-            if EventName.DELETED in events:
-                self._finish_delete(key, others=len(events) > 1, request=key in requests)
-            elif key not in requests and events <= RUNNING:
-                self._fail_abandoned(key, now)
+            with _logged(key):
+                if EventName.DELETED in events:
+                    self._finish_delete(key, others=len(events) > 1, request=key in requests)
+                elif key not in requests and events <= RUNNING:
+                    self._fail_abandoned(key, now)
         for key in requests.keys() - videos.keys():
-            self._fail_forgotten(key, now)
+            with _logged(key):
+                self._fail_forgotten(key, now)
 
     def _sweep_objects(self, now: int) -> None:
         by_video: dict[VideoKey, list[StoredObject]] = defaultdict(list)
         for item in self._store.objects(""):
             match = _PREFIX.fullmatch(item.key)
-            if match is not None and now - item.modified > OBJECT_AGE * NANOSECONDS:
+            if match is None or not is_token(match[1]) or not is_token(match[2]):
+                continue  # somebody else's, in the same bucket
+            if now - item.modified > OBJECT_AGE * NANOSECONDS:
                 by_video[VideoKey(match[1], match[2])].append(item)
         for key, items in by_video.items():
-            snapshot = self._ledger.read(key)
-            orphans = [item.key for item in items if self._is_orphan(item, snapshot, now)]
-            if orphans:
-                log.info("%s: %d objects that nobody needs", key.video_id, len(orphans))
-                self._store.delete(orphans)
+            with _logged(key):
+                snapshot = self._ledger.read(key)
+                orphans = [item.key for item in items if self._is_orphan(item, snapshot, now)]
+                if orphans:
+                    log.info("%s: %d objects that nobody needs", key.video_id, len(orphans))
+                    self._store.delete(orphans)
 
     def _is_orphan(self, item: StoredObject, snapshot: Snapshot, now: int) -> bool:
         if snapshot.name is None:
@@ -146,6 +155,15 @@ class Sweeper:
             self._ledger.publish(snapshot, event)
         except LostRace:
             log.info("%s went on in the meantime", snapshot.key.video_id)
+
+
+@contextlib.contextmanager
+def _logged(key: VideoKey) -> Iterator[None]:
+    """Go on with the next video where one has an event that can't be read."""
+    try:
+        yield
+    except (InvalidRequest, ValidationError) as problem:
+        log.warning("%s can't be swept: %s", key.video_id, problem)
 
 
 def _keys(subjects: list[str]) -> dict[VideoKey, set[str]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 from functions.shared.gunicorn import *  # noqa: F403 - settings are module globals to gunicorn
@@ -16,6 +17,18 @@ threads = 4
 graceful_timeout = int(os.environ.get("DRAIN_SECONDS", "1500"))
 # The worker process says nothing to its master while it drains; the probes watch it instead.
 timeout = 0
+
+
+def post_worker_init(worker: Any) -> None:
+    """Take no new video from SIGTERM on: gunicorn itself goes on serving open connections."""
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def stop_taking_and_stop(number: int, frame: Any) -> None:
+        worker.wsgi.extensions["kinora.worker"].stop_taking()
+        if callable(stop):
+            stop(number, frame)
+
+    signal.signal(signal.SIGTERM, stop_taking_and_stop)
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature

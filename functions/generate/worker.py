@@ -45,7 +45,7 @@ class Worker:
             InvalidRequest: the request can't become a video.
             Unavailable: not this worker, or not now; somebody asks again later.
         """
-        if self._draining or not self._one_video.acquire(blocking=False):
+        if not self._one_video.acquire(blocking=False):
             raise Unavailable("This worker is busy", code="busy", retry_after=1)
         try:
             stored, started = self._claim(seq)
@@ -66,6 +66,9 @@ class Worker:
             self._one_video.release()
 
     def _claim(self, seq: int) -> tuple[StoredRequest, Snapshot]:
+        # Looked at under the lock, for which `drain` waits: nothing begins behind its back.
+        if self._draining:
+            raise Unavailable("This worker is being stopped", code="draining", retry_after=1)
         message = self._means.bus.at(REQUESTS, seq)
         if message is None:
             raise Unavailable(f"There is no request {seq} any more", code="request_gone")
@@ -111,9 +114,14 @@ class Worker:
         if attempt is not None and not attempt.connected:
             raise Unavailable("This worker makes a video whose connection was lost")
 
+    def stop_taking(self) -> None:
+        """Take no new video from now on; the current one goes on."""
+        self._draining = True
+
     def drain(self) -> None:
         """Take no new video, and return when the current one is done."""
-        self._draining = True
-        thread = self._thread
+        self.stop_taking()
+        with self._one_video:
+            thread = self._thread
         if thread is not None:
             thread.join()

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -23,6 +24,10 @@ from functions.shared.timestamps import NANOSECONDS
 from functions.shared.videos import RUNNING, TERMINAL, TRANSITIONS, Deleted, EventName, Started
 
 log = logging.getLogger(__name__)
+
+# An election of JetStream's leader takes a few seconds, in which an older state may be read; what
+# is still not there after so long was removed by an operator or by the streams' `max_age`.
+VANISHED_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class Ledger:
                 pause.wait(deadline, give_up, unknown)
             except SequenceConflict as conflict:
                 newest = self._read_until(event.key, pause, deadline, give_up)
-                if newest.seq <= expected:
+                if newest.seq == expected or (newest.seq < expected and not pause.long):
                     # Neither refusal proves that anyone won: another publish is in process.
                     pause.wait(deadline, give_up, conflict)
                 elif newest.event_id == event.id:
@@ -193,6 +198,12 @@ class _Backoff:
 
     def __init__(self) -> None:
         self._delay = 0.02
+        self._begun = time.monotonic()
+
+    @property
+    def long(self) -> bool:
+        """So long that what was to be replaced must have expired, or have been purged."""
+        return time.monotonic() - self._begun > VANISHED_SECONDS
 
     def wait(
         self, deadline: float | None, give_up: threading.Event | None, cause: Exception

@@ -136,17 +136,17 @@ class Submissions:
             try:
                 seq = self._bus.publish(subject, payload, expected=0, headers=HEADERS)
                 return self._stored(event, seq)
-            except OutcomeUnknown as problem:
-                doubt = problem
-            except QueueFull:
-                if doubt is None:
-                    raise
             except SequenceConflict as problem:
                 found = self._bus.newest(REQUESTS, subject, leader=True)
                 if found is not None:
                     return self._found(found)
                 # Another publish is in process, or the request was deleted since.
                 doubt = doubt or problem
+            except KinoraError as problem:
+                # Once an answer is missing, a later refusal does not tell what became of the first.
+                if doubt is None and not isinstance(problem, OutcomeUnknown):
+                    raise
+                doubt = problem
             if time.monotonic() + pause > end:
                 raise OutcomeUnknown(
                     "NATS did not confirm the request in time. Try again.", retry_after=2

@@ -98,6 +98,18 @@ def test_a_deadline_ends_the_trying_and_says_that_nothing_is_known(
     assert time.monotonic() - begun < 2
 
 
+def test_a_state_that_has_vanished_is_lost_and_not_waited_for_for_ever(
+    ledger: Ledger, bus: MemoryBus, key: VideoKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator purged it, or it expired: the publisher hears so, and goes on with its life."""
+    monkeypatch.setattr("functions.shared.ledger.VANISHED_SECONDS", 0.1)
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    bus.purge(VIDEOS, key.events)
+    with pytest.raises(LostRace) as lost:
+        ledger.publish(state, _event(key, EventName.COMPLETED, completed(started(key))))
+    assert lost.value.newest == Snapshot(key)
+
+
 def test_a_step_that_the_life_of_a_video_does_not_have_is_a_mistake(
     ledger: Ledger, key: VideoKey
 ) -> None:

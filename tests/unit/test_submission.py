@@ -71,6 +71,17 @@ def test_without_an_answer_the_request_never_runs(
     wait_until(lambda: not _requests(bus), seconds=5, what="its request is gone")
 
 
+def test_a_refusal_after_a_missing_answer_is_no_answer(
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """The first try may be stored, so the caller hears 'unknown' and the request is buried."""
+    bus.faults.extend(["answer lost", *["full"] * 20])
+    with pytest.raises(OutcomeUnknown):
+        submissions.submit(key, CIRCLE, repeatable=False)
+    bus.faults.clear()
+    wait_until(lambda: ledger.read(key).deleted, seconds=5, what="the ghost is buried")
+
+
 def test_with_a_key_an_unanswered_request_may_be_sent_again(
     submissions: Submissions, bus: MemoryBus, key: VideoKey
 ) -> None:

@@ -140,3 +140,16 @@ def test_a_silent_worker_whose_request_is_there_is_left_to_dispatch(
     bus.advance(DAY)
     sweeper.sweep()
     assert ledger.read(key).name is EventName.STARTED
+
+
+def test_what_is_not_ours_stops_nothing(
+    sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, store: MemoryStore, key: VideoKey
+) -> None:
+    """Foreign objects stay, an unreadable event is passed over, and the rest is swept."""
+    store.files["my.backup/old/x.tar"] = (b"", "")
+    store.files["acme/broken/1-0/video.mp4"] = (b"", "")
+    bus.put("kinora.videos.acme.broken.started", b"garbage")
+    _files(store, key)
+    publish(ledger, Snapshot(key), EventName.CANCELLED, Cancelled(created_at=CREATED))
+    sweeper.sweep()
+    assert sorted(store.files) == ["acme/broken/1-0/video.mp4", "my.backup/old/x.tar"]
