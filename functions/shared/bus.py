@@ -112,11 +112,20 @@ class Bus(Protocol):
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-    ) -> None:
-        """Replay `stream` from its first message and then follow it, for ever, in its order.
+        *,
+        subject: str | None = None,
+        after: int = 0,
+    ) -> Callable[[], None]:
+        """Replay what matches `subject` after the sequence `after`, and then follow it for ever.
 
-        After an interruption messages may come again, but none is left out that still exists.
+        Messages come in the order of the stream, each once; none is left out that still exists.
+
+        Returns:
+            A function that ends the following.
         """
+
+    def last_seq(self, stream: str) -> int:
+        """The sequence of the last message that was stored in `stream`; 0 for none."""
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """Call `on_message` with the subject of whatever is published on `subject` from now on.

@@ -1,8 +1,7 @@
-"""Reading the streams as they grow: the work queue of `dispatch` and the replay of `status`."""
+"""Reading what comes: the work queue of `dispatch`, and hints about single videos."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -95,58 +94,6 @@ class _Delivered:
         except (nats.errors.Error, *AWAY) as problem:
             # Not settled: the consumer delivers it again when `ack_wait` is over.
             log.warning("could not settle a request: %r", problem)
-
-
-def start_following(
-    connection: NatsConnection,
-    stream: str,
-    on_message: Callable[[Message], None],
-    on_caught_up: Callable[[], None],
-) -> None:
-    """See `Bus.follow`. Both functions are called on the loop's thread."""
-    followers: set[asyncio.Task[None]] = set()
-
-    async def start() -> None:
-        task = asyncio.create_task(_follow(connection, stream, on_message, on_caught_up))
-        # The loop itself keeps only weak references to its tasks.
-        followers.add(task)
-        task.add_done_callback(followers.discard)
-
-    connection.run(start())
-
-
-async def _follow(
-    connection: NatsConnection,
-    stream: str,
-    on_message: Callable[[Message], None],
-    on_caught_up: Callable[[], None],
-) -> None:
-    async def deliver(msg: Msg) -> None:
-        message, pending = delivered_message(msg)
-        on_message(message)
-        if pending == 0:
-            on_caught_up()
-
-    while True:
-        try:
-            client = await connection.client()
-            subscription = await client.jetstream().subscribe(
-                f"kinora.{stream.lower()}.>",
-                stream=stream,
-                cb=deliver,
-                ordered_consumer=True,
-                # nats-py makes the consumer anew after two missed heartbeats.
-                idle_heartbeat=1,
-            )
-            info = await subscription.consumer_info()
-        except (nats.errors.Error, *AWAY) as problem:
-            log.debug("can't follow %s yet: %r", stream, problem)
-            await asyncio.sleep(0.25)
-            continue
-        nothing_yet = info.delivered is None or info.delivered.stream_seq == 0
-        if info.num_pending == 0 and nothing_yet:
-            on_caught_up()
-        return
 
 
 def watch(

@@ -13,7 +13,7 @@ from email.parser import BytesHeaderParser
 from typing import Any, Final
 
 from functions.shared.bus import Message, RequestSource
-from functions.shared.consumers import CONSUMER, PullConsumer, start_following, watch
+from functions.shared.consumers import CONSUMER, PullConsumer, watch
 from functions.shared.errors import (
     KinoraError,
     OutcomeUnknown,
@@ -22,6 +22,7 @@ from functions.shared.errors import (
     TooLarge,
     Unavailable,
 )
+from functions.shared.follower import Follower
 from functions.shared.nats_connection import AWAY, NatsConnection
 from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.shared.timestamps import parse_rfc3339
@@ -166,9 +167,28 @@ class JetStream:
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-    ) -> None:
+        *,
+        subject: str | None = None,
+        after: int = 0,
+    ) -> Callable[[], None]:
         """See `Bus.follow`."""
-        start_following(self._connection, stream, on_message, on_caught_up)
+        follower = Follower(
+            self._connection,
+            stream=stream,
+            subject=subject or f"kinora.{stream.lower()}.>",
+            after=after,
+            on_message=on_message,
+            on_caught_up=on_caught_up,
+        )
+        try:
+            follower.start()
+        except AWAY as problem:
+            raise _away() from problem
+        return follower.stop
+
+    def last_seq(self, stream: str) -> int:
+        """See `Bus.last_seq`."""
+        return int(self._answer(f"STREAM.INFO.{stream}")["state"]["last_seq"])
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """See `Bus.watch`."""

@@ -76,3 +76,14 @@ class VideoKey:
         if tokens[0] != "kinora" or len(tokens) != lengths.get(tokens[1] if tokens[1:] else "", 0):
             raise InvalidRequest(f"{subject[:200]!r} is no subject of Kinora", param="subject")
         return cls(tokens[2], tokens[3])
+
+
+def filters(account: str, video_id: str | None) -> tuple[str, str]:
+    """What matches every request, and every event, of an account or of one of its videos.
+
+    Raises:
+        InvalidRequest: one of them is no token.
+    """
+    checked = VideoKey(account, "any" if video_id is None else video_id)
+    token = "*" if video_id is None else checked.video_id
+    return f"kinora.requests.{account}.{token}", f"kinora.videos.{account}.{token}.*"

@@ -21,7 +21,7 @@ from functions.shared.errors import (
     Unavailable,
 )
 from functions.shared.storage import StoredFile, StoredObject
-from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 from functions.shared.timestamps import NANOSECONDS
 
 
@@ -50,7 +50,7 @@ class MemoryBus:
         self._queue: deque[int] = deque()
         self._pending: set[int] = set()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
-        self._followers: list[tuple[str, Callable[[Message], None]]] = []
+        self._followers: list[tuple[str, str, Callable[[Message], None]]] = []
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -103,8 +103,8 @@ class MemoryBus:
         self._messages[stream][subject] = message
         if stream == REQUESTS:
             self._queue.append(message.seq)
-        for followed, on_message in self._followers:
-            if followed == stream:
+        for followed, pattern, on_message in list(self._followers):
+            if followed == stream and _matches(subject, pattern):
                 on_message(message)
         return message.seq
 
@@ -186,13 +186,25 @@ class MemoryBus:
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-    ) -> None:
+        *,
+        subject: str | None = None,
+        after: int = 0,
+    ) -> Callable[[], None]:
         """See `Bus.follow`; everything happens on the caller's thread."""
+        pattern = subject or {REQUESTS: ALL_REQUESTS, VIDEOS: ALL_VIDEOS}[stream]
+        entry = (stream, pattern, on_message)
         with self._lock:
             for message in sorted(self._messages[stream].values(), key=lambda m: m.seq):
-                on_message(message)
-            self._followers.append((stream, on_message))
+                if message.seq > after and _matches(message.subject, pattern):
+                    on_message(message)
+            self._followers.append(entry)
         on_caught_up()
+        return lambda: self._followers.remove(entry)
+
+    def last_seq(self, stream: str) -> int:
+        """See `Bus.last_seq`."""
+        self._ask()
+        return self._seq[stream]
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """See `Bus.watch`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 from flask import Flask
 from prometheus_client import CollectorRegistry
@@ -17,8 +18,12 @@ from functions.shared.ledger import Ledger
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.status.feed import Feeds
 from functions.status.index import Index
 from functions.status.routes import StatusRoutes
+
+# Each open feed holds a thread; the rest of gunicorn's 128 answers everything else.
+MAX_FEEDS: Final = 112
 
 
 def create_app(
@@ -56,6 +61,7 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.of(settings),
         index=index,
+        feeds=Feeds(stream, most=MAX_FEEDS),
         max_age_days=settings.max_age_days,
     ).register(app)
     return app

@@ -4,5 +4,5 @@
 from functions.shared.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
 wsgi_app = "functions.status.app:create_app()"
-# Every open event stream holds a thread, and an idle thread costs next to nothing.
+# An event stream holds a thread for as long as it is open; see MAX_FEEDS in `app.py`.
 threads = 128

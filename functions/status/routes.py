@@ -19,6 +19,7 @@ from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video_object import DAY, queued_video, video_object
 from functions.status.content import send_content, variant_of
+from functions.status.feed import Feeds
 from functions.status.index import Index
 
 # As in the OpenAI API.
@@ -40,6 +41,7 @@ class StatusRoutes:
         ledger: Ledger,
         store: Store,
         index: Index,
+        feeds: Feeds,
         max_age_days: int,
     ) -> None:
         """Read single videos from `bus`, lists from `index`, and files from `store`."""
@@ -49,12 +51,14 @@ class StatusRoutes:
         self._ledger = ledger
         self._store = store
         self._index = index
+        self._feeds = feeds
         self._max_age_days = max_age_days
 
     def register(self, app: Flask) -> None:
         """Add the routes to `app`."""
         app.add_url_rule("/v1/models", "models", self.models)
         app.add_url_rule("/v1/videos", "page", self.page)
+        app.add_url_rule("/v1/events", "events", self.events)
         app.add_url_rule("/v1/videos/<video_id>", "video", self.video)
         app.add_url_rule("/v1/videos/<video_id>/content", "content", self.content)
 
@@ -109,6 +113,15 @@ class StatusRoutes:
         )
         response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
         return response
+
+    def events(self) -> Response:
+        """`GET /v1/events`: what happens from now on, or since `Last-Event-ID`."""
+        lines = self._feeds.open(
+            self._account(), request.args.get("video_id"), request.headers.get("Last-Event-ID")
+        )
+        # Buffers on the way would hold events back.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return Response(lines, mimetype="text/event-stream", headers=headers)
 
     def content(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}/content`: one of its files."""

@@ -1,0 +1,99 @@
+"""Following a stream: everything that is in it, and then everything that comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.client import JetStreamContext
+
+from functions.shared.bus import Message
+from functions.shared.consumers import delivered_message
+from functions.shared.nats_connection import AWAY, NatsConnection
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """One ordered consumer (ADR-15), which nats-py makes anew after every interruption."""
+
+    def __init__(
+        self,
+        connection: NatsConnection,
+        *,
+        stream: str,
+        subject: str,
+        after: int,
+        on_message: Callable[[Message], None],
+        on_caught_up: Callable[[], None],
+    ) -> None:
+        """Follow what matches `subject`, from the first message after the sequence `after` on."""
+        self._connection = connection
+        self._stream = stream
+        self._subject = subject
+        self._last = after
+        self._on_message = on_message
+        self._on_caught_up = on_caught_up
+        self._subscription: JetStreamContext.PushSubscription | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin as soon as there is a connection; both functions are called on its thread."""
+
+        async def begin() -> None:
+            # Kept here: the loop itself keeps only weak references to its tasks.
+            self._task = asyncio.create_task(self._follow())
+
+        self._connection.run(begin())
+
+    def stop(self) -> None:
+        """Call neither function any more."""
+
+        async def end() -> None:
+            if self._task is not None:
+                self._task.cancel()
+            if self._subscription is not None:
+                await self._subscription.unsubscribe()
+
+        with contextlib.suppress(nats.errors.Error, *AWAY):
+            self._connection.run(end())
+
+    async def _follow(self) -> None:
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
+        )
+        while True:
+            try:
+                client = await self._connection.client()
+                self._subscription = await client.jetstream().subscribe(
+                    self._subject,
+                    stream=self._stream,
+                    config=config,
+                    cb=self._deliver,
+                    ordered_consumer=True,
+                    # nats-py makes the consumer anew after two missed heartbeats.
+                    idle_heartbeat=1,
+                )
+                info = await self._subscription.consumer_info()
+            except (nats.errors.Error, *AWAY) as problem:
+                log.debug("can't follow %s yet: %r", self._stream, problem)
+                await asyncio.sleep(0.25)
+                continue
+            nothing_yet = info.delivered is None or info.delivered.stream_seq == 0
+            if info.num_pending == 0 and nothing_yet:
+                self._on_caught_up()
+            return
+
+    async def _deliver(self, msg: Msg) -> None:
+        message, pending = delivered_message(msg)
+        # Made anew before it had delivered anything, a consumer begins at the first message.
+        if message.seq > self._last:
+            self._last = message.seq
+            self._on_message(message)
+        if pending == 0:
+            self._on_caught_up()
