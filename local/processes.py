@@ -95,6 +95,8 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
         # video, which goes on at the next start.
         "GRACEFUL_TIMEOUT": "3",
         "DRAIN_SECONDS": "3",
+        # No autoscaler here: what is beyond the replicas waits in the stream, in its order.
+        "MAX_IN_FLIGHT": str(stack.replicas),
         **_server_env(stack),
         "HOST": "127.0.0.1",
         "NATS_URL": f"nats://127.0.0.1:{stack.ports['nats']}",
