@@ -33,6 +33,8 @@ class MemoryBus:
             "lost" (not stored, and no answer), "answer lost" (stored, but no answer), "busy"
             (refused although nobody else published), "full".
         away: while true, every call fails as without a connection.
+        lagging: what direct gets see of the streams, as on a replica that lags behind; `lag` sets
+            it to the present state, and None is no lag.
         clock: nanoseconds since the epoch; `advance` moves it.
     """
 
@@ -40,6 +42,7 @@ class MemoryBus:
         """Start with two empty streams."""
         self.faults: deque[str] = deque()
         self.away = False
+        self.lagging: dict[str, dict[str, Message]] | None = None
         self.clock = 1_795_000_000 * NANOSECONDS
         self.connected_seconds = 1e9
         self.settled: list[tuple[str, str]] = []
@@ -55,6 +58,10 @@ class MemoryBus:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.clock += int(seconds * NANOSECONDS)
+
+    def lag(self) -> None:
+        """From now on direct gets answer with what is known at this moment."""
+        self.lagging = {stream: dict(messages) for stream, messages in self._messages.items()}
 
     def _ask(self) -> None:
         if self.away:
@@ -108,15 +115,16 @@ class MemoryBus:
                 on_message(message)
         return message.seq
 
-    def _newest(self, stream: str, pattern: str) -> Message | None:
-        found = [m for m in self._messages[stream].values() if _matches(m.subject, pattern)]
+    def _newest(self, stream: str, pattern: str, *, leader: bool = True) -> Message | None:
+        known = self._messages if leader or self.lagging is None else self.lagging
+        found = [m for m in known[stream].values() if _matches(m.subject, pattern)]
         return max(found, key=lambda message: message.seq, default=None)
 
-    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:  # noqa: ARG002 - there is only one server here
+    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:
         """See `Bus.newest`."""
         self._ask()
         with self._lock:
-            return self._newest(stream, subject)
+            return self._newest(stream, subject, leader=leader)
 
     def at(self, stream: str, seq: int) -> Message | None:
         """See `Bus.at`."""

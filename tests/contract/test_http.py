@@ -353,6 +353,28 @@ def test_content_that_can_not_be_served_says_why(api: Api) -> None:
     assert beyond.status_code == 416
 
 
+def test_a_replica_that_lags_behind_proves_no_404(api: Api) -> None:
+    """Before anything is 'not found' or 'not ready', the leader is asked."""
+    api.bus.lag()
+    _complete(api)
+    waiting = api.create().get_json()["id"]
+    assert api.status.get("/v1/videos/v1").get_json()["status"] == "completed"
+    assert api.status.get(f"/v1/videos/{waiting}").get_json()["status"] == "queued"
+    assert api.status.get("/v1/videos/v1/content").status_code == 200
+
+
+def test_content_is_found_where_a_lagging_replica_says_not_ready(api: Api) -> None:
+    """The video was running a moment ago, and a replica still says so."""
+    key = VideoKey("default", "v1")
+    ledger = Ledger(api.bus, takeover_grace=0)
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    api.bus.lag()
+    done = completed(started(key), prefix=f"{key.prefix}1-x/")
+    publish(ledger, state, EventName.COMPLETED, done)
+    api.store.files[f"{key.prefix}1-x/video.mp4"] = (b"mp4", "video/mp4")
+    assert api.status.get("/v1/videos/v1/content").data == b"mp4"
+
+
 def test_a_list_pages_by_the_id_of_its_last_video(api: Api) -> None:
     """Newest first, with what the official client needs to go on."""
     ids = [api.create().get_json()["id"] for _ in range(5)]

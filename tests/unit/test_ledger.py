@@ -12,7 +12,7 @@ from functions.shared.events import VideoEvent
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus
-from functions.shared.videos import Cancelled, EventName
+from functions.shared.videos import Cancelled, Deleted, EventName
 from tests.unit.events import CREATED, LEASE, completed, progressed, publish, started
 
 
@@ -35,6 +35,16 @@ def test_the_newest_event_is_the_state(ledger: Ledger, key: VideoKey) -> None:
         1,
         CREATED,
     )
+
+
+def test_decisions_are_made_on_what_the_leader_says(
+    ledger: Ledger, bus: MemoryBus, key: VideoKey
+) -> None:
+    """A replica that lags behind would still show a deleted video as running."""
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    bus.lag()
+    publish(ledger, state, EventName.DELETED, Deleted(created_at=CREATED))
+    assert ledger.read(key).deleted
 
 
 def test_the_second_of_two_rivals_loses_and_learns_what_won(ledger: Ledger, key: VideoKey) -> None:
