@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +18,10 @@ from local.ports import free_settings
 from local.probes import is_ready
 from local.processes import Command, Process, processes, set_up
 from local.stack import ROOT, Stack
+from tests.cluster import cluster
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Command)
 
 
 def wait_until(
@@ -42,9 +45,17 @@ class RunningStack:
     """A stack of its own, on free ports, whose processes can be started, killed and frozen."""
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, str] | None = None, *, replicas: int = 2
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        replicas: int = 2,
+        clustered: bool = False,
     ) -> None:
-        """Keep data and logs below `folder`; `settings` are environment variables."""
+        """Keep data and logs below `folder`; `settings` are environment variables.
+
+        With `clustered`, three NATS servers keep every message three times.
+        """
         environ = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "KINORA_DATA": str(folder),
@@ -54,7 +65,14 @@ class RunningStack:
         }
         self.stack = Stack.from_environ(environ, ROOT)
         self.credentials: Credentials = prepare(self.stack)
-        self.table = {p.name: p for p in processes(self.stack, self.credentials)}
+        table = processes(self.stack, self.credentials)
+        self.nats_servers = [process for process in table if process.name == "nats"]
+        self._changes: dict[str, str] = {}
+        if clustered:
+            self.nats_servers = cluster(self.nats_servers[0], folder)
+            self._changes = {"NATS_URL": self.nats_url, "STREAM_REPLICAS": "3"}
+        rest = [process for process in table if process.name != "nats"]
+        self.table = {p.name: self._changed(p) for p in (*self.nats_servers, *rest)}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -64,8 +82,11 @@ class RunningStack:
 
     @property
     def nats_url(self) -> str:
-        """The NATS server."""
-        return f"nats://127.0.0.1:{self.stack.ports['nats']}"
+        """The NATS server, or all of them separated by commas."""
+        return ",".join(f"nats://127.0.0.1:{server.probe.port}" for server in self.nats_servers)
+
+    def _changed(self, command: C) -> C:
+        return replace(command, env={**command.env, **self._changes})
 
     def start_servers(self) -> None:
         """Start NATS and the object store, and make streams, consumer and bucket."""
@@ -75,7 +96,7 @@ class RunningStack:
 
     def set_up(self) -> None:
         """Run the set-up command once more."""
-        command = set_up(self.stack, self.credentials)
+        command = self._changed(set_up(self.stack, self.credentials))
         with self.stack.log_of(command.name).open("ab") as log:
             subprocess.run(
                 command.argv,
