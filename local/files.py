@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def prepare(stack: Stack) -> Credentials:
         # Prompts and videos are nobody else's business.
         (stack.data / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.data.chmod(0o700)
+    shutil.rmtree(stack.data / "tmp", ignore_errors=True)
+    (stack.data / "tmp").mkdir(mode=0o700)
     credentials = _credentials(stack.data / "credentials.json")
     _write_private(stack.data / "s3.json", json.dumps(_s3_config(credentials), indent=2))
     _write_private(stack.data / "nats.conf", _nats_config(stack))

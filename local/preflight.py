@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from functions.shared.profiles import load_profile
 from local.ports import SettingsError
 from local.probes import is_free
 from local.processes import PROGRAMS, find_program
@@ -26,6 +27,7 @@ def check(stack: Stack) -> None:
     """
     _check_programs()
     _check_model(stack)
+    _check_profile(stack)
     _check_data(stack.data)
     _check_ports(stack)
 
@@ -47,6 +49,13 @@ def _check_model(stack: Stack) -> None:
     raise SettingsError(
         f"the model folder {stack.model} does not exist: choose a folder or hub id with MODEL="
     )
+
+
+def _check_profile(stack: Stack) -> None:
+    try:
+        load_profile(stack.environ.get("MODEL_PROFILE") or "demo")
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _check_data(data: Path) -> None:

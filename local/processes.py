@@ -95,6 +95,10 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
         # video, which goes on at the next start.
         "GRACEFUL_TIMEOUT": "3",
         "DRAIN_SECONDS": "3",
+        # Short videos should show how far they are.
+        "LEASE_RENEW_SECONDS": "1",
+        # What a killed process leaves behind is swept away at the next start.
+        "TMPDIR": str(stack.data / "tmp"),
         # No autoscaler here: what is beyond the replicas waits in the stream, in its order.
         "MAX_IN_FLIGHT": str(stack.replicas),
         **_server_env(stack),

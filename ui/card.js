@@ -78,12 +78,12 @@ export class Card {
   #fix(video) {
     const prompt = this.part("prompt");
     prompt.id = `prompt-of-${video.id}`;
-    prompt.textContent = video.prompt;
+    prompt.textContent = video.prompt || "(no prompt)";
     this.item.dataset.id = video.id;
     for (const element of [this.article, this.player, this.bar]) {
       element.setAttribute("aria-labelledby", prompt.id);
     }
-    this.player.classList.toggle("small", parseInt(video.size, 10) < SMALL_PX);
+    this.player.classList.toggle("small", parseInt(video.size ?? "0", 10) < SMALL_PX);
     const download = find(this.item, "[data-part=download]", HTMLAnchorElement);
     download.href = contentUrl(video.id);
     download.download = `${video.id}.mp4`;

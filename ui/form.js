@@ -63,8 +63,10 @@ export class VideoForm {
 
   /** Take over the settings of a video. @param {Video} video */
   fill(video) {
-    choose(this.size, video.size, sizeLabel(video.size));
-    choose(this.frames, String(video.num_frames), "");
+    if (video.size !== null) {
+      choose(this.size, video.size, sizeLabel(video.size));
+      choose(this.frames, String(video.num_frames), "");
+    }
     const { prompt, negative_prompt, num_inference_steps, guidance_scale, fps, seed } = video;
     const rest = { prompt, negative_prompt, num_inference_steps, guidance_scale, fps, seed };
     for (const [name, value] of Object.entries(rest)) this.#control(name).value = String(value ?? "");

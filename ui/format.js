@@ -37,8 +37,9 @@ export function sizeLabel(size) {
   return size.replace("x", " × ");
 }
 
-/** @param {Video} video */
+/** @param {Video} video a request that was not valid has no settings */
 export function settingsLine(video) {
+  if (video.size === null) return "";
   const parts = [
     sizeLabel(video.size),
     `${oneDecimal(Number(video.seconds))} s at ${video.fps} fps`,

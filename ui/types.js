@@ -16,7 +16,7 @@
  * @property {string} prompt
  * @property {string} negative_prompt
  * @property {string} seconds from the first frame to the last
- * @property {string} size "WIDTHxHEIGHT"
+ * @property {string | null} size null if the request was not valid: "WIDTHxHEIGHT"
  * @property {number} seed
  * @property {number} num_frames
  * @property {number} fps

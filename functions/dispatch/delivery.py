@@ -8,7 +8,7 @@ from typing import Final
 
 from functions.dispatch.sink import Ending, Sink
 from functions.shared.bus import Delivery, Message
-from functions.shared.errors import InvalidRequest
+from functions.shared.errors import InvalidRequest, KinoraError
 from functions.shared.events import VideoEvent, read_nats
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.profiles import Profile
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 SOURCE: Final = "/kinora/dispatch"
 # A request that waits for its turn again holds one of the slots, so it never waits longer.
 MAX_DELAY: Final = 10.0
+# A programming error does not go away, but it may be one replica's in the middle of a rollout.
+MAX_STUMBLES: Final = 5
 # Of a prompt that can't be used, enough to recognise it by.
 ECHO: Final = 200
 
@@ -70,6 +72,23 @@ class Deliveries:
                 delivery.ack()
         else:
             self._send(snapshot, delivery)
+
+    def stumble(self, delivery: Delivery, problem: Exception) -> None:
+        """Settle a delivery over which this program stumbled: again, but not for ever.
+
+        Held back again and again, a few such requests would take up every slot.
+        """
+        if delivery.times < MAX_STUMBLES:
+            delivery.nak(MAX_DELAY)
+            return
+        try:
+            snapshot = self._ledger.read(VideoKey.of_subject(delivery.message.subject))
+            failure = Failure(code="internal_error", message=KinoraError().message)
+            if snapshot.terminal or self._failed(snapshot, delivery, failure):
+                delivery.term(type(problem).__name__)
+        except Exception:
+            log.exception("%s is given up", delivery.message.subject)
+            delivery.term(type(problem).__name__)
 
     def _why_invalid(self, message: Message) -> Failure | None:
         try:

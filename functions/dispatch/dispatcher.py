@@ -55,7 +55,7 @@ class Dispatcher:
             except Unavailable:
                 self._stopping.wait(0.5)
             except Exception:
-                log.exception("a delivery could not be handled; it comes again")
+                log.exception("a slot stumbled, and goes on")
                 self._stopping.wait(1)
 
     def _one(self, source: RequestSource) -> None:
@@ -69,6 +69,11 @@ class Dispatcher:
             self._open.add(delivery)
         try:
             self._deliveries.handle(delivery)
+        except Unavailable:
+            raise
+        except Exception as problem:
+            log.exception("%s could not be handled", delivery.message.subject)
+            self._deliveries.stumble(delivery, problem)
         finally:
             with self._lock:
                 self._open.discard(delivery)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 5.0
 # What a worker answers to a request that no worker can ever run.
-_FOR_GOOD: Final = frozenset({400, 413, 422})
+_FOR_GOOD: Final = frozenset({400, 413, 414, 422, 431})
 
 
 class Ending(Enum):

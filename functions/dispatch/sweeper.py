@@ -112,7 +112,8 @@ class Sweeper:
         if isinstance(snapshot.data, Completed):
             return not item.key.startswith(snapshot.data.output.prefix)
         if snapshot.terminal:
-            return True
+            # An end that can't be read may be a later version's, and these its files.
+            return snapshot.deleted or snapshot.data is not None
         match = _PREFIX.fullmatch(item.key)
         # Only what an earlier attempt left: the present one's worker may be writing.
         return match is not None and match[3] is not None and int(match[3]) < snapshot.attempt
@@ -134,7 +135,8 @@ class Sweeper:
                 code="worker_lost",
                 message="The worker was lost, and the request is gone. Send it again.",
             )
-            self._fail(snapshot, Failed(**carried(snapshot.data), error=failure))
+            known = carried(snapshot.data) or {"created_at": format_rfc3339(snapshot.time)}
+            self._fail(snapshot, Failed(**known, error=failure))
 
     def _fail_forgotten(self, key: VideoKey, now: int) -> None:
         message = self._bus.newest(REQUESTS, key.request, leader=True)

@@ -7,6 +7,7 @@ video does not depend on it.
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -83,7 +84,7 @@ def create_app(
         headers = {name.lower(): value for name, value in request.headers.items()}
         event = read_binary(headers, request.get_data())
         sequence = event.attributes.get("sequence", "")
-        if not sequence.isascii() or not sequence.isdigit():
+        if re.fullmatch(r"[0-9]{1,19}", sequence) is None:
             raise InvalidEvent("The event needs its place in REQUESTS", param="sequence")
         if not engine.ready:
             raise Unavailable("The model is being loaded", retry_after=5)

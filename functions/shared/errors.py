@@ -134,7 +134,7 @@ class RangeNotSatisfiable(KinoraError):
 
 
 class IdempotencyKeyReused(KinoraError):
-    """This idempotency key was used for a different request. Use a new key."""
+    """This key, or this event's id, was used for a different request. Use a new one."""
 
     status = 422
     type = "invalid_request_error"

@@ -60,7 +60,9 @@ class VideoEvent:
             "account": self.key.account,
         }
         data = self.data.model_dump(mode="json", exclude_none=True)
-        return JSONFormat().write(CloudEvent(attributes, data))
+        document = json.loads(JSONFormat().write(CloudEvent(attributes, data)))
+        # The SDK writes ASCII only, in which one character of a prompt takes up to twelve bytes.
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ def write_binary(event: Incoming, **extensions: str) -> tuple[dict[str, str], by
     """
     attributes = {name: event.attributes[name] for name in _REQUIRED} | extensions
     headers = {f"ce-{name}": quote(value, safe=_PRINTABLE) for name, value in attributes.items()}
-    return headers | {"content-type": "application/json"}, json.dumps(event.data).encode()
+    return headers | {"content-type": "application/json"}, json.dumps(
+        event.data, ensure_ascii=False
+    ).encode()
 
 
 def read_structured(document: object) -> Incoming:
@@ -153,14 +157,26 @@ def _json(body: bytes) -> object:
         raise InvalidEvent("The message is not valid JSON in UTF-8", param="data") from None
 
 
+def _check_length(name: str, value: str) -> None:
+    try:
+        size = len(quote(value, safe=_PRINTABLE))
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"{name} is not valid Unicode text", param=name) from None
+    if size > MAX_ATTRIBUTE:
+        raise InvalidEvent(
+            f"{name} is too long: percent-encoded, it has {size} characters of at most "
+            f"{MAX_ATTRIBUTE}",
+            param=name,
+        )
+
+
 def _checked(attributes: dict[str, Any]) -> dict[str, str]:
     """Check the attributes after CloudEvents 1.0.2, section 3."""
     for name in _REQUIRED:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
             raise InvalidEvent(f"The CloudEvent needs the attribute {name!r}", param=name)
-        if len(value) > MAX_ATTRIBUTE:
-            raise InvalidEvent(f"{name} is longer than {MAX_ATTRIBUTE} characters", param=name)
+        _check_length(name, value)
     if attributes["specversion"] != "1.0":
         raise InvalidEvent(
             f"specversion is {attributes['specversion'][:20]!r}; Kinora reads '1.0'",
@@ -173,6 +189,8 @@ def _checked(attributes: dict[str, Any]) -> dict[str, str]:
         except (ValueError, TypeError, OverflowError):
             raise InvalidEvent("time must be an RFC 3339 time, or absent", param="time") from None
     subject = attributes.get("subject")
-    if subject is not None and not isinstance(subject, str):
-        raise InvalidEvent("subject must be a string, or absent", param="subject")
+    if subject is not None:
+        if not isinstance(subject, str):
+            raise InvalidEvent("subject must be a string, or absent", param="subject")
+        _check_length("subject", subject)
     return attributes

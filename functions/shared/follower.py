@@ -92,8 +92,12 @@ class Follower:
     async def _deliver(self, msg: Msg) -> None:
         message, pending = delivered_message(msg)
         # Made anew before it had delivered anything, a consumer begins at the first message.
-        if message.seq > self._last:
-            self._last = message.seq
-            self._on_message(message)
-        if pending == 0:
-            self._on_caught_up()
+        try:
+            if message.seq > self._last:
+                self._last = message.seq
+                self._on_message(message)
+        except Exception:
+            log.exception("%s, message %d, could not be taken in", message.subject, message.seq)
+        finally:
+            if pending == 0:
+                self._on_caught_up()

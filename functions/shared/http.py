@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import time
@@ -13,13 +14,14 @@ from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from werkzeug.exceptions import HTTPException
 
-from functions.shared.errors import InvalidRequest, KinoraError, TooLarge, Unavailable
+from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Never a reason to wait longer: openai-python gives up at Retry-After above 120.
 MAX_RETRY_AFTER: Final = 120
+MAX_FORM_PARTS: Final = 100
 
 
 def new_app(
@@ -35,9 +37,10 @@ def new_app(
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app = Flask(name)
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # A form of many tiny fields costs more than its bytes; nobody needs more than a hundred.
-    app.config["MAX_FORM_PARTS"] = 100
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    # `/v1//videos` is not found, and not a redirection that a POST would not survive.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider
     seconds = Histogram(
         "kinora_http_request_seconds",
@@ -51,10 +54,13 @@ def new_app(
         given = request.headers.get("x-request-id", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         g.begun = time.perf_counter()
+        _read_body(max_body_bytes)
 
     @app.after_request
     def finish(response: Response) -> Response:
         response.headers["x-request-id"] = g.request_id
+        if g.get("close_connection"):
+            response.headers["Connection"] = "close"
         route = request.url_rule.rule if request.url_rule else "none"
         seconds.labels(name, route, request.method, response.status_code).observe(
             time.perf_counter() - g.begun
@@ -64,6 +70,28 @@ def new_app(
     _add_error_handlers(app)
     _add_operations(app, ready, registry)
     return app
+
+
+def _read_body(limit: int) -> None:
+    """Read the whole body before anything else looks at the request.
+
+    An answer that leaves a body unread makes gunicorn close a connection that the proxy in front
+    still takes for usable, and the next caller's request is lost on it.
+
+    Raises:
+        TooLarge: it is longer than `limit`. What is left unread ends the connection, and says so.
+    """
+    body = b""
+    if request.content_length is None or request.content_length <= limit:
+        # Without a declared length (chunked), one byte more than is allowed tells.
+        body = request.environ["wsgi.input"].read(
+            limit + 1 if request.content_length is None else request.content_length
+        )
+    if len(body) > limit or (request.content_length or 0) > limit:
+        g.close_connection = True
+        raise TooLarge(f"The body is larger than {limit} bytes")
+    request.environ["wsgi.input"] = io.BytesIO(body)
+    request.environ["CONTENT_LENGTH"] = str(len(body))
 
 
 def _add_error_handlers(app: Flask) -> None:
@@ -90,7 +118,9 @@ def _add_error_handlers(app: Flask) -> None:
 
 def _of_http(error: HTTPException) -> KinoraError:
     if error.code == TooLarge.status:
-        return TooLarge(f"The body is larger than {request.max_content_length} bytes")
+        return TooLarge(f"A form may have {MAX_FORM_PARTS} parts; this has more")
+    if error.code == NotFound.status:
+        return NotFound(f"There is nothing at {request.path[:200]}; videos are at /v1/videos")
     kind = InvalidRequest if error.code and error.code < 500 else KinoraError  # noqa: PLR2004 - as above
     return kind(error.description or error.name, code=error.name.lower().replace(" ", "_"))
 

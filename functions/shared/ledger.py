@@ -14,14 +14,22 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from functions.shared.bus import Bus, Message
-from functions.shared.errors import KinoraError, OutcomeUnknown, SequenceConflict
+from functions.shared.errors import InvalidEvent, KinoraError, OutcomeUnknown, SequenceConflict
 from functions.shared.events import STRUCTURED, VideoEvent, read_video_event
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.videos import RUNNING, TERMINAL, TRANSITIONS, Deleted, EventName, Started
+from functions.shared.videos import (
+    RUNNING,
+    TERMINAL,
+    TRANSITIONS,
+    Completed,
+    Deleted,
+    EventName,
+    Started,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +42,8 @@ VANISHED_SECONDS: Final = 15.0
 class Snapshot:
     """A video as it was at one moment. `seq` 0 and `name` None: nothing but, at most, a request.
 
-    `time` is JetStream's, in nanoseconds, and `data` one of the models in `videos`.
+    `time` is JetStream's, in nanoseconds, and `data` one of the models in `videos`, or None where
+    the message could not be read.
     """
 
     key: VideoKey
@@ -82,13 +91,26 @@ class LostRace(KinoraError):
 def snapshot_of(key: VideoKey, message: Message | None) -> Snapshot:
     """Read a message of the stream VIDEOS; None is the empty snapshot.
 
-    Raises:
-        InvalidEvent, pydantic.ValidationError: the message is not one of Kinora's events.
+    Of a message that can't be read (somebody else's, or a later version's) its subject still tells
+    whether it is an end, and an end stays one. Anything else says nothing, and may be followed.
     """
     if message is None:
         return Snapshot(key)
-    name, event_id, data = read_video_event(message.headers, message.data)
+    try:
+        name, event_id, data = read_video_event(message.headers, message.data)
+        _check_prefix(key, data)
+    except (InvalidEvent, ValidationError) as problem:
+        # The first line only: the rest repeats what somebody sent.
+        log.warning("%s can't be read: %s", message.subject, str(problem).splitlines()[0])
+        token = message.subject.rpartition(".")[2]
+        ended = token in TERMINAL
+        return Snapshot(key, message.seq, message.time, EventName(token) if ended else None)
     return Snapshot(key, message.seq, message.time, name, event_id, data)
+
+
+def _check_prefix(key: VideoKey, data: BaseModel) -> None:
+    if isinstance(data, Completed) and not data.output.prefix.startswith(key.prefix):
+        raise InvalidEvent("The files of a video lie under its own prefix", param="prefix")
 
 
 class Ledger:

@@ -121,24 +121,26 @@ def _explain(problem: Mapping[str, Any], model: type[VideoRequest]) -> InvalidRe
     """One of pydantic's errors, in words that name the field and the remedy."""
     # A field whose name is no valid text has no place that could be named.
     name = str((*problem["loc"], "a field's name")[0])[:_ECHO]
+    code = None
     match problem["type"]:
         case "missing":
-            text = f"{name} is required: say what the video should show"
-            return InvalidRequest(text, param=name, code="missing_required_parameter")
+            text, code = "is required: say what the video should show", "missing_required_parameter"
         case "extra_forbidden":
             close = difflib.get_close_matches(name, model.model_fields, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            return InvalidRequest(
-                f"Unknown parameter: '{name}'{hint}", param=name, code="unknown_parameter"
-            )
+            text = "is not known" + (f"; did you mean '{close[0]}'?" if close else "")
+            code = "unknown_parameter"
         case "string_too_long":
-            text = f"{name} has {len(problem['input'])} characters; at most "
-            text += f"{problem['ctx']['max_length']} are taken"
-            return InvalidRequest(text, param=name)
+            limit = problem["ctx"]["max_length"]
+            text = f"has {len(problem['input'])} characters; at most {limit} are taken"
+        case "too_long":
+            text = f"has more than {problem['ctx']['max_length']} entries"
         case "string_pattern_mismatch":
-            shown = str(problem["input"])[:_ECHO]
-            return InvalidRequest(f"{name} is {shown!r}; write it like '848x480'", param=name)
+            text = f"is {str(problem['input'])[:_ECHO]!r}; write it like '848x480'"
         case "string_unicode":
-            return InvalidRequest(f"{name} is not valid Unicode text", param=name)
-    message = problem["msg"].removeprefix("Value error, ")
-    return InvalidRequest(f"{name}: {message[:1].lower()}{message[1:]}", param=name)
+            text = "is not valid Unicode text"
+        case _ if name == "seconds":
+            text = "must be a number, such as '4'"
+        case _:
+            message = problem["msg"].removeprefix("Value error, ")
+            return InvalidRequest(f"{name}: {message[:1].lower()}{message[1:]}", param=name)
+    return InvalidRequest(f"{name} {text}", param=name, code=code)

@@ -18,6 +18,10 @@ from functions.shared.videos import (
 )
 
 CANCELLED: Final = {"code": "cancelled", "message": "The video was cancelled."}
+UNREADABLE: Final = {
+    "code": "unreadable",
+    "message": "The record of this video can't be read. Delete it and make it again.",
+}
 DAY: Final = 24 * 60 * 60
 
 
@@ -50,14 +54,16 @@ def queued_video(
 
 
 def video_object(snapshot: Snapshot, *, max_age_days: int) -> dict[str, Any]:
-    """A video about which Kinora has said something; the snapshot's `time` must be JetStream's.
+    """A video about which something was said; the snapshot's `time` must be JetStream's.
 
     Raises:
         ValueError: the snapshot is of a deleted video, or of one with only a request.
     """
     data = snapshot.data
-    if snapshot.name is None or not isinstance(data, VideoData):
+    if snapshot.name is None or snapshot.deleted:
         raise ValueError(f"{snapshot.key.video_id} has nothing to show")
+    if not isinstance(data, VideoData):
+        return _unreadable(snapshot, max_age_days)
     created = parse_rfc3339(data.created_at)
     video = queued_video(snapshot.key.video_id, created, data.request, max_age_days=max_age_days)
     video["status"] = STATE_OF[snapshot.name].value
@@ -77,6 +83,14 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> dict[str, Any]:
         video["prompt"] = video["prompt"] or data.prompt or ""
     elif snapshot.name is EventName.CANCELLED:
         video["error"] = dict(CANCELLED)
+    return video
+
+
+def _unreadable(snapshot: Snapshot, max_age_days: int) -> dict[str, Any]:
+    """The video has ended, and more can't be read."""
+    video = queued_video(snapshot.key.video_id, snapshot.time, None, max_age_days=max_age_days)
+    video |= {"status": State.FAILED.value, "error": dict(UNREADABLE)}
+    video["completed_at"] = snapshot.time // NANOSECONDS
     return video
 
 

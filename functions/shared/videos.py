@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.timestamps import parse_rfc3339
 
 MAX_ATTEMPTS: Final = 3
 
@@ -69,6 +70,16 @@ class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+def _is_timestamp(text: str) -> str:
+    # Later than this, nanoseconds since the epoch leave the 64 bits that databases have for them.
+    if parse_rfc3339(text) >= 1 << 63:
+        raise ValueError("lies too far in the future")
+    return text
+
+
+Timestamp = Annotated[str, AfterValidator(_is_timestamp)]
+
+
 class Lease(_Data):
     """Whose turn it is to work on the video, and for how long without another sign of life."""
 
@@ -90,7 +101,7 @@ class Output(_Data):
 
     prefix: str = Field(description="What the objects' names start with, in the bucket.")
     bytes: int = Field(description="Size of video.mp4.")
-    sha256: str = Field(description="Digest of video.mp4, in hex.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of video.mp4, in hex.")
     width: int
     height: int
     frames: int
@@ -107,7 +118,7 @@ class Requested(VideoRequest):
 class Deleted(_Data):
     """What `deleted` carries: nothing of what the video showed."""
 
-    created_at: str = Field(description="JetStream's timestamp of the request, RFC 3339.")
+    created_at: Timestamp = Field(description="JetStream's timestamp of the request, RFC 3339.")
 
 
 class VideoData(Deleted):
@@ -119,7 +130,9 @@ class VideoData(Deleted):
     request_hash: str | None = None
     attempt: int = Field(0, ge=0, description="0 before the first, and then from 1.")
     worker: str | None = Field(None, description="The process that makes, or made, the video.")
-    started_at: str | None = Field(None, description="When the first attempt started, RFC 3339.")
+    started_at: Timestamp | None = Field(
+        None, description="When the first attempt started, RFC 3339."
+    )
 
 
 class Started(VideoData):

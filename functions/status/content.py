@@ -15,7 +15,7 @@ from functions.shared.videos import Completed, EventName, Failed
 
 # One range only, as browsers and download tools send it; anything else may be ignored (RFC 9110,
 # section 14.2), and the whole file is the answer.
-_RANGE: Final = re.compile(r"bytes=(\d+-\d*|-\d+)")
+_RANGE: Final = re.compile(r"bytes=(?=[0-9-]*[0-9])([0-9]{0,15})-([0-9]{0,15})")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ def _wanted_range(request: Request, etag: str) -> str | None:
     # A range of another version of the file would not fit to what the caller has (section 13.1.5).
     if wanted is None or request.headers.get("If-Range", etag) != etag:
         return None
-    return wanted if _RANGE.fullmatch(wanted) else None
+    match = _RANGE.fullmatch(wanted)
+    # A range that ends before it begins is not valid, and so not there (section 14.1.1).
+    if match is None or (match[1] and match[2] and int(match[2]) < int(match[1])):
+        return None
+    return wanted
 
 
 def _why_not(snapshot: Snapshot) -> str:

@@ -15,8 +15,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from functions.shared.bus import Message
 from functions.shared.errors import InvalidRequest
 from functions.shared.ledger import snapshot_of
@@ -105,11 +103,13 @@ class Index:
         """Take a message of the stream VIDEOS into account."""
         try:
             key = VideoKey.of_subject(message.subject)
-            snapshot = snapshot_of(key, message)
-            created = parse_rfc3339(snapshot.created_at or "")
-        except (InvalidRequest, ValidationError, ValueError) as problem:
-            log.warning("passed over %s: %s", message.subject, problem)
+        except InvalidRequest as problem:
+            log.warning("passed over %s: %s", message.subject, problem.message)
             return
+        snapshot = snapshot_of(key, message)
+        if snapshot.name is None:
+            return
+        created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
         video = None
         if not snapshot.deleted:
             video = json.dumps(video_object(snapshot, max_age_days=self._max_age_days))

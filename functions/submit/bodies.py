@@ -12,7 +12,7 @@ from functions.shared.errors import InvalidEvent, InvalidRequest
 from functions.shared.events import BATCH, STRUCTURED, Incoming, read_binary, read_structured
 
 # openai-python writes nested fields of a form as `metadata[name]`.
-_NESTED: Final = re.compile(r"(metadata)\[([^\]]*)\]")
+_NESTED: Final = re.compile(r"metadata\[([^\]]*)\]")
 _FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 # More than this in one request would hold a worker thread for seconds.
 MAX_BATCH: Final = 100
@@ -39,19 +39,25 @@ def read_fields(request: Request) -> dict[str, Any]:
 
 def _form_fields(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for name, values in request.form.lists():
-        if len(values) > 1:
-            raise InvalidRequest(f"{name[:80]} was sent {len(values)} times", param=name[:80])
+    pairs: dict[str, str] = {}
+    # A file is a field like any other: an unknown one is refused by its name.
+    sent = [*request.form.lists(), *((name, [""]) for name in request.files)]
+    for name, values in sent:
+        if not name:
+            raise InvalidRequest("A part of the form has no name")
+        if len(values) > 1 or name in fields:
+            raise InvalidRequest(f"{name[:80]} was sent more than once", param=name[:80])
         nested = _NESTED.fullmatch(name)
         if nested is None:
             fields[name] = values[0]
         else:
-            fields.setdefault(nested[1], {})[nested[2]] = values[0]
-    # A file is a field like any other: an unknown one is refused by its name.
-    fields.update(dict.fromkeys(request.files, ""))
-    metadata = fields.get("metadata")
-    if isinstance(metadata, str):
-        fields["metadata"] = _parse(metadata.encode(), InvalidRequest)
+            pairs[nested[1]] = values[0]
+    if "metadata" in fields:
+        if pairs:
+            raise InvalidRequest("metadata was sent as a whole and in pairs", param="metadata")
+        fields["metadata"] = _parse(fields["metadata"].encode(errors="replace"), InvalidRequest)
+    elif pairs:
+        fields["metadata"] = pairs
     return fields
 
 

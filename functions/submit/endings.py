@@ -73,7 +73,7 @@ class Endings:
         deadline = time.monotonic() + self._deadline
         snapshot = self._ledger.read(key)
         while not snapshot.deleted:
-            created_at = snapshot.created_at or format_rfc3339(self._request(key).time)
+            created_at = snapshot.created_at or self._created_at(snapshot)
             event = VideoEvent.new(
                 key, EventName.DELETED, Deleted(created_at=created_at), source=SOURCE
             )
@@ -82,6 +82,12 @@ class Endings:
             except LostRace as lost:
                 snapshot = lost.newest
         return snapshot
+
+    def _created_at(self, snapshot: Snapshot) -> str:
+        # Something was said that can't be read: even that can be deleted.
+        if snapshot.seq > 0:
+            return format_rfc3339(snapshot.time)
+        return format_rfc3339(self._request(snapshot.key).time)
 
     def _request(self, key: VideoKey) -> Message:
         message = self._bus.newest(REQUESTS, key.request, leader=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
 from functions.shared.accounts import Accounts
-from functions.shared.errors import InvalidEvent, InvalidRequest
+from functions.shared.errors import InvalidEvent, InvalidRequest, KinoraError
 from functions.shared.events import Incoming
 from functions.shared.ledger import Snapshot
 from functions.shared.profiles import Profile
@@ -81,12 +83,22 @@ class SubmitRoutes:
         """
         account = self._account()
         # Everything is checked before anything is published: a batch is taken whole or not at all.
-        asked = [self._check_event(account, event) for event in read_events(request)]
-        for key, requested in asked:
+        asked: dict[VideoKey, Requested] = {}
+        for number, event in enumerate(events := read_events(request)):
+            with _place_in_batch(number, len(events)):
+                key, requested = self._check_event(account, event)
+                if asked.setdefault(key, requested) != requested:
+                    raise InvalidEvent(
+                        f"Two events of the batch ask for different videos as {key.video_id!r}",
+                        param="subject",
+                    )
+                self._submissions.check(key, requested)
+        for key, requested in asked.items():
             self._submissions.submit(key, requested, repeatable=True)
         response = Response(status=202)
-        if len(asked) == 1:
-            response.headers["Location"] = f"/v1/videos/{asked[0][0].video_id}"
+        del response.headers["Content-Type"]
+        if len(events) == 1:
+            response.headers["Location"] = f"/v1/videos/{next(iter(asked)).video_id}"
         return response
 
     def _check_event(self, account: str, event: Incoming) -> tuple[VideoKey, Requested]:
@@ -128,3 +140,14 @@ class SubmitRoutes:
 
     def _video(self, snapshot: Snapshot) -> dict[str, Any]:
         return video_object(snapshot, max_age_days=self._max_age_days)
+
+
+@contextlib.contextmanager
+def _place_in_batch(number: int, total: int) -> Iterator[None]:
+    """Say in an error which event of a batch is at fault."""
+    try:
+        yield
+    except KinoraError as error:
+        if total > 1:
+            error.message = f"Event {number}: {error.message}"
+        raise

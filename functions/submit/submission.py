@@ -19,13 +19,14 @@ from functions.shared.errors import (
     OutcomeUnknown,
     QueueFull,
     SequenceConflict,
+    TooLarge,
     Unavailable,
     VideoDeleted,
 )
 from functions.shared.events import STRUCTURED, VideoEvent
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.profiles import Profile
-from functions.shared.requested import StoredRequest, read_request, request_hash
+from functions.shared.requested import MAX_EVENT_BYTES, StoredRequest, read_request, request_hash
 from functions.shared.requests import ResolvedRequest, VideoRequest
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import format_rfc3339
@@ -99,6 +100,12 @@ class Submissions:
         self._check_room()
         data = Requested(**resolved.model_dump(), request_hash=digest)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
+        size = len(event.to_bytes())
+        if size > MAX_EVENT_BYTES:
+            raise TooLarge(
+                f"The request has {size} bytes; at most {MAX_EVENT_BYTES} are taken: shorten "
+                "prompt, negative_prompt or metadata"
+            )
         try:
             stored = self._publish(event)
         except Unavailable:
@@ -110,10 +117,25 @@ class Submissions:
             raise IdempotencyKeyReused
         return Accepted(stored, Snapshot(key))
 
+    def check(self, key: VideoKey, request: VideoRequest) -> None:
+        """Return if `submit` would take this repeatable request as things are now.
+
+        Raises:
+            IdempotencyKeyReused, VideoDeleted: there was another video with this id.
+        """
+        digest = request_hash(request)
+        snapshot = self._ledger.read(key)
+        if snapshot.name is not None:
+            self._same(snapshot, digest)
+            return
+        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        if message is not None and self._found(message).request_hash != digest:
+            raise IdempotencyKeyReused
+
     def _same(self, snapshot: Snapshot, digest: str) -> Accepted:
-        if not isinstance(snapshot.data, VideoData):
+        if snapshot.deleted:
             raise VideoDeleted
-        if snapshot.data.request_hash != digest:
+        if not isinstance(snapshot.data, VideoData) or snapshot.data.request_hash != digest:
             raise IdempotencyKeyReused
         return Accepted(None, snapshot)
 

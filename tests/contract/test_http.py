@@ -132,6 +132,24 @@ def test_a_form_asks_for_the_same_as_json(api: Api, kind: str) -> None:
         (b'{"prompt": "x"}', "", 400, None),
         (b"prompt=x&prompt=y", "application/x-www-form-urlencoded", 400, "prompt"),
         (b"prompt=x&metadata=7", "application/x-www-form-urlencoded", 400, "metadata"),
+        (
+            b"prompt=x&metadata={}&metadata[a]=b",
+            "application/x-www-form-urlencoded",
+            400,
+            "metadata",
+        ),
+        (
+            b"prompt=x&" + b"".join(b"f%d=1&" % n for n in range(200)),
+            "application/x-www-form-urlencoded",
+            400,
+            "f0",
+        ),
+        (
+            b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n",
+            "multipart/form-data; boundary=b",
+            400,
+            None,
+        ),
         (b"x" * (300 << 10), "application/json", 413, None),
         (b"x" * (300 << 10), "application/x-www-form-urlencoded", 413, None),
     ],
@@ -144,6 +162,42 @@ def test_a_bad_body_is_refused_and_leaves_nothing(
     assert response.status_code == status
     assert _error(response)["param"] == param
     assert api.nothing_happened()
+
+
+def test_a_chunked_body_that_is_too_long_is_not_cut_off(api: Api) -> None:
+    """Its length is not declared, so it is counted; half of a body is never taken for the whole."""
+    body = b'{"prompt": "x"}' + b" " * (256 << 10) + b"and more"
+    response = api.submit.post(
+        "/v1/videos",
+        input_stream=io.BytesIO(body),
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert response.status_code == 413
+    assert api.nothing_happened()
+
+
+def test_an_answer_that_leaves_a_body_unread_ends_the_connection(api: Api) -> None:
+    """A proxy that used it again would lose the next caller's request."""
+    large = api.submit.post("/v1/videos", data=b"x" * (300 << 10), content_type="text/plain")
+    assert (large.status_code, large.headers["Connection"]) == (413, "close")
+    small = api.submit.post("/nope", data=b"x" * (200 << 10), content_type="text/plain")
+    assert small.status_code == 404
+    assert "Connection" not in small.headers
+
+
+def test_a_request_that_would_be_too_large_is_refused_and_not_failed_later(api: Api) -> None:
+    """Each text is within its limit, but together they are more than an event may have."""
+    response = api.create(
+        prompt="\U0001f98a" * 4096,
+        negative_prompt="\U0001f98a" * 4096,
+        metadata={f"{n:02d}" * 32: "\U0001f98a" * 512 for n in range(16)},
+    )
+    assert response.status_code == 413
+    assert "shorten" in _error(response)["message"]
+    assert api.nothing_happened()
+    assert api.create(prompt="\U0001f98a" * 4096).status_code == 202
 
 
 def test_a_file_is_refused_by_its_name(api: Api) -> None:
@@ -237,6 +291,28 @@ def test_an_event_that_comes_again_makes_no_second_video(api: Api) -> None:
     assert "kinora.requests.default.mine" in api.requests()
     other = api.submit.post("/", json={"prompt": "y"}, headers={**BINARY, "ce-subject": "mine"})
     assert other.status_code == 422
+
+
+def test_a_batch_with_a_conflict_is_not_taken_at_all(api: Api) -> None:
+    """Neither two events that contradict each other, nor one that contradicts what is there."""
+    api.submit.post("/", json={"prompt": "x"}, headers={**BINARY, "ce-subject": "there"})
+
+    def send(*events: tuple[str, str]) -> TestResponse:
+        batch = [
+            {**EVENT, "id": str(n), "subject": subject, "data": {"prompt": prompt}}
+            for n, (subject, prompt) in enumerate(events)
+        ]
+        return api.submit.post(
+            "/", data=json.dumps(batch), content_type="application/cloudevents-batch+json"
+        )
+
+    assert send(("new", "x"), ("new", "y")).status_code == 400
+    conflict = send(("new", "x"), ("there", "y"))
+    assert conflict.status_code == 422
+    assert "Event 1:" in _error(conflict)["message"]
+    assert api.requests() == ["kinora.requests.default.there"]
+    assert send(("new", "x"), ("new", "x"), ("there", "x")).status_code == 202
+    assert len(api.requests()) == 2
 
 
 @pytest.mark.parametrize(
@@ -351,6 +427,9 @@ def test_content_that_can_not_be_served_says_why(api: Api) -> None:
         assert words in _error(response)["message"]
     beyond = api.status.get("/v1/videos/v1/content", headers={"Range": "bytes=99-"})
     assert beyond.status_code == 416
+    for ignored in ("bytes=5-2", "bytes=-", "bytes=0-" + "9" * 30, "lines=1-2"):
+        whole = api.status.get("/v1/videos/v1/content", headers={"Range": ignored})
+        assert (whole.status_code, whole.data) == (200, b"0123456789"), ignored
 
 
 def test_a_replica_that_lags_behind_proves_no_404(api: Api) -> None:

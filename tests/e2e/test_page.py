@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import nats
 import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -39,7 +41,7 @@ def page(browser: Browser, kinora: RunningStack) -> Iterator[Page]:
     context.set_default_timeout(30_000)
     page = context.new_page()
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
     page.goto(kinora.url)
     yield page
     context.close()
@@ -67,14 +69,18 @@ def test_type_submit_watch_play_and_download(page: Page, tmp_path: Path) -> None
         num_frames="61",
         num_inference_steps="60",
     )
-    progress = card.get_by_role("progressbar")
-    expect(progress).to_be_visible()
+    expect(card.get_by_role("progressbar")).to_be_visible()
     seen: list[float] = []
 
     def completed() -> bool:
-        if progress.count():
-            seen.append(float(progress.evaluate("e => e.value / e.max")))
-        return card.get_attribute("data-status") == "completed"
+        # State and bar in one look: the bar goes away when the video is completed.
+        state, shown = card.evaluate(
+            "a => { const p = a.querySelector('progress');"
+            " return [a.dataset.status, p && p.checkVisibility() ? p.value / p.max : null] }"
+        )
+        if shown is not None:
+            seen.append(shown)
+        return bool(state == "completed")
 
     wait_until(completed, seconds=90, what="the card says completed")
     assert seen == sorted(seen)
@@ -127,6 +133,24 @@ def test_a_prompt_is_shown_as_text(page: Page) -> None:
     expect(card).to_have_attribute("data-status", "completed", timeout=30_000)
     assert page.title() != "gotcha"
     assert card.locator("img").count() == 0
+
+
+def test_a_request_that_was_never_valid_is_shown_with_its_reason(
+    page: Page, kinora: RunningStack
+) -> None:
+    """Another system's mistake has no settings to show, and breaks nothing."""
+    asyncio.run(_publish_garbage(kinora.nats_url))
+    card = page.locator("[data-id=garbage] article")
+    expect(card).to_have_attribute("data-status", "failed", timeout=15_000)
+    expect(card).to_contain_text("not valid JSON")
+    card.get_by_role("button", name="Use again").click()
+    expect(page.locator("#size")).not_to_have_value("")
+
+
+async def _publish_garbage(url: str) -> None:
+    client = await nats.connect(url)
+    await client.publish("kinora.requests.default.garbage", b"garbage")
+    await client.close()
 
 
 def test_bad_input_is_shown_at_its_field(page: Page) -> None:

@@ -167,6 +167,9 @@ def test_the_third_attempt_is_the_last(
         (request_payload({"prompt": "x" * 5000}), "invalid_value", "x" * 200),
         (request_payload({"prompt": "x"}, type="other"), "invalid_cloudevent", "x"),
         (request_payload({"prompt": "\ud800"}), "invalid_value", "?"),
+        (request_payload({"prompt": "x"}, id="\ud800"), "invalid_cloudevent", None),
+        (request_payload({"prompt": "x"}, id="\u6f22" * 1024), "invalid_cloudevent", None),
+        (request_payload({"prompt": "x"}, source="\ud800"), "invalid_cloudevent", None),
         (
             request_payload({"prompt": "x", "metadata": {"k": "v" * 70_000}}),
             "request_too_large",
@@ -190,6 +193,16 @@ def test_a_request_that_can_not_be_run_fails_with_the_reason(
     failed = _failure(ledger, key)
     assert (failed.error.code, failed.prompt) == (code, echo)
     assert not sink.sent
+
+
+def test_garbage_about_a_video_does_not_stop_it(
+    deliveries: Deliveries, bus: MemoryBus, sink: ScriptedSink, key: VideoKey
+) -> None:
+    """What nobody can read says nothing, so the request is sent."""
+    put_request(bus, key)
+    bus.put(key.event("started"), b"garbage")
+    _handle(deliveries, bus)
+    assert len(sink.sent) == 1
 
 
 def test_a_subject_with_odd_tokens_is_dropped(
@@ -221,3 +234,19 @@ def test_a_failure_that_comes_too_late_changes_nothing(
     sink.work = lambda: publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     assert _handle(deliveries, bus) == "nak"
     assert ledger.read(key).name is EventName.STARTED
+
+
+def test_a_request_over_which_we_stumble_does_not_hold_a_slot_for_ever(
+    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """Tried again a few times, it fails, and makes room."""
+    put_request(bus, key)
+    for number in range(1, 6):
+        delivery = bus.take()
+        assert delivery is not None
+        assert delivery.times == number
+        deliveries.stumble(delivery, RuntimeError("secret"))
+    assert [word for _, word in bus.settled] == ["nak"] * 4 + ["term"]
+    failed = _failure(ledger, key)
+    assert failed.error.code == "internal_error"
+    assert "secret" not in failed.error.message

@@ -152,3 +152,15 @@ def test_a_request_that_is_not_valid_can_be_cancelled(
     """Even before anybody has found out that it can't be run."""
     bus.put(key.request, b"garbage")
     assert endings.cancel(key).name is EventName.CANCELLED
+
+
+@pytest.mark.parametrize("name", ["started", "completed", "nonsense"])
+def test_even_garbage_can_be_deleted(
+    endings: Endings, bus: MemoryBus, ledger: Ledger, key: VideoKey, name: str
+) -> None:
+    """What somebody put in the place of an event is buried like any other."""
+    put_request(bus, key)
+    bus.put(key.event(name), b"garbage")
+    endings.delete(key)
+    assert ledger.read(key).deleted
+    assert bus.subjects(VIDEOS, key.events) == [key.event("deleted")]

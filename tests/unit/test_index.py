@@ -57,7 +57,9 @@ def test_every_order_of_reading_leads_to_the_same_list(profile: Profile) -> None
         _request(one, 1),
         _request(two, 2),
         _event(one, 1, EventName.STARTED, _started(one, 1)),
-        _event(one, 2, EventName.COMPLETED, completed(_started(one, 1))),
+        _event(
+            one, 2, EventName.COMPLETED, completed(_started(one, 1), prefix=f"{one.prefix}1-x/")
+        ),
         _event(two, 3, EventName.DELETED, Deleted(created_at=format_rfc3339(2))),
     ]
     for order in itertools.permutations(messages):
@@ -102,6 +104,16 @@ def test_garbage_in_the_streams_is_passed_over(index: Index) -> None:
         )
     )
     assert _page(index, "a").videos == []
+
+
+def test_an_end_that_can_not_be_read_is_shown_as_such(index: Index) -> None:
+    """So that its owner can see and delete it; a date of the year 9999 harms nobody."""
+    far = completed(_started(VideoKey("a", "b"), 1)).model_copy(
+        update={"created_at": "9999-12-31T23:59:59Z"}
+    )
+    index.apply_event(_event(VideoKey("a", "b"), 1, EventName.COMPLETED, far))
+    (video,) = _page(index, "a").videos
+    assert (video["status"], video["error"]["code"]) == ("failed", "unreadable")
 
 
 def test_an_account_sees_only_its_own(index: Index) -> None:

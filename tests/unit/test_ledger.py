@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,43 @@ def test_decisions_are_made_on_what_the_leader_says(
     bus.lag()
     publish(ledger, state, EventName.DELETED, Deleted(created_at=CREATED))
     assert ledger.read(key).deleted
+
+
+def test_what_can_not_be_read_may_be_followed_unless_it_is_an_end(
+    ledger: Ledger, bus: MemoryBus, key: VideoKey
+) -> None:
+    """Garbage stops no video, and a later version's `completed` does not make it again."""
+    seq = bus.put(key.event("started"), b"garbage")
+    state = ledger.read(key)
+    assert (state.seq, state.name) == (seq, None)
+    ledger.publish(state, _event(key))
+    bus.put(key.event("completed"), b"from the future")
+    assert ledger.read(key).terminal
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"created_at": "9999-12-31T23:59:59Z"},
+        {"created_at": "yesterday"},
+        {"started_at": ""},
+        {"output": {"prefix": "other/video/1-x/"}},
+        {"output": {"sha256": "a\r\nX-Evil: 1"}},
+    ],
+)
+def test_an_event_with_impossible_data_is_not_believed(
+    ledger: Ledger, bus: MemoryBus, key: VideoKey, change: dict[str, Any]
+) -> None:
+    """A forged one can name neither another account's files nor a time that no database holds."""
+    done = _event(key, EventName.COMPLETED, completed(started(key)))
+    document = json.loads(done.to_bytes())
+    for name, value in change.items():
+        data = document["data"]
+        data[name] = {**data[name], **value} if isinstance(value, dict) else value
+    bus.put(key.event("completed"), json.dumps(document).encode())
+    state = ledger.read(key)
+    assert state.terminal
+    assert state.data is None
 
 
 def test_the_second_of_two_rivals_loses_and_learns_what_won(ledger: Ledger, key: VideoKey) -> None:
