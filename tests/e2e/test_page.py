@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import nats
 import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from functions.shared.jetstream import JetStream
 from tests.e2e.client import Client
 from tests.harness import RunningStack, wait_until
 
@@ -139,18 +138,14 @@ def test_a_request_that_was_never_valid_is_shown_with_its_reason(
     page: Page, kinora: RunningStack
 ) -> None:
     """Another system's mistake has no settings to show, and breaks nothing."""
-    asyncio.run(_publish_garbage(kinora.nats_url))
+    bus = JetStream(kinora.nats_url)
+    bus.publish("kinora.requests.default.garbage", b"garbage", expected=0)
+    bus.close()
     card = page.locator("[data-id=garbage] article")
     expect(card).to_have_attribute("data-status", "failed", timeout=15_000)
     expect(card).to_contain_text("not valid JSON")
     card.get_by_role("button", name="Use again").click()
     expect(page.locator("#size")).not_to_have_value("")
-
-
-async def _publish_garbage(url: str) -> None:
-    client = await nats.connect(url)
-    await client.publish("kinora.requests.default.garbage", b"garbage")
-    await client.close()
 
 
 def test_bad_input_is_shown_at_its_field(page: Page) -> None:
