@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import Final
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 FETCH_SECONDS: Final = 2.0
 # A quarter of the consumer's `ack_wait`: two of them may get lost.
 IN_PROGRESS_SECONDS: Final = 15.0
+# After an outage of NATS its connection is back within a quarter of a second or two.
+GIVE_BACK_SECONDS: Final = 0.5
 
 
 class Dispatcher:
@@ -44,7 +47,8 @@ class Dispatcher:
         self._stopping.set()
         with self._lock:
             for delivery in self._open:
-                delivery.nak(1)
+                with contextlib.suppress(Unavailable):
+                    delivery.nak(1)
             self._open.clear()
 
     def _slot(self) -> None:
@@ -68,15 +72,29 @@ class Dispatcher:
                 return
             self._open.add(delivery)
         try:
+            self._handle(delivery)
+        except Unavailable:
+            self._give_back(delivery)
+        finally:
+            with self._lock:
+                self._open.discard(delivery)
+
+    def _handle(self, delivery: Delivery) -> None:
+        try:
             self._deliveries.handle(delivery)
         except Unavailable:
             raise
         except Exception as problem:
             log.exception("%s could not be handled", delivery.message.subject)
             self._deliveries.stumble(delivery, problem)
-        finally:
-            with self._lock:
-                self._open.discard(delivery)
+
+    def _give_back(self, delivery: Delivery) -> None:
+        """Without a word the request would hold its slot for the rest of `ack_wait`, a minute."""
+        while not self._stopping.wait(GIVE_BACK_SECONDS):
+            with contextlib.suppress(Unavailable):
+                self._bus.check()
+                delivery.nak(1)
+                return
 
     def _keep_open(self) -> None:
         while not self._stopping.wait(IN_PROGRESS_SECONDS):

@@ -37,10 +37,18 @@ class Delivery(Protocol):
         """
 
     def nak(self, delay: float) -> None:
-        """Give it back, to be delivered again after `delay` seconds (which holds its slot)."""
+        """Give it back, to be delivered again after `delay` seconds (which holds its slot).
+
+        Raises:
+            Unavailable: there is no connection, so the server has not heard of it.
+        """
 
     def term(self, reason: str) -> None:
-        """Settle it as impossible to process."""
+        """Settle it as impossible to process.
+
+        Raises:
+            Unavailable: there is no connection, so the server has not heard of it.
+        """
 
     def in_progress(self) -> None:
         """Ask for another `ack_wait` of time."""

@@ -91,14 +91,17 @@ class _Delivered:
         self._send(b"+TERM " + reason.encode())
 
     def in_progress(self) -> None:
-        self._send(b"+WPI")
+        try:
+            self._send(b"+WPI")
+        except Unavailable as problem:
+            # If no later one comes through either, the request is delivered again.
+            log.warning("could not hold on to a request: %s", problem.message)
 
     def _send(self, word: bytes) -> None:
         try:
             self._connection.send(self._reply, word)
         except (nats.errors.Error, *AWAY) as problem:
-            # Not settled: the consumer delivers it again when `ack_wait` is over.
-            log.warning("could not settle a request: %r", problem)
+            raise Unavailable("NATS did not take the word about a request") from problem
 
 
 def watch(

@@ -185,6 +185,7 @@ class MemoryBus:
 
     def settle(self, message: Message, word: str) -> None:
         """Take note of how a delivery was settled; what was given back waits again, at the end."""
+        self._ask()
         with self._lock:
             self.settled.append((message.subject, word))
             self._pending.discard(message.seq)
@@ -241,7 +242,7 @@ class _MemorySource:
         return delivery
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _MemoryDelivery:
     bus: MemoryBus
     message: Message
