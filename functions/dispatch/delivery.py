@@ -8,7 +8,7 @@ from typing import Final
 
 from functions.dispatch.sink import Ending, Sink
 from functions.shared.bus import Delivery, Message
-from functions.shared.errors import InvalidRequest, KinoraError
+from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
 from functions.shared.events import VideoEvent, read_nats
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.profiles import Profile
@@ -86,6 +86,8 @@ class Deliveries:
             failure = Failure(code="internal_error", message=KinoraError().message)
             if snapshot.terminal or self._failed(snapshot, delivery, failure):
                 delivery.term(type(problem).__name__)
+        except Unavailable:
+            raise  # without `failed` in the stream, nobody would ever hear of it again
         except Exception:
             log.exception("%s is given up", delivery.message.subject)
             delivery.term(type(problem).__name__)

@@ -9,6 +9,7 @@ import pytest
 from functions.dispatch.delivery import Deliveries
 from functions.dispatch.sink import Answer, Ending
 from functions.shared.bus import Message
+from functions.shared.errors import Unavailable
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.profiles import Profile
 from functions.shared.subjects import VIDEOS, VideoKey
@@ -250,3 +251,28 @@ def test_a_request_over_which_we_stumble_does_not_hold_a_slot_for_ever(
     failed = _failure(ledger, key)
     assert failed.error.code == "internal_error"
     assert "secret" not in failed.error.message
+
+
+def test_a_request_is_not_given_up_while_nobody_can_be_told(
+    deliveries: Deliveries,
+    bus: MemoryBus,
+    ledger: Ledger,
+    key: VideoKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given up without `failed`, its video would wait for ever."""
+
+    def away(_: VideoKey) -> Snapshot:
+        raise Unavailable
+
+    put_request(bus, key)
+    for _ in range(4):
+        delivery = bus.take()
+        assert delivery is not None
+        delivery.nak(0)
+    monkeypatch.setattr(ledger, "read", away)
+    delivery = bus.take()
+    assert delivery is not None
+    with pytest.raises(Unavailable):
+        deliveries.stumble(delivery, RuntimeError())
+    assert [word for _, word in bus.settled] == ["nak"] * 4
