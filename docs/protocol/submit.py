@@ -130,7 +130,7 @@ _DELETE = {
 
 
 def bury(s: State, g: Guards) -> Iterator[Step]:
-    """`Submissions._bury_one`: the caller was told 503, so the request must not be run.
+    """`Burial._bury_one`: the caller was told 503, so the request must not be run.
 
     It may be in the stream by now, or come later, or never.
     """

@@ -82,6 +82,10 @@ class Attempt:
     def _reached(self) -> dict[str, Any]:
         return {"progress": self._progress, "stage": self._stage}
 
+    def disconnect(self) -> None:
+        """Nobody listens any more; the video goes on."""
+        self.connected = False
+
     def line(self) -> dict[str, Any]:
         """How far the attempt is, or how it ended, for the open response."""
         return {"state": self._state, "attempt": self._number, **self._reached()}

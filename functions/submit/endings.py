@@ -14,8 +14,7 @@ from functions.shared.storage import Store
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.videos import Cancelled, Deleted, EventName, carried
-
-SOURCE = "/kinora/submit"
+from functions.submit.burial import SOURCE
 
 
 class Endings:

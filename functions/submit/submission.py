@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
-import queue
-import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -24,17 +21,15 @@ from functions.shared.errors import (
     VideoDeleted,
 )
 from functions.shared.events import STRUCTURED, VideoEvent
-from functions.shared.ledger import Ledger, LostRace, Snapshot
+from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.profiles import Profile
 from functions.shared.requested import MAX_EVENT_BYTES, StoredRequest, read_request, request_hash
 from functions.shared.requests import ResolvedRequest, VideoRequest
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.videos import Deleted, EventName, Requested, VideoData
+from functions.shared.videos import EventName, Requested, VideoData
+from functions.submit.burial import SOURCE, Burial
 
-log = logging.getLogger(__name__)
-
-SOURCE = "/kinora/submit"
 HEADERS = {"content-type": STRUCTURED}
 # The backlog is asked for at most this often; between two answers the limit is that much softer.
 BACKLOG_SECONDS = 0.25
@@ -72,9 +67,7 @@ class Submissions:
         self._queue_limit = queue_limit
         self._deadline = deadline
         self._backlog = (0.0, 0)
-        self._ghosts: queue.Queue[VideoKey] = queue.Queue()
-        self._burier: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._burial = Burial(bus, ledger)
 
     def submit(self, key: VideoKey, request: VideoRequest, *, repeatable: bool) -> Accepted:
         """Publish `request` as the video `key`, once.
@@ -111,7 +104,7 @@ class Submissions:
         except Unavailable:
             if not repeatable:
                 # The caller hears that it failed, so it must not run: not now and not later.
-                self._bury(key)
+                self._burial.bury(key)
             raise
         if stored.event_id != event.id and stored.request_hash != digest:
             raise IdempotencyKeyReused
@@ -198,31 +191,3 @@ class Submissions:
         except InvalidRequest as problem:
             # Somebody published this id directly, with something that is no request.
             raise IdempotencyKeyReused from problem
-
-    def _bury(self, key: VideoKey) -> None:
-        with self._lock:
-            if self._burier is None:
-                self._burier = threading.Thread(target=self._bury_ghosts, daemon=True)
-                self._burier.start()
-        self._ghosts.put(key)
-
-    def _bury_ghosts(self) -> None:
-        while True:
-            key = self._ghosts.get()
-            try:
-                self._bury_one(key)
-            except Exception:
-                log.exception("could not bury %s; it is tried again", key.video_id)
-                time.sleep(1)
-                self._ghosts.put(key)
-
-    def _bury_one(self, key: VideoKey) -> None:
-        after = Snapshot(key)
-        while not after.deleted:
-            data = Deleted(created_at=format_rfc3339(self._bus.now()))
-            event = VideoEvent.new(key, EventName.DELETED, data, source=SOURCE)
-            try:
-                after = self._ledger.publish(after, event)
-            except LostRace as lost:
-                after = lost.newest
-        self._bus.purge(REQUESTS, key.request)

@@ -370,7 +370,7 @@ def test_a_worker_without_its_connection_takes_nothing_new(
     """It is not ready while it finishes a video that nobody listens to, and then it is again."""
     attempt = worker.take(put_request(bus, key))
     worker.check()
-    attempt.connected = False
+    attempt.disconnect()
     with pytest.raises(Unavailable):
         worker.check()
     engine.go.set()

@@ -1,26 +1,22 @@
-"""In-memory stand-ins for the servers: they fulfil the same Protocols, and the same tests."""
+"""The streams in memory: fulfils `Bus`, and the tests of the real server."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from functions.shared.bus import Delivery, Message, RequestSource
 from functions.shared.errors import (
-    NotFound,
     OutcomeUnknown,
     QueueFull,
-    RangeNotSatisfiable,
     SequenceConflict,
     TooLarge,
     Unavailable,
 )
-from functions.shared.storage import StoredFile, StoredObject
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 from functions.shared.timestamps import NANOSECONDS
 
@@ -264,61 +260,3 @@ class _MemoryDelivery:
 def _matches(subject: str, pattern: str) -> bool:
     mine, theirs = subject.split("."), pattern.split(".")
     return len(mine) == len(theirs) and all(map(fnmatchcase, mine, theirs))
-
-
-@dataclass
-class MemoryStore:
-    """A bucket in memory; while `away`, every call fails."""
-
-    files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    away: bool = False
-
-    def _ask(self) -> None:
-        if self.away:
-            raise Unavailable("The object store does not answer", retry_after=5)
-
-    def put(self, key: str, path: Path, content_type: str) -> None:
-        """See `Store.put`."""
-        self._ask()
-        self.files[key] = (path.read_bytes(), content_type)
-
-    def get(self, key: str, byte_range: str | None = None) -> StoredFile:
-        """See `Store.get`."""
-        self._ask()
-        if key not in self.files:
-            raise NotFound
-        data = self.files[key][0]
-        etag = f'"{hash(data):x}"'
-        if byte_range is None:
-            return StoredFile(len(data), etag, iter([data]))
-        first, last = _bounds(byte_range, len(data))
-        part = data[first : last + 1]
-        return StoredFile(len(part), etag, iter([part]), f"bytes {first}-{last}/{len(data)}")
-
-    def delete(self, keys: Iterable[str]) -> None:
-        """See `Store.delete`."""
-        self._ask()
-        for key in keys:
-            self.files.pop(key, None)
-
-    def delete_prefix(self, prefix: str) -> None:
-        """See `Store.delete_prefix`."""
-        self.delete([item.key for item in self.objects(prefix)])
-
-    def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.objects`; everything was written at the beginning of time."""
-        self._ask()
-        yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
-
-    def check(self) -> None:
-        """See `Store.check`."""
-        self._ask()
-
-
-def _bounds(byte_range: str, size: int) -> tuple[int, int]:
-    start, _, end = byte_range.removeprefix("bytes=").partition("-")
-    if not start:
-        return max(0, size - int(end)), size - 1
-    if int(start) >= size:
-        raise RangeNotSatisfiable
-    return int(start), min(int(end) if end else size - 1, size - 1)

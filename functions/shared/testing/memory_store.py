@@ -1,0 +1,68 @@
+"""The bucket in memory: fulfils `Store`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from functions.shared.errors import NotFound, RangeNotSatisfiable, Unavailable
+from functions.shared.storage import StoredFile, StoredObject
+
+
+@dataclass
+class MemoryStore:
+    """A bucket in memory; while `away`, every call fails."""
+
+    files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    away: bool = False
+
+    def _ask(self) -> None:
+        if self.away:
+            raise Unavailable("The object store does not answer", retry_after=5)
+
+    def put(self, key: str, path: Path, content_type: str) -> None:
+        """See `Store.put`."""
+        self._ask()
+        self.files[key] = (path.read_bytes(), content_type)
+
+    def get(self, key: str, byte_range: str | None = None) -> StoredFile:
+        """See `Store.get`."""
+        self._ask()
+        if key not in self.files:
+            raise NotFound
+        data = self.files[key][0]
+        etag = f'"{hash(data):x}"'
+        if byte_range is None:
+            return StoredFile(len(data), etag, iter([data]))
+        first, last = _bounds(byte_range, len(data))
+        part = data[first : last + 1]
+        return StoredFile(len(part), etag, iter([part]), f"bytes {first}-{last}/{len(data)}")
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `Store.delete`."""
+        self._ask()
+        for key in keys:
+            self.files.pop(key, None)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """See `Store.delete_prefix`."""
+        self.delete([item.key for item in self.objects(prefix)])
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.objects`; everything was written at the beginning of time."""
+        self._ask()
+        yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
+
+    def check(self) -> None:
+        """See `Store.check`."""
+        self._ask()
+
+
+def _bounds(byte_range: str, size: int) -> tuple[int, int]:
+    start, _, end = byte_range.removeprefix("bytes=").partition("-")
+    if not start:
+        return max(0, size - int(end)), size - 1
+    if int(start) >= size:
+        raise RangeNotSatisfiable
+    return int(start), min(int(end) if end else size - 1, size - 1)
