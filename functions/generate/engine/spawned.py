@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Final
 
 from functions.generate.engine import child
 from functions.generate.engine.messages import Order, Verdict
+
+
+# A killed process that holds gigabytes is gone within seconds.
+OBITUARY_SECONDS: Final = 5.0
 
 
 class ChildGone(Exception):
@@ -76,8 +81,11 @@ class SpawnedChild:
 
     def obituary(self) -> str:
         """How the child, which must be about to end, has ended."""
-        self._process.join(1)  # its connection closes a moment before it has ended
-        code = self._process.exitcode
+        # Its connection closes a moment before it has ended; and where two threads wait for it at
+        # once, multiprocessing tells only one of them how it went, and the other a moment later.
+        deadline = time.monotonic() + OBITUARY_SECONDS
+        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
+            self._process.join(0.05)
         if code is None or code >= 0:
             return f"The engine's process ended with exit code {code}."
         return f"The engine's process was ended by signal {-code}."
