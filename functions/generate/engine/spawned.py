@@ -10,7 +10,6 @@ from typing import Any, Final
 from functions.generate.engine import child
 from functions.generate.engine.messages import Order, Verdict
 
-
 # A killed process that holds gigabytes is gone within seconds.
 OBITUARY_SECONDS: Final = 5.0
 
