@@ -1,0 +1,134 @@
+"""From a seed to what callers do and what breaks, and when: the same seed, the same plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.e2e.faults.poison import POISONS, SMALLEST, Poison
+from tests.e2e.faults.stack import FUNCTIONS, KEYS, SERVERS
+
+# A second or two of work, so that faults meet running videos, and one that outlives a lease.
+MEDIUM: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, "num_inference_steps": 60}
+LONGER: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, "num_inference_steps": 200}
+
+_ENTRANCES: Final = {"http": 4, "http with key": 4, "cloudevent": 3, "nats": 3, "poison": 1}
+_FOLLOW_UPS: Final = {"none": 12, "cancel": 3, "delete": 3, "foreign": 2}
+_LENGTHS: Final = {"tiny": 12, "medium": 5, "longer": 1}
+_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
+    "tiny": SMALLEST,
+    "medium": MEDIUM,
+    "longer": LONGER,
+}
+_LINKS: Final = ("client", "sink", "s3", *(f"nats/{name}" for name in FUNCTIONS))
+PAST_LEASE: Final = "freeze past the lease"
+# Resolved when the fault is injected: whichever replica makes a video then.
+BUSY_WORKER: Final = "a busy worker"
+# What can break, each with where. Busy workers stand twice as often: they hold the videos.
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kill": (*FUNCTIONS, BUSY_WORKER, BUSY_WORKER, *SERVERS),
+    "kill worker": (*FUNCTIONS, BUSY_WORKER, BUSY_WORKER),
+    "kill engine": (BUSY_WORKER,),
+    "freeze engine": (BUSY_WORKER,),
+    "terminate": (*FUNCTIONS, *SERVERS),
+    "freeze": (*FUNCTIONS, BUSY_WORKER, BUSY_WORKER, *SERVERS),
+    PAST_LEASE: (BUSY_WORKER,),
+    "cut": _LINKS,
+    "refuse": _LINKS,
+    "stall": _LINKS,
+    "slow": ("s3", "sink"),
+    "errors": ("s3",),
+}
+_SECONDS: Final[Mapping[str, tuple[float, float]]] = {
+    "kill": (0, 2),
+    "freeze": (0.5, 3),
+    "freeze engine": (0.5, 3),
+    "refuse": (0.5, 3),
+    "stall": (0.5, 4),
+    "slow": (1, 4),
+    "errors": (1, 4),
+}
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one caller does, `at` seconds after the beginning."""
+
+    at: float
+    entrance: str
+    account: str
+    nonce: str
+    fields: Mapping[str, Any]
+    follow_up: str
+    follow_after: float
+    poison: Poison | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What breaks, where, `at` seconds after the beginning, and for how long."""
+
+    at: float
+    kind: str
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that happens in one run."""
+
+    seed: int
+    submissions: list[Submission] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def make_plan(seed: int, *, videos: int, faults: int, seconds: float, past_lease: float) -> Plan:
+    """Spread `videos` and `faults` over `seconds`.
+
+    Args:
+        seed: of all that is random.
+        videos: how many submissions there are, requests that nobody can run among them.
+        faults: how many.
+        seconds: from the first to the last.
+        past_lease: how long a worker has to be frozen for its video to be taken over.
+    """
+    rng = random.Random(seed)
+    plan = Plan(seed)
+    for number in range(videos):
+        plan.submissions.append(_submission(rng, rng.uniform(0, seconds), f"{seed}n{number}"))
+    for _ in range(faults):
+        plan.faults.append(_fault(rng, rng.uniform(0.02, 1) * seconds, past_lease))
+    plan.submissions.sort(key=lambda submission: submission.at)
+    plan.faults.sort(key=lambda fault: fault.at)
+    return plan
+
+
+def _submission(rng: random.Random, at: float, nonce: str) -> Submission:
+    entrance = _weighted(rng, _ENTRANCES)
+    return Submission(
+        at=at,
+        entrance=entrance,
+        account=rng.choice(sorted(KEYS)),
+        nonce=nonce,
+        fields=_FIELDS[_weighted(rng, _LENGTHS)],
+        follow_up="none" if entrance == "poison" else _weighted(rng, _FOLLOW_UPS),
+        follow_after=rng.uniform(0, 3),
+        poison=rng.choice(POISONS) if entrance == "poison" else None,
+    )
+
+
+def _fault(rng: random.Random, at: float, past_lease: float) -> Fault:
+    # A long freeze takes half of all workers away for a minute, so it comes half as often.
+    kind = _weighted(rng, {name: 1 if name == PAST_LEASE else 2 for name in _KINDS})
+    target = rng.choice(_KINDS[kind])
+    low, high = _SECONDS.get(kind, (0.0, 0.0))
+    if kind == PAST_LEASE:
+        low, high = past_lease, past_lease * 1.2
+    return Fault(at, kind, target, rng.uniform(low, high))
+
+
+def _weighted(rng: random.Random, weights: Mapping[str, int]) -> str:
+    return rng.choices(list(weights), list(weights.values()))[0]

@@ -1,0 +1,147 @@
+"""A TCP proxy between two parts of Kinora: what passes can be cut, refused, held up or spoiled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+HOST: Final = "127.0.0.1"
+CHUNK: Final = 64 << 10
+# What Amazon's S3 says when it fails, in its own form; boto3 tries such a request again.
+ERROR_BODY: Final = b"<Error><Code>InternalError</Code><Message>injected</Message></Error>"
+ERROR: Final = (
+    b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/xml\r\nconnection: close\r\n"
+    b"content-length: " + str(len(ERROR_BODY)).encode() + b"\r\n\r\n" + ERROR_BODY
+)
+
+
+class ProxyLoop:
+    """The event loop, on a thread of its own, on which all proxies of a stack run."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` on the loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    def close(self) -> None:
+        """End the loop, and with it every proxy."""
+        self.run(self._end_tasks())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end_tasks(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Proxy:
+    """Forwards a free port of 127.0.0.1 to another. Its methods may be called from any thread."""
+
+    def __init__(self, loop: ProxyLoop, target: int) -> None:
+        """Listen, and pass everything to the port `target` until told otherwise."""
+        self._loop = loop
+        self._target = target
+        self._mode = "pass"
+        self._delay = 0.0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port: Final[int] = loop.run(self._listen())
+
+    async def _listen(self) -> int:
+        server = await asyncio.start_server(self._serve, HOST, 0)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    def cut(self) -> None:
+        """Reset every connection there is; new ones pass."""
+        self._loop.run(self._cut())
+
+    def refuse(self) -> None:
+        """Reset every connection, and each new one, until `heal`."""
+        self._mode = "refuse"
+        self.cut()
+
+    def spoil(self) -> None:
+        """Answer every HTTP request with 500, until `heal`."""
+        self._mode = "error"
+        self.cut()
+
+    def slow(self, seconds: float) -> None:
+        """Hold every piece of data up for `seconds`, until `heal`."""
+        self._delay = seconds
+
+    def stall(self) -> None:
+        """Let nothing through and close nothing, until `heal`, when everything arrives late."""
+        self._loop.run(self._set_flowing(False))
+
+    def heal(self) -> None:
+        """Pass everything again."""
+        self._mode, self._delay = "pass", 0.0
+        self._loop.run(self._set_flowing(True))
+
+    async def _set_flowing(self, flowing: bool) -> None:
+        if flowing:
+            self._flowing.set()
+        else:
+            self._flowing.clear()
+
+    async def _cut(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            if self._mode == "error":
+                await self._answer_error(reader, writer)
+            elif self._mode == "pass":
+                await self._connect(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
+
+    async def _answer_error(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ERROR)
+        await writer.drain()
+        writer.write_eof()
+        # Until the client has closed: a reset would take the answer back.
+        while await reader.read(CHUNK):
+            pass
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        self._writers.add(far_writer)
+        try:
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        finally:
+            far_writer.transport.abort()
+            self._writers.discard(far_writer)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(CHUNK):
+            await self._flowing.wait()
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            writer.write(data)
+            await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.write_eof()

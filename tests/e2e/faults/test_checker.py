@@ -1,0 +1,77 @@
+"""The checker itself: a promise that is broken must not pass unseen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.faults.histories import History
+from tests.e2e.faults.streams import Stored
+
+KEY = ("acme", "video_1")
+
+
+def _event(seq: int, name: str, time: float, **data: Any) -> Stored:
+    payload = json.dumps({"data": {"attempt": 1, **data}}).encode()
+    return Stored(f"kinora.videos.acme.video_1.{name}", seq, time, payload)
+
+
+def _started(seq: int, time: float, attempt: int = 1) -> Stored:
+    lease = {"id": f"lease-{attempt}", "seconds": 4}
+    return _event(seq, "started", time, attempt=attempt, lease=lease)
+
+
+def _progressed(seq: int, time: float, percent: int, **lease: Any) -> Stored:
+    held = {"id": "lease-1", "seconds": 4, **lease}
+    return _event(seq, "progressed", time, progress=percent, lease=held)
+
+
+def _problems(*events: Stored) -> list[str]:
+    newest = {event.subject: event for event in events}
+    return list(History(KEY, [], list(events), list(newest.values())).check())
+
+
+def test_an_ordinary_life_is_no_finding() -> None:
+    """Attempt one is released, attempt two completes, and later the video is deleted."""
+    released = _progressed(2, 101, 50, seconds=0)
+    completed = _event(4, "completed", 110, attempt=2)
+    life = [_started(1, 100), released, _started(3, 101.5, 2), completed]
+    assert _problems(*life) == []
+    tombstone = Stored("kinora.videos.acme.video_1.deleted", 5, 120, b'{"data":{"created_at":"x"}}')
+    assert list(History(KEY, [], [*life, tombstone], [tombstone]).check()) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "finding"),
+    [
+        ([_started(1, 100)], "is started for ever"),
+        (
+            [_started(1, 100), _event(2, "completed", 101), _event(3, "completed", 102)],
+            "ended 2 times",
+        ),
+        (
+            [_started(1, 100), _event(2, "cancelled", 101), _progressed(3, 102, 5)],
+            "is progressed after its end",
+        ),
+        ([_started(1, 100), _started(2, 102, 2), _event(3, "failed", 103)], "was taken over 2.00"),
+        ([_started(1, 100), _started(2, 105, 3), _event(3, "failed", 106)], "attempt 3 begins"),
+        (
+            [_started(1, 100), _started(2, 105, 2), _progressed(3, 106, 9), _event(4, "failed", 9)],
+            "attempt 1 is progressed while attempt 2 runs",
+        ),
+        (
+            [_started(1, 100), _progressed(2, 101, 5, id="other"), _event(3, "failed", 102)],
+            "two leases",
+        ),
+        (
+            [_started(1, 100), _progressed(2, 101, 5), _progressed(3, 102, 4)],
+            "falls back from 5 to 4 %",
+        ),
+        ([_started(1, 100), _event(2, "deleted", 101, created_at="x")], "is deleted, and still"),
+    ],
+)
+def test_a_broken_promise_is_found(events: list[Stored], finding: str) -> None:
+    """Each by its own words."""
+    assert any(problem.startswith(finding) for problem in _problems(*events))
