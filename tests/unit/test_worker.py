@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from functions.generate.attempt import Attempt, Means
-from functions.generate.engine.messages import Progress, Rendered, Stage
 from functions.generate.worker import Worker
 from functions.shared.errors import (
     EngineCrashed,
     InvalidRequest,
-    KinoraError,
     OutOfMemory,
-    RenderCancelled,
     Unavailable,
 )
 from functions.shared.events import VideoEvent
 from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.profiles import Profile
-from functions.shared.requests import ResolvedRequest
 from functions.shared.subjects import VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import (
@@ -36,46 +30,7 @@ from functions.shared.videos import (
 )
 from tests.harness import wait_until
 from tests.unit.events import CREATED, publish, put_request, started
-
-
-@dataclass
-class StepEngine:
-    """Renders when it is let go, or ends as it was told to; sees its cancellation like the real."""
-
-    go: threading.Event = field(default_factory=threading.Event)
-    begun: threading.Event = field(default_factory=threading.Event)
-    error: KinoraError | Exception | None = None
-    requests: list[ResolvedRequest] = field(default_factory=list)
-
-    def render(
-        self,
-        request: ResolvedRequest,
-        video_id: str,  # noqa: ARG002 - of the Protocol
-        folder: Path,
-        on_progress: Callable[[Progress], None],
-        cancelled: threading.Event,
-    ) -> Rendered:
-        """See `Engine.render`."""
-        self.requests.append(request)
-        on_progress(Progress(Stage.DENOISING, 1, 2))
-        self.begun.set()
-        while not self.go.wait(0.005):
-            if cancelled.is_set():
-                raise RenderCancelled
-        if self.error is not None:
-            raise self.error
-        for name in ("video.mp4", "thumbnail.jpg", "spritesheet.jpg"):
-            (folder / name).write_bytes(name.encode())
-        return Rendered(
-            folder / "video.mp4",
-            folder / "thumbnail.jpg",
-            folder / "spritesheet.jpg",
-            request.width,
-            request.height,
-            request.num_frames,
-            {"denoising": 1.25},
-            "revision",
-        )
+from tests.unit.step_engine import StepEngine
 
 
 @pytest.fixture

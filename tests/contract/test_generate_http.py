@@ -1,0 +1,117 @@
+"""What others see of `generate`: one open response, and whether it is ready."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from functions.generate.app import create_app
+from functions.shared.config import Settings
+from functions.shared.ledger import Ledger
+from functions.shared.subjects import VideoKey
+from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.videos import EventName
+from tests.harness import wait_until
+from tests.unit.events import put_request
+from tests.unit.step_engine import StepEngine
+
+EVENT = {
+    "ce-specversion": "1.0",
+    "ce-id": "1",
+    "ce-source": "/test",
+    "ce-type": "dev.kinora.video.requested.v1",
+    "content-type": "application/json",
+}
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    """Empty streams."""
+    return MemoryBus()
+
+
+@pytest.fixture
+def engine() -> StepEngine:
+    """An engine that waits until it is let go."""
+    return StepEngine()
+
+
+@pytest.fixture
+def client(bus: MemoryBus, engine: StepEngine) -> Iterator[FlaskClient]:
+    """A replica of `generate`."""
+    app = create_app(Settings(), bus, MemoryStore(), engine)  # type: ignore[arg-type]  # stands in
+    yield app.test_client()
+    engine.go.set()
+    app.extensions["kinora.worker"].drain()
+
+
+def _ready(client: FlaskClient) -> bool:
+    return client.get("/readyz").status_code == 200
+
+
+def test_the_response_lasts_as_long_as_the_video(
+    client: FlaskClient, bus: MemoryBus, engine: StepEngine
+) -> None:
+    """A first line at once, and a last one that says how it ended."""
+    seq = put_request(bus, VideoKey("acme", "v1"))
+    response = client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": str(seq)})
+    lines = response.iter_encoded()
+    assert response.headers["x-kinora-worker"]
+    assert json.loads(next(lines))["state"] == "in_progress"
+    assert _ready(client), "the platform counts the open response"
+    engine.go.set()
+    assert [json.loads(line)["state"] for line in lines][-1] == "completed"
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_a_client_that_goes_away_does_not_stop_the_video(
+    client: FlaskClient, bus: MemoryBus, engine: StepEngine, read_first: bool
+) -> None:
+    """It is finished by the same attempt; until then the replica is not ready for another."""
+    key = VideoKey("acme", "v1")
+    seq = put_request(bus, key)
+    response = client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": str(seq)})
+    if read_first:
+        next(iter(response.response))
+    response.close()
+    assert engine.begun.wait(5)
+    assert not _ready(client)
+    engine.go.set()
+    ledger = Ledger(bus, takeover_grace=0)
+    wait_until(
+        lambda: ledger.read(key).name is EventName.COMPLETED, seconds=10, what="the video is made"
+    )
+    assert ledger.read(key).attempt == 1
+    wait_until(lambda: _ready(client), seconds=5, what="the replica is ready again")
+
+
+@pytest.mark.parametrize("sequence", [None, "", "x", "-1", "1" * 5000, "²"])
+def test_a_request_without_its_place_is_refused_for_good(
+    client: FlaskClient, sequence: str | None
+) -> None:
+    """400: no other replica would understand it either."""
+    headers = EVENT if sequence is None else {**EVENT, "ce-sequence": sequence}
+    response = client.post("/", data=b"{}", headers=headers)
+    assert response.status_code == 400
+    assert response.get_json()["error"]["param"] == "sequence"
+
+
+def test_a_replica_that_can_not_work_says_so(
+    client: FlaskClient, bus: MemoryBus, engine: StepEngine
+) -> None:
+    """503 while the model loads, while NATS is away, and with the reason if it never will."""
+    seq = str(put_request(bus, VideoKey("acme", "v1")))
+    engine.ready = False
+    assert client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": seq}).status_code == 503
+    assert not _ready(client)
+    engine.failure = "the checkpoint is truncated"
+    assert "truncated" in client.get("/readyz").get_json()["reason"]
+    engine.ready, engine.failure = True, None
+    bus.away = True
+    assert client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": seq}).status_code == 503
+    assert not _ready(client)
+    bus.away = False
+    assert _ready(client)

@@ -1,0 +1,54 @@
+"""An engine in a test's hands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from functions.generate.engine.messages import Progress, Rendered, Stage
+from functions.shared.errors import KinoraError, RenderCancelled
+from functions.shared.requests import ResolvedRequest
+
+
+@dataclass
+class StepEngine:
+    """Renders when it is let go, or ends as it was told to; sees its cancellation like the real."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+    error: KinoraError | Exception | None = None
+    requests: list[ResolvedRequest] = field(default_factory=list)
+    ready: bool = True
+    failure: str | None = None
+
+    def render(
+        self,
+        request: ResolvedRequest,
+        video_id: str,  # noqa: ARG002 - of the Protocol
+        folder: Path,
+        on_progress: Callable[[Progress], None],
+        cancelled: threading.Event,
+    ) -> Rendered:
+        """See `Engine.render`."""
+        self.requests.append(request)
+        on_progress(Progress(Stage.DENOISING, 1, 2))
+        self.begun.set()
+        while not self.go.wait(0.005):
+            if cancelled.is_set():
+                raise RenderCancelled
+        if self.error is not None:
+            raise self.error
+        for name in ("video.mp4", "thumbnail.jpg", "spritesheet.jpg"):
+            (folder / name).write_bytes(name.encode())
+        return Rendered(
+            folder / "video.mp4",
+            folder / "thumbnail.jpg",
+            folder / "spritesheet.jpg",
+            request.width,
+            request.height,
+            request.num_frames,
+            {"denoising": 1.25},
+            "revision",
+        )
