@@ -112,6 +112,8 @@ class Proxy:
                 await self._connect(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
+        except asyncio.CancelledError:
+            pass  # by `close`; asyncio's streams would print a cancelled task as a failure
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
