@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from typing import Final
 
 from functions.dispatch.sink import Ending, Sink
@@ -43,6 +44,7 @@ class Deliveries:
         self._ledger = ledger
         self._profile = profile
         self._sink = sink
+        self._stumbles: Counter[int] = Counter()
 
     def handle(self, delivery: Delivery) -> None:
         """Bring one request as far as it can be brought now, and settle its delivery.
@@ -78,7 +80,9 @@ class Deliveries:
 
         Held back again and again, a few such requests would take up every slot.
         """
-        if delivery.times < MAX_STUMBLES:
+        seq = delivery.message.seq
+        self._stumbles[seq] += 1
+        if self._stumbles[seq] < MAX_STUMBLES:
             delivery.nak(MAX_DELAY)
             return
         try:
@@ -91,6 +95,7 @@ class Deliveries:
         except Exception:
             log.exception("%s is given up", delivery.message.subject)
             delivery.term(type(problem).__name__)
+        del self._stumbles[seq]
 
     def _why_invalid(self, message: Message) -> Failure | None:
         try:

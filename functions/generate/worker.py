@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from dataclasses import replace
 from typing import Final
 
 from functions.generate.attempt import SOURCE, Attempt, Means
@@ -81,6 +82,7 @@ class Worker:
             raise Unavailable("Another worker has this video", code="leased")
         if before.attempt >= MAX_ATTEMPTS:
             raise Unavailable("Every attempt is used up", code="attempts_used_up")
+        stored = _as_carried(stored, before)
         event = VideoEvent.new(
             stored.key, EventName.STARTED, self._started(stored, before), source=SOURCE
         )
@@ -125,3 +127,16 @@ class Worker:
             thread = self._thread
         if thread is not None:
             thread.join()
+
+
+def _as_carried(stored: StoredRequest, before: Snapshot) -> StoredRequest:
+    """The request as the first attempt began it: one published again since changes nothing."""
+    data = before.data
+    if not isinstance(data, VideoData) or data.request is None:
+        return stored
+    return replace(
+        stored,
+        request=data.request,
+        request_hash=data.request_hash,
+        created_at=data.created_at,
+    )

@@ -25,10 +25,6 @@ class Delivery(Protocol):
     def message(self) -> Message:
         """The request itself."""
 
-    @property
-    def times(self) -> int:
-        """How often it has been delivered, this time included."""
-
     def ack(self) -> None:
         """Settle it for good, and wait until the server has taken note.
 

@@ -68,15 +68,10 @@ class _Delivered:
         self._connection = connection
         self._reply = msg.reply
         self._message = delivered_message(msg)[0]
-        self._times = int(_fields(msg)[0])
 
     @property
     def message(self) -> Message:
         return self._message
-
-    @property
-    def times(self) -> int:
-        return self._times
 
     def ack(self) -> None:
         try:
@@ -129,12 +124,7 @@ def delivered_message(msg: Msg) -> tuple[Message, int]:
 
     Read here because nats-py rounds the timestamp to microseconds.
     """
-    _, seq, _, time, pending = (int(field) for field in _fields(msg))
-    return Message(msg.subject, seq, time, msg.data, msg.headers or {}), pending
-
-
-def _fields(msg: Msg) -> list[str]:
-    """Deliveries, sequence, sequence in the consumer, time, and how many follow."""
     fields = msg.reply.split(".")
-    start = 4 if len(fields) == _SHORT_REPLY else 6
-    return fields[start : start + 5]
+    start = 5 if len(fields) == _SHORT_REPLY else 7
+    seq, _, time, pending = (int(field) for field in fields[start : start + 4])
+    return Message(msg.subject, seq, time, msg.data, msg.headers or {}), pending

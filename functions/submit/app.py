@@ -34,10 +34,14 @@ def create_app(
         max_body_bytes=settings.max_body_bytes,
         registry=CollectorRegistry(),
     )
+    submissions = Submissions(
+        stream, ledger, profile, queue_limit=settings.queue_limit, deadline=deadline
+    )
+    app.extensions["kinora.submissions"] = submissions
     SubmitRoutes(
         Accounts.from_file(settings.api_keys_file),
         profile,
-        Submissions(stream, ledger, profile, queue_limit=settings.queue_limit, deadline=deadline),
+        submissions,
         Endings(stream, ledger, objects, profile, deadline=deadline),
         max_age_days=settings.max_age_days,
     ).register(app)

@@ -42,6 +42,13 @@ class Burial:
                 self._thread.start()
         self._ghosts.put(key)
 
+    def finish(self, seconds: float) -> None:
+        """Bury what is left, for `seconds` at most: the queue is gone with the process."""
+        end = time.monotonic() + seconds
+        with self._ghosts.all_tasks_done:
+            while self._ghosts.unfinished_tasks and time.monotonic() < end:
+                self._ghosts.all_tasks_done.wait(end - time.monotonic())
+
     def _run(self) -> None:
         while True:
             key = self._ghosts.get()
@@ -51,6 +58,7 @@ class Burial:
                 log.exception("could not bury %s; it is tried again", key.video_id)
                 time.sleep(1)
                 self._ghosts.put(key)
+            self._ghosts.task_done()
 
     def _bury_one(self, key: VideoKey) -> None:
         after = Snapshot(key)

@@ -110,6 +110,10 @@ class Submissions:
             raise IdempotencyKeyReused
         return Accepted(stored, Snapshot(key))
 
+    def finish(self, seconds: float) -> None:
+        """Before the process ends: undo what callers were told has failed."""
+        self._burial.finish(seconds)
+
     def check(self, key: VideoKey, request: VideoRequest) -> None:
         """Return if `submit` would take this repeatable request as things are now.
 

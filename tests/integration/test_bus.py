@@ -149,7 +149,6 @@ def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey)
     first.nak(0.1)
     second = _take(bus, key)
     assert second.message.seq == first.message.seq
-    assert (first.times, second.times) == (1, 2)
     second.ack()
     assert bus.requests().fetch(0.3) is None
 

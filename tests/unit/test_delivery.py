@@ -242,10 +242,9 @@ def test_a_request_over_which_we_stumble_does_not_hold_a_slot_for_ever(
 ) -> None:
     """Tried again a few times, it fails, and makes room."""
     put_request(bus, key)
-    for number in range(1, 6):
+    for _ in range(5):
         delivery = bus.take()
         assert delivery is not None
-        assert delivery.times == number
         deliveries.stumble(delivery, RuntimeError("secret"))
     assert [word for _, word in bus.settled] == ["nak"] * 4 + ["term"]
     failed = _failure(ledger, key)
@@ -269,7 +268,7 @@ def test_a_request_is_not_given_up_while_nobody_can_be_told(
     for _ in range(4):
         delivery = bus.take()
         assert delivery is not None
-        delivery.nak(0)
+        deliveries.stumble(delivery, RuntimeError())
     monkeypatch.setattr(ledger, "read", away)
     delivery = bus.take()
     assert delivery is not None

@@ -71,6 +71,19 @@ def test_without_an_answer_the_request_never_runs(
     wait_until(lambda: not _requests(bus), seconds=5, what="its request is gone")
 
 
+def test_a_stop_waits_for_what_is_left_to_bury(
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """What a caller was told has failed is undone before the process ends."""
+    bus.faults.extend(["answer lost", *["lost"] * 20])
+    with pytest.raises(OutcomeUnknown):
+        submissions.submit(key, CIRCLE, repeatable=False)
+    bus.faults.clear()
+    submissions.finish(5)
+    assert ledger.read(key).deleted
+    assert not _requests(bus)
+
+
 def test_a_refusal_after_a_missing_answer_is_no_answer(
     submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:

@@ -172,6 +172,20 @@ def test_an_expired_lease_is_taken_over_as_the_next_attempt(
     assert (data.attempt, data.started_at) == (2, CREATED)
 
 
+def test_a_request_published_again_does_not_change_a_video_that_has_begun(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """The second attempt makes what the first one began, and what everybody was told."""
+    put_request(bus, key)
+    publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=0))
+    engine.go.set()
+    assert _finish(worker.take(put_request(bus, key, prompt="something else"))) == "completed"
+    assert engine.requests[-1].prompt == "a red circle"
+    data = ledger.read(key).data
+    assert isinstance(data, Completed)
+    assert data.created_at == CREATED
+
+
 @pytest.mark.parametrize("end", [EventName.CANCELLED, EventName.DELETED])
 def test_a_video_that_was_ended_stops_at_once_and_leaves_nothing(
     worker: Worker,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -48,7 +48,6 @@ class MemoryBus:
         self._messages: dict[str, dict[str, Message]] = {REQUESTS: {}, VIDEOS: {}}
         self._queue: deque[int] = deque()
         self._pending: set[int] = set()
-        self._times: Counter[int] = Counter()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
         self._followers: list[tuple[str, str, Callable[[Message], None]]] = []
 
@@ -176,8 +175,7 @@ class MemoryBus:
             self._queue.remove(waiting[0])
             self._pending.add(waiting[0])
             message = self.at(REQUESTS, waiting[0])
-            self._times[waiting[0]] += 1
-        return None if message is None else _MemoryDelivery(self, message, self._times[message.seq])
+        return None if message is None else _MemoryDelivery(self, message)
 
     def settle(self, message: Message, word: str) -> None:
         """Take note of how a delivery was settled; what was given back waits again, at the end."""
@@ -242,7 +240,6 @@ class _MemorySource:
 class _MemoryDelivery:
     bus: MemoryBus
     message: Message
-    times: int
 
     def ack(self) -> None:
         self.bus.settle(self.message, "ack")
