@@ -20,6 +20,7 @@ from tests.e2e.faults.histories import FINAL
 from tests.e2e.faults.injector import Injector
 from tests.e2e.faults.plan import Plan
 from tests.e2e.faults.stack import KEYS, WORKERS, FaultyStack
+from tests.e2e.faults.watcher import Watcher
 from tests.harness import wait_until
 
 CALLERS: Final = 12
@@ -56,6 +57,9 @@ def run_plan(stack: FaultyStack, plan: Plan, *, rest_seconds: float) -> Outcome:
     """Do what the plan says, wait up to `rest_seconds` for all videos to end, and check."""
     callers, injector = Callers(stack.client_url, stack.streams), Injector(stack)
     told: list[Told] = []
+    watchers = [Watcher(stack.client_url, name, key) for name, key in KEYS.items()]
+    for watcher in watchers:
+        watcher.start()
     with ThreadPoolExecutor(CALLERS) as pool:
         calls: list[Future[list[Told]]] = []
         steps: list[tuple[float, Callable[[], None]]] = [
@@ -70,7 +74,10 @@ def run_plan(stack: FaultyStack, plan: Plan, *, rest_seconds: float) -> Outcome:
         injector.finish()
         for call in calls:
             told.extend(call.result())
-    return judge(stack, told, injector, rest_seconds=rest_seconds)
+    outcome = judge(stack, told, injector, rest_seconds=rest_seconds)
+    for watcher in watchers:
+        outcome.verdict.violations += watcher.finish(outcome.verdict.by_key.values())
+    return outcome
 
 
 def judge(

@@ -97,7 +97,9 @@ class Injector:
                 return
             try:
                 with self._noted(fault):
-                    self._kinds[fault.kind](fault)
+                    # Under the lock of all servers, so that a cluster loses one at a time.
+                    part = self._stack.part(fault.target)
+                    self._kinds[fault.kind](replace(fault, target=part))
             except psutil.NoSuchProcess:
                 log.info("%s: another fault was there before", fault)
             except Exception as problem:  # noqa: BLE001 - a part that does not come back is a finding

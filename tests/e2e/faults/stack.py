@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 import signal
 import subprocess
@@ -53,13 +54,19 @@ class FaultyStack(RunningStack):
     `nats/<function>` for each function.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        """Prepare everything and start nothing; `settings` are environment variables."""
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], *, clustered: bool = False
+    ) -> None:
+        """Prepare everything and start nothing; `settings` are environment variables.
+
+        With `clustered`, three NATS servers keep every message three times, and a fault of `nats`
+        is one of any of them.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         keys = folder / "keys"
         lines = [f"{hashlib.sha256(k.encode()).hexdigest()} {name}" for name, k in KEYS.items()]
         keys.write_text("\n".join(lines))
-        super().__init__(folder, {"API_KEYS_FILE": str(keys), **settings})
+        super().__init__(folder, {"API_KEYS_FILE": str(keys), **settings}, clustered=clustered)
         self.streams: Final = Streams(self.nats_url)
         self._loop = ProxyLoop()
         ports = self.stack.ports
@@ -67,7 +74,10 @@ class FaultyStack(RunningStack):
             "client": Proxy(self._loop, ports["gateway"]),
             "sink": Proxy(self._loop, ports["activator"]),
             "s3": Proxy(self._loop, ports["s3"]),
-            **{f"nats/{name}": Proxy(self._loop, ports["nats"]) for name in FUNCTIONS},
+            **{
+                f"nats/{name}": Proxy(self._loop, self.nats_servers[0].probe.port)
+                for name in FUNCTIONS
+            },
         }
         for name in FUNCTIONS:
             self.table[name] = replace(
@@ -75,8 +85,11 @@ class FaultyStack(RunningStack):
             )
 
     def _through_proxies(self, name: str) -> dict[str, str]:
+        # Of a cluster one server is behind the proxy: cut off from it, a function has two others.
+        ports = [self.proxies[f"nats/{name}"].port]
+        ports += [server.probe.port for server in self.nats_servers[1:]]
         return {
-            "NATS_URL": f"nats://127.0.0.1:{self.proxies[f'nats/{name}'].port}",
+            "NATS_URL": ",".join(f"nats://127.0.0.1:{port}" for port in ports),
             "S3_ENDPOINT": f"http://127.0.0.1:{self.proxies['s3'].port}",
             "K_SINK": f"http://127.0.0.1:{self.proxies['sink'].port}",
         }
@@ -90,6 +103,12 @@ class FaultyStack(RunningStack):
         """As for any stack; and from the first message on, keep all that the streams take."""
         super().start_servers()
         self.streams.start_audit()
+
+    def part(self, target: str) -> str:
+        """The process that a fault of `target` is about."""
+        if target == "nats":
+            return random.choice(self.nats_servers).name
+        return target
 
     def master(self, name: str) -> psutil.Process:
         """The process that was started: a server, or gunicorn's master."""
@@ -193,9 +212,11 @@ class FaultyStack(RunningStack):
 
 
 @contextmanager
-def faulty_stack(folder: Path, settings: Mapping[str, str] = SHORT) -> Iterator[FaultyStack]:
+def faulty_stack(
+    folder: Path, settings: Mapping[str, str] = SHORT, *, clustered: bool = False
+) -> Iterator[FaultyStack]:
     """A started stack; with short settings, requests of a killed `dispatch` come back soon too."""
-    stack = FaultyStack(folder, settings)
+    stack = FaultyStack(folder, settings, clustered=clustered)
     try:
         stack.start_all()
         if settings is SHORT:

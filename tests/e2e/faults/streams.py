@@ -159,7 +159,9 @@ async def _connect(url: str) -> Client:
     async def ignore(_: Exception) -> None:
         """The caller hears of it anyway; nats-py would log it with its traceback."""
 
-    return await nats.connect(url, allow_reconnect=False, connect_timeout=2, error_cb=ignore)
+    return await nats.connect(
+        url.split(","), allow_reconnect=False, connect_timeout=2, error_cb=ignore
+    )
 
 
 def _stored(msg: Any) -> Stored:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.faults.histories import History
 from tests.e2e.faults.streams import Stored
+from tests.e2e.faults.watcher import Watcher
 
 KEY = ("acme", "video_1")
 
@@ -75,3 +76,18 @@ def test_an_ordinary_life_is_no_finding() -> None:
 def test_a_broken_promise_is_found(events: list[Stored], finding: str) -> None:
     """Each by its own words."""
     assert any(problem.startswith(finding) for problem in _problems(*events))
+
+
+def test_a_final_state_that_a_watcher_missed_is_found() -> None:
+    """What it was not told is named; what it heard of, and what others own, is not."""
+    watcher = Watcher("http://nowhere", "acme", "key")
+    life = [_started(1, 100), _event(2, "completed", 110)]
+    history = History(KEY, [], life, life)
+    elsewhere = History(("zenith", "video_2"), [], life, life)
+    assert watcher.finish([history, elsewhere], seconds=0) == [
+        "acme never heard that video_1 is completed"
+    ]
+    event = {"account": "acme", "subject": "video_1", "type": "dev.kinora.video.completed.v1"}
+    watcher._take({"id": "1-2", "data": json.dumps(event)})
+    watcher._began, watcher._strange = 0, []
+    assert watcher.finish([history], seconds=0) == []

@@ -1,0 +1,34 @@
+"""The same again over three NATS servers, of which any may die, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.e2e.faults.campaign import run_plan
+from tests.e2e.faults.plan import Fault, make_plan
+from tests.e2e.faults.stack import FaultyStack, faulty_stack
+from tests.e2e.faults.test_random_faults import DEFAULT_SEED
+
+
+@pytest.fixture
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyStack]:
+    """A stack over a cluster, for one test."""
+    with faulty_stack(tmp_path_factory.mktemp("clustered") / "stack", clustered=True) as stack:
+        yield stack
+
+
+def test_promises_hold_over_a_cluster_whatever_breaks(clustered: FaultyStack) -> None:
+    """Functions, workers and connections break, and a server dies or freezes again and again."""
+    plan = make_plan(int(DEFAULT_SEED), videos=30, faults=8, seconds=20, past_lease=10)
+    again_and_again = [
+        Fault(at, kind, "nats", seconds)
+        for at, kind, seconds in ((2, "kill", 1.0), (7, "freeze", 3.0), (12, "kill", 1.0))
+    ]
+    faults = sorted([*plan.faults, *again_and_again], key=lambda fault: fault.at)
+    outcome = run_plan(clustered, replace(plan, faults=faults), rest_seconds=90)
+    assert not outcome.verdict.violations, outcome.verdict.report
+    assert outcome.verdict.states["completed"]
+    assert outcome.injector.done["kill", "nats"] >= 2
