@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from local.probes import is_ready
 from tests.e2e.faults.asking import Asking
 from tests.e2e.faults.stack import WORKERS, FaultyStack
 from tests.harness import wait_until
@@ -85,6 +86,20 @@ def test_sigterm_lets_a_worker_finish_its_video(stack: FaultyStack, asking: Aski
     """As at a scale-down: the process ends, the video is whole, and nobody began it again."""
     told = asking.ask()
     victim = stack.worker_of(asking.running(told))
+    stack.stop(victim, seconds=90)
+    asking.check(told, state="completed", attempts=1)
+    stack.start(victim)
+
+
+def test_sigterm_lets_a_worker_finish_though_nobody_listens(
+    stack: FaultyStack, asking: Asking
+) -> None:
+    """The connection is lost, so the platform takes the worker for idle, and ends it."""
+    told = asking.ask(size="160x96", num_frames=61, num_inference_steps=150)
+    victim = stack.worker_of(asking.running(told))
+    stack.proxies["sink"].cut()
+    probe = stack.table[victim].probe
+    wait_until(lambda: not is_ready(probe), seconds=15, what="the loss was noticed")
     stack.stop(victim, seconds=90)
     asking.check(told, state="completed", attempts=1)
     stack.start(victim)
