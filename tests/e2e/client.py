@@ -32,31 +32,11 @@ class Client:
         video: dict[str, Any] = response.json()
         return video
 
-    def create_surely(self, headers: dict[str, str], **fields: Any) -> dict[str, Any]:
-        """POST /v1/videos with an idempotency key, until it is answered with 202."""
-
-        def answered() -> dict[str, Any] | None:
-            response = requests.post(
-                f"{self.url}/v1/videos",
-                json={"prompt": "a red circle", **fields},
-                headers=headers,
-                timeout=20,
-            )
-            if response.status_code == requests.codes.service_unavailable:
-                return None
-            assert response.status_code == requests.codes.accepted, response.text
-            video: dict[str, Any] = response.json()
-            return video
-
-        return wait_until(answered, seconds=60, what="the request is accepted", every=1)
-
     def get(self, video_id: str) -> dict[str, Any]:
-        """GET /v1/videos/{id}; an empty object for 404; "unknown" while a server is away."""
+        """GET /v1/videos/{id}; an empty object for 404."""
         response = requests.get(f"{self.url}/v1/videos/{video_id}", timeout=20)
         if response.status_code == requests.codes.not_found:
             return {}
-        if response.status_code == requests.codes.service_unavailable:
-            return {"status": "unknown"}
         response.raise_for_status()
         video: dict[str, Any] = response.json()
         return video
