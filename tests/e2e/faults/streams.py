@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import nats
+import nats.errors
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig, StreamSource
@@ -17,6 +19,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig, StreamSource
 T = TypeVar("T")
 
 AUDIT: Final = "AUDIT"
+# After a server came back, its cluster is whole again within a few seconds.
+ELECTION_SECONDS: Final = 20.0
 _SOURCE: Final = "Nats-Stream-Source"
 
 
@@ -77,6 +81,17 @@ class Streams:
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
+    def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask again while a cluster elects a leader: what a reader waits for is no finding."""
+        end = time.monotonic() + ELECTION_SECONDS
+        while True:
+            try:
+                return self._run(question())
+            except (nats.errors.Error, OSError):
+                if time.monotonic() > end:
+                    raise
+                threading.Event().wait(0.5)
+
     def close(self) -> None:
         """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -108,11 +123,11 @@ class Streams:
 
     def read(self, stream: str) -> list[Stored]:
         """Every message that `stream` holds, in its order."""
-        return self._run(self._read(stream, ">"))
+        return self._ask(lambda: self._read(stream, ">"))
 
     def audit(self, stream: str) -> list[Stored]:
         """Every message that `stream` ever took, in its order."""
-        found = self._run(self._read(AUDIT, f"kinora.{stream.lower()}.>"))
+        found = self._ask(lambda: self._read(AUDIT, f"kinora.{stream.lower()}.>"))
         return sorted(found, key=lambda message: message.seq)
 
     async def _read(self, stream: str, subject: str) -> list[Stored]:
@@ -138,7 +153,7 @@ class Streams:
 
     def settled(self) -> bool:
         """Whether no request waits for `dispatch` or is with it."""
-        return self._run(self._settled())
+        return self._ask(self._settled)
 
     async def _settled(self) -> bool:
         async with await _connect(self._url) as client:

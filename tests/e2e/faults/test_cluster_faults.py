@@ -22,7 +22,7 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyStack]
 
 def test_promises_hold_over_a_cluster_whatever_breaks(clustered: FaultyStack) -> None:
     """Functions, workers and connections break, and a server dies or freezes again and again."""
-    plan = make_plan(int(DEFAULT_SEED), videos=30, faults=8, seconds=20, past_lease=10)
+    plan = make_plan(int(DEFAULT_SEED), videos=20, faults=5, seconds=14, past_lease=10)
     again_and_again = [
         Fault(at, kind, "nats", seconds)
         for at, kind, seconds in ((2, "kill", 1.0), (7, "freeze", 3.0), (12, "kill", 1.0))
