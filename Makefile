@@ -32,7 +32,12 @@ help: ## Show this list
 run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
 	@exec .venv/bin/python -m local
 
-test: lint chromium ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+# Side by side: tests wait for servers most of the time.
+test: .venv/all-installed chromium ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+	@$(MAKE) --no-print-directory -j2 lint pytest
+
+.PHONY: pytest
+pytest: # what `test` runs beside `lint`
 	@.venv/bin/python -m pytest $(PYTEST_ARGS)
 
 check: test ## Run what CI runs
