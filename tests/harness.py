@@ -95,18 +95,10 @@ class RunningStack:
         self.set_up()
 
     def set_up(self) -> None:
-        """Run the set-up command once more."""
+        """Run the set-up command once more; fail with the end of its log."""
         command = self._changed(set_up(self.stack, self.credentials))
-        with self.stack.log_of(command.name).open("ab") as log:
-            subprocess.run(
-                command.argv,
-                env=dict(command.env),
-                cwd=command.cwd,
-                stdout=log,
-                stderr=log,
-                check=True,
-                timeout=60,
-            )
+        if self._popen(command).wait(60) != 0:
+            raise AssertionError(f"{command.name} failed:\n{self.log(command.name)}")
 
     def start_all(self) -> None:
         """Start everything, and return when all of it is ready."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 import nats
+import nats.errors
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -20,7 +22,7 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from functions.shared.config import Settings, load_settings
 from functions.shared.consumers import CONSUMER
@@ -32,6 +34,12 @@ log = logging.getLogger(__name__)
 DAY: Final = 24 * 60 * 60
 # A request whose `dispatch` died comes back after so long. It is renewed every quarter of it.
 ACK_WAIT: Final = 60.0
+# A cluster that starts has no leader at first; an election takes seconds, on a busy machine more.
+PATIENCE_SECONDS: Final = 45.0
+# JSClusterNoPeersErrF: servers are missing, and code 400 says wrongly that the request is bad.
+NO_PEERS: Final = 10005
+# JSStreamReplicasNotSupportedErr: one server alone keeps one copy, however long one waits.
+NOT_CLUSTERED: Final = 10074
 
 
 def stream_configs(settings: Settings) -> list[StreamConfig]:
@@ -80,13 +88,40 @@ def consumer_config(settings: Settings) -> ConsumerConfig:
     )
 
 
+async def set_up_patiently(settings: Settings) -> None:
+    """As `set_up_streams`, again and again while a NATS server or its cluster is starting."""
+    end, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
+    while True:
+        try:
+            return await set_up_streams(settings)
+        except (nats.errors.Error, OSError, TimeoutError) as problem:
+            if not _may_pass(problem) or time.monotonic() + pause > end:
+                raise
+            log.info("NATS is not ready yet: %r", problem)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 2.0)
+
+
+def _may_pass(problem: Exception) -> bool:
+    if isinstance(problem, nats.errors.AuthorizationError):
+        return False
+    if isinstance(problem, APIError):
+        refused = isinstance(problem, BadRequestError) and problem.err_code != NO_PEERS
+        return not refused and problem.err_code != NOT_CLUSTERED
+    return True
+
+
 async def set_up_streams(settings: Settings) -> None:
-    """Make both streams and the consumer, or bring them up to date."""
+    """Make both streams and the consumer, or bring them up to date.
+
+    Raises:
+        nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refused.
+    """
     client = await nats.connect(
         settings.nats_url.split(","), allow_reconnect=False, connect_timeout=5
     )
     try:
-        stream = client.jetstream(timeout=10)
+        stream = client.jetstream(timeout=5)
         for config in stream_configs(settings):
             await _set_up_stream(stream, config)
         await stream.add_consumer(REQUESTS, consumer_config(settings))
@@ -110,7 +145,7 @@ def main() -> None:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     settings = load_settings()
     try:
-        asyncio.run(set_up_streams(settings))
+        asyncio.run(set_up_patiently(settings))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
         raise SystemExit(f"NATS at {settings.nats_url} can't be set up: {problem!r}") from None
     S3Store.of(settings).make_bucket()

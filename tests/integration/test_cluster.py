@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,26 @@ def test_what_was_acknowledged_is_read_from_every_leader(clustered: RunningStack
             clustered.start(server.name)
     finally:
         bus.close()
+
+
+def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None:
+    """A cluster whose majority is late is set up when it is there, and not given up before."""
+    stack = RunningStack(tmp_path, clustered=True)
+    first, *others = stack.nats_servers
+    try:
+        stack.start(first.name, "s3")
+        with ThreadPoolExecutor() as pool:
+            setting_up = pool.submit(stack.set_up)
+            wait_until(
+                lambda: setting_up.done() or "not ready yet" in stack.log("set-up"),
+                seconds=40,
+                what="a first try that fails",
+            )
+            assert not setting_up.done()
+            stack.start(*(server.name for server in others))
+            setting_up.result(60)
+    finally:
+        stack.close()
 
 
 def _started(ledger: Ledger, key: VideoKey) -> Snapshot | None:
