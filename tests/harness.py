@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import threading
@@ -171,6 +172,10 @@ class RunningStack:
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
         process.wait(seconds)
+
+    def remove_data(self, name: str) -> None:
+        """Remove what a server that does not run keeps on its disk."""
+        shutil.rmtree(self.stack.data / name)
 
     def close(self) -> None:
         """End everything."""

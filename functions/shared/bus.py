@@ -120,6 +120,7 @@ class Bus(Protocol):
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
+        on_begun_anew: Callable[[], None],
         *,
         subject: str | None = None,
         after: int = 0,
@@ -127,6 +128,16 @@ class Bus(Protocol):
         """Replay what matches `subject` after the sequence `after`, and then follow it for ever.
 
         Messages come in the order of the stream, each once; none is left out that still exists.
+
+        Args:
+            stream: which stream.
+            on_message: takes each message.
+            on_caught_up: called when everything that was there has been replayed.
+            on_begun_anew: called when the stream turns out to be another one, after a loss of the
+                servers' data or from a back-up. What was told before may no longer be so, and the
+                following has ended. Must return at once, and call nothing of the bus.
+            subject: what to follow; everything of Kinora's if not given.
+            after: the sequence that was seen last.
 
         Returns:
             A function that ends the following.

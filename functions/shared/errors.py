@@ -106,6 +106,12 @@ class ContentNotReady(NotFound):
     code = "video_not_ready"
 
 
+class ContentLost(NotFound):
+    """The video was completed, and the object store has lost its file since."""
+
+    code = "content_lost"
+
+
 class VideoDeleted(KinoraError):
     """The video that this idempotency key made was deleted. Use a new key for a new video."""
 

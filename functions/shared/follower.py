@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable
+from typing import Any, Final
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -14,13 +16,21 @@ from nats.js.client import JetStreamContext
 
 from functions.shared.bus import Message
 from functions.shared.consumers import delivered_message
-from functions.shared.nats_connection import AWAY, NatsConnection
+from functions.shared.nats_connection import AWAY, REQUEST_TIMEOUT, NatsConnection
 
 log = logging.getLogger(__name__)
 
+# How often it is made sure that the stream is still the same one. Nothing tells of its loss.
+LOOK_SECONDS: Final = 2.0
+
 
 class Follower:
-    """One ordered consumer (ADR-15), which nats-py makes anew after every interruption."""
+    """One ordered consumer (ADR-15), which nats-py makes anew after every interruption.
+
+    It goes on at the sequence where it was. In a stream that was made anew, after a loss of the
+    servers' data or from a back-up, that place means nothing, and the consumer would wait for ever;
+    so the stream itself is looked at again and again.
+    """
 
     def __init__(
         self,
@@ -31,6 +41,7 @@ class Follower:
         after: int,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
+        on_begun_anew: Callable[[], None],
     ) -> None:
         """Follow what matches `subject`, from the first message after the sequence `after` on."""
         self._connection = connection
@@ -39,11 +50,13 @@ class Follower:
         self._last = after
         self._on_message = on_message
         self._on_caught_up = on_caught_up
+        self._on_begun_anew = on_begun_anew
+        self._created: str | None = None
         self._subscription: JetStreamContext.PushSubscription | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin as soon as there is a connection; both functions are called on its thread."""
+        """Begin as soon as there is a connection; all functions are called on its thread."""
 
         async def begin() -> None:
             # Kept here: the loop itself keeps only weak references to its tasks.
@@ -52,7 +65,7 @@ class Follower:
         self._connection.run(begin())
 
     def stop(self) -> None:
-        """Call neither function any more."""
+        """Call no function any more."""
 
         async def end() -> None:
             if self._task is not None:
@@ -64,30 +77,58 @@ class Follower:
             self._connection.run(end())
 
     async def _follow(self) -> None:
+        while True:
+            try:
+                if await self._is_another_stream():
+                    break
+                if self._subscription is None:
+                    await self._subscribe()
+            except (nats.errors.Error, *AWAY) as problem:
+                log.debug("can't follow %s: %r", self._stream, problem)
+            await asyncio.sleep(0.25 if self._subscription is None else LOOK_SECONDS)
+        log.warning("the stream %s was begun anew", self._stream)
+        if self._subscription is not None:
+            with contextlib.suppress(nats.errors.Error, *AWAY):
+                await self._subscription.unsubscribe()
+        self._on_begun_anew()
+
+    async def _is_another_stream(self) -> bool:
+        """Whether this stream does not go on where the one that was followed has stopped."""
+        client = await self._connection.client()
+        answer = await client.request(
+            f"$JS.API.STREAM.INFO.{self._stream}", timeout=REQUEST_TIMEOUT
+        )
+        info: dict[str, Any] = json.loads(answer.data)
+        if "error" in info:
+            return False
+        if self._created is None:
+            self._created = info["created"]
+        return bool(info["created"] != self._created or info["state"]["last_seq"] < self._last)
+
+    async def _subscribe(self) -> None:
+        client = await self._connection.client()
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
         )
-        while True:
-            try:
-                client = await self._connection.client()
-                self._subscription = await client.jetstream().subscribe(
-                    self._subject,
-                    stream=self._stream,
-                    config=config,
-                    cb=self._deliver,
-                    ordered_consumer=True,
-                    # nats-py makes the consumer anew after two missed heartbeats.
-                    idle_heartbeat=1,
-                )
-                info = await self._subscription.consumer_info()
-            except (nats.errors.Error, *AWAY) as problem:
-                log.debug("can't follow %s yet: %r", self._stream, problem)
-                await asyncio.sleep(0.25)
-                continue
-            nothing_yet = info.delivered is None or info.delivered.stream_seq == 0
-            if info.num_pending == 0 and nothing_yet:
-                self._on_caught_up()
-            return
+        subscription = await client.jetstream().subscribe(
+            self._subject,
+            stream=self._stream,
+            config=config,
+            cb=self._deliver,
+            ordered_consumer=True,
+            # nats-py makes the consumer anew after two missed heartbeats.
+            idle_heartbeat=1,
+        )
+        try:
+            info = await subscription.consumer_info()
+        except BaseException:
+            with contextlib.suppress(nats.errors.Error, *AWAY):
+                await subscription.unsubscribe()
+            raise
+        self._subscription = subscription
+        nothing_yet = info.delivered is None or info.delivered.stream_seq == 0
+        if info.num_pending == 0 and nothing_yet:
+            self._on_caught_up()
 
     async def _deliver(self, msg: Msg) -> None:
         message, pending = delivered_message(msg)

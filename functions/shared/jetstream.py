@@ -167,6 +167,7 @@ class JetStream:
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
+        on_begun_anew: Callable[[], None],
         *,
         subject: str | None = None,
         after: int = 0,
@@ -179,6 +180,7 @@ class JetStream:
             after=after,
             on_message=on_message,
             on_caught_up=on_caught_up,
+            on_begun_anew=on_begun_anew,
         )
         try:
             follower.start()

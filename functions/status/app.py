@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from flask import Flask
@@ -11,15 +10,14 @@ from prometheus_client import CollectorRegistry
 from functions.shared.accounts import Accounts
 from functions.shared.bus import Bus
 from functions.shared.config import Settings, load_settings
-from functions.shared.errors import Unavailable
 from functions.shared.http import new_app
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
-from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.feed import Feeds
 from functions.status.index import Index
+from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
 
 # Each open feed holds a thread; the rest of gunicorn's 128 answers everything else.
@@ -38,14 +36,11 @@ def create_app(
     stream = bus or JetStream(settings.nats_url)
     profile = load_profile(settings.model_profile)
     index = Index(profile, max_age_days=settings.max_age_days)
-    replayed = {REQUESTS: threading.Event(), VIDEOS: threading.Event()}
-    stream.follow(REQUESTS, index.apply_request, replayed[REQUESTS].set)
-    stream.follow(VIDEOS, index.apply_event, replayed[VIDEOS].set)
+    replay = Replay(stream, index)
+    replay.start()
 
     def ready() -> None:
-        for name, event in replayed.items():
-            if not event.is_set():
-                raise Unavailable(f"The list of videos is still being read from {name}")
+        replay.check()
         stream.check()
 
     app = new_app(

@@ -8,7 +8,7 @@ from typing import Final
 
 from flask import Request, Response
 
-from functions.shared.errors import ContentNotReady, InvalidRequest
+from functions.shared.errors import ContentLost, ContentNotReady, InvalidRequest, NotFound
 from functions.shared.ledger import Snapshot
 from functions.shared.storage import Store
 from functions.shared.videos import Completed, EventName, Failed
@@ -53,7 +53,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
 
     Raises:
         ContentNotReady: the video is not completed; the message says what it is instead.
-        NotFound: the file is gone from the store.
+        ContentLost: the file is gone from the store.
         RangeNotSatisfiable: the range lies outside the file.
     """
     if not isinstance(snapshot.data, Completed):
@@ -69,7 +69,12 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
     }
     if request.if_none_match.contains_weak(etag.strip('"')) or request.if_none_match.star_tag:
         return Response(status=304, headers=headers)
-    stored = store.get(output.prefix + variant.file, _wanted_range(request, etag))
+    try:
+        stored = store.get(output.prefix + variant.file, _wanted_range(request, etag))
+    except NotFound as lost:
+        raise ContentLost(
+            "The object store has lost this file. Delete the video and make it again."
+        ) from lost
     headers["Content-Length"] = str(stored.size)
     if stored.content_range is not None:
         headers["Content-Range"] = stored.content_range

@@ -71,7 +71,8 @@ class Feed:
         self._subjects = subjects
         self._place = place
         self._end = end
-        self._news: queue.Queue[tuple[str, Message]] = queue.Queue()
+        self._news: queue.Queue[tuple[str, Message] | None] = queue.Queue()
+        self._begun_anew = False
         self._on_close: list[Callable[[], None]] = [done]
 
     def __iter__(self) -> Iterator[str]:
@@ -79,20 +80,26 @@ class Feed:
         # The first bytes go out at once, so that the caller knows that it is connected.
         yield f": kinora\nid: {place}\n\n"
         if place.requests > end.requests or place.videos > end.videos:
-            # The streams were begun anew, from a back-up or from nothing.
             place = end
-            yield f"id: {place}\nevent: reset\ndata: {{}}\n\n"
+            yield _reset(place)
         self._follow(REQUESTS, self._subjects[0], place.requests)
         self._follow(VIDEOS, self._subjects[1], place.videos)
         yield from _told(self._news, place)
+        if self._begun_anew:
+            # Everything that is in the new streams is told when the caller comes back.
+            yield _reset(Place(0, 0))
 
     def _follow(self, stream: str, subject: str, after: int) -> None:
         def tell(message: Message) -> None:
             self._news.put((stream, message))
 
         self._on_close.append(
-            self._bus.follow(stream, tell, lambda: None, subject=subject, after=after)
+            self._bus.follow(stream, tell, _ignore, self._begin_anew, subject=subject, after=after)
         )
+
+    def _begin_anew(self) -> None:
+        self._begun_anew = True
+        self._news.put(None)
 
     def close(self) -> None:
         """Follow the streams no longer. A server calls this even if it has read nothing."""
@@ -125,13 +132,25 @@ class Feeds:
         return Feed(self._bus, subjects, place, end, self._free.release)
 
 
-def _told(news: queue.Queue[tuple[str, Message]], place: Place) -> Iterator[str]:
+def _reset(place: Place) -> str:
+    """Tell that what was told before is no longer so: the streams were begun anew."""
+    return f"id: {place}\nevent: reset\ndata: {{}}\n\n"
+
+
+def _ignore() -> None:
+    """A feed does not tell when it has caught up."""
+
+
+def _told(news: queue.Queue[tuple[str, Message] | None], place: Place) -> Iterator[str]:
     while news.qsize() < MAX_BEHIND:
         try:
-            stream, message = news.get(timeout=KEEP_ALIVE_SECONDS)
+            item = news.get(timeout=KEEP_ALIVE_SECONDS)
         except queue.Empty:
             yield ": still here\n\n"
             continue
+        if item is None:
+            return
+        stream, message = item
         place = (
             Place(message.seq, place.videos)
             if stream == REQUESTS

@@ -84,6 +84,11 @@ class Index:
         self._db.executescript(_SCHEMA)
         self._tidied = time.monotonic()
 
+    def clear(self) -> None:
+        """Forget everything: what was applied before is no longer so."""
+        with self._lock:
+            self._db.execute("DELETE FROM videos")
+
     def apply_request(self, message: Message) -> None:
         """Take a message of the stream REQUESTS into account."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,7 @@ def test_following_replays_and_then_goes_on(bus: Bus, key: VideoKey) -> None:
         VIDEOS,
         lambda m: seen.append(m.data) if m.subject.startswith(key.events[:-1]) else None,
         caught_up.set,
+        lambda: None,
     )
     assert caught_up.wait(10)
     assert seen == [b"old"]
@@ -182,7 +184,10 @@ def test_a_connection_comes_back_by_itself(
     try:
         bus.publish(key.event("started"), b"kept", expected=0)
         seen = threading.Event()
-        bus.follow(VIDEOS, lambda m: seen.set() if m.data == b"later" else None, lambda: None)
+        anew = threading.Event()
+        bus.follow(
+            VIDEOS, lambda m: seen.set() if m.data == b"later" else None, lambda: None, anew.set
+        )
         stack.kill("nats")
         wait_until(lambda: bus.connected_for() == 0, seconds=5, what="the outage was noticed")
         with pytest.raises(Unavailable):
@@ -194,6 +199,30 @@ def test_a_connection_comes_back_by_itself(
         assert newest.data == b"kept"
         bus.publish(key.event("failed"), b"later", expected=0)
         assert seen.wait(15), "the follower goes on"
+        assert not anew.is_set(), "it is the same stream"
+    finally:
+        bus.close()
+        stack.close()
+
+
+def test_a_follower_is_told_that_its_stream_was_begun_anew(tmp_path: Path, key: VideoKey) -> None:
+    """A stream that was lost and made again has other messages under the numbers it knew."""
+    stack = RunningStack(tmp_path)
+    stack.start_servers()
+    bus = JetStream(stack.nats_url)
+    try:
+        bus.publish(key.event("started"), b"lost", expected=0)
+        anew, caught_up = threading.Event(), threading.Event()
+        bus.follow(VIDEOS, lambda _: None, caught_up.set, anew.set)
+        assert caught_up.wait(10)
+        stack.kill("nats")
+        stack.remove_data("nats")
+        stack.start("nats")
+        stack.set_up()
+        for _ in range(3):
+            other = VideoKey(key.account, uuid.uuid4().hex)
+            bus.publish(other.event("started"), b"new", expected=0)
+        assert anew.wait(20), "though the new stream is longer than the old one was"
     finally:
         bus.close()
         stack.close()

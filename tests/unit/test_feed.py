@@ -105,6 +105,20 @@ def test_a_place_that_the_streams_have_not_reached_is_a_reset(
     assert _next(feed)[1] == EventName.REQUESTED.type
 
 
+def test_a_feed_ends_with_a_reset_when_the_streams_are_begun_anew(
+    feeds: Feeds, bus: MemoryBus, key: VideoKey
+) -> None:
+    """The caller comes back with its id, and hears all that is in the new streams."""
+    feed = _open(feeds)
+    _begin(feed, bus)
+    bus.lose_everything()
+    put_request(bus, key)
+    assert _next(feed)[:2] == ("0-0", "reset")
+    assert list(feed) == []
+    again = _open(feeds, last="0-0")
+    assert _next(again)[2]["subject"] == key.video_id
+
+
 @pytest.mark.parametrize("last", ["", "x", "1", "1-", "-1-2", "1-2-3", "1-x", "9" * 30 + "-1"])
 def test_a_made_up_place_is_refused(feeds: Feeds, last: str) -> None:
     """It would otherwise look like a feed in which nothing happens."""

@@ -49,7 +49,7 @@ class MemoryBus:
         self._queue: deque[int] = deque()
         self._pending: set[int] = set()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
-        self._followers: list[tuple[str, str, Callable[[Message], None]]] = []
+        self._followers: list[tuple[str, str, Callable[[Message], None], Callable[[], None]]] = []
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -106,7 +106,7 @@ class MemoryBus:
         self._messages[stream][subject] = message
         if stream == REQUESTS:
             self._queue.append(message.seq)
-        for followed, pattern, on_message in list(self._followers):
+        for followed, pattern, on_message, _ in list(self._followers):
             if followed == stream and _matches(subject, pattern):
                 on_message(message)
         return message.seq
@@ -191,20 +191,32 @@ class MemoryBus:
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
+        on_begun_anew: Callable[[], None],
         *,
         subject: str | None = None,
         after: int = 0,
     ) -> Callable[[], None]:
         """See `Bus.follow`; everything happens on the caller's thread."""
         pattern = subject or {REQUESTS: ALL_REQUESTS, VIDEOS: ALL_VIDEOS}[stream]
-        entry = (stream, pattern, on_message)
+        entry = (stream, pattern, on_message, on_begun_anew)
         with self._lock:
             for message in sorted(self._messages[stream].values(), key=lambda m: m.seq):
                 if message.seq > after and _matches(message.subject, pattern):
                     on_message(message)
             self._followers.append(entry)
         on_caught_up()
-        return lambda: self._followers.remove(entry)
+        return lambda: self._followers.remove(entry) if entry in self._followers else None
+
+    def lose_everything(self) -> None:
+        """Begin anew with empty streams, as servers do that have lost their data."""
+        with self._lock:
+            self._seq = {REQUESTS: 0, VIDEOS: 0}
+            self._messages = {REQUESTS: {}, VIDEOS: {}}
+            self._queue.clear()
+            self._pending.clear()
+            followers, self._followers = self._followers, []
+        for _, _, _, on_begun_anew in followers:
+            on_begun_anew()
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

@@ -50,6 +50,7 @@ class Injector:
         self._threads: list[threading.Thread] = []
         self._kinds: dict[str, Callable[[Fault], None]] = {
             "kill": self._kill,
+            "lose data": self._lose_data,
             "kill worker": lambda fault: self._stack.kill_worker(fault.target),
             "kill engine": self._kill_engine,
             "freeze engine": self._freeze_engine,
@@ -119,6 +120,12 @@ class Injector:
 
     def _kill(self, fault: Fault) -> None:
         self._stack.kill(fault.target)
+        self._over.wait(fault.seconds)
+        self._stack.start(fault.target)
+
+    def _lose_data(self, fault: Fault) -> None:
+        self._stack.kill(fault.target)
+        self._stack.remove_data(fault.target)
         self._over.wait(fault.seconds)
         self._stack.start(fault.target)
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,12 +44,24 @@ SHORT: Final = {
 # Above the 15 s at which `dispatch` asks for more time, below what a test would wait for.
 SHORT_ACK_WAIT: Final = 20.0
 
+# How far each machine's clock is ahead, in seconds: by more than any lease, and by less than the
+# 15 minutes that S3 allows for the time of a signature. Two workers are three minutes apart.
+CLOCKS: Final = {
+    "submit": "-45",
+    "status": "+75",
+    "dispatch": "+60",
+    "generate-1": "+90",
+    "generate-2": "-90",
+}
+
 # A new process has no video, whatever the one before it had begun.
 _STEP: Final = re.compile(r"Booting worker|(\S+): attempt (\d+) (begins|ended)")
 
 
 class FaultyStack(RunningStack):
-    """A stack of two replicas and two accounts. `proxies` has one proxy for each connection.
+    """A stack of two replicas and two accounts, in which no two clocks agree.
+
+    `proxies` has one proxy for each connection.
 
     Their names: `client` (to the gateway), `sink` (from `dispatch` to the replicas), `s3`, and
     `nats/<function>` for each function.
@@ -81,7 +94,8 @@ class FaultyStack(RunningStack):
         }
         for name in FUNCTIONS:
             self.table[name] = replace(
-                self.table[name], env={**self.table[name].env, **self._through_proxies(name)}
+                self.table[name],
+                env={**self.table[name].env, **self._through_proxies(name), **_clock(name)},
             )
 
     def _through_proxies(self, name: str) -> dict[str, str]:
@@ -209,6 +223,16 @@ class FaultyStack(RunningStack):
         super().close()
         self.streams.close()
         self._loop.close()
+
+
+def _clock(name: str) -> dict[str, str]:
+    library = resources.files("libfaketime") / "vendor/libfaketime/src/libfaketime.so.1"
+    # What counts time that passes is right on every machine; only its date is not.
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": CLOCKS[name],
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 @contextmanager
