@@ -68,6 +68,7 @@ class Attempt:
         self._number = started.attempt
         self._state = "in_progress"
         self._progress, self._stage = 0, "encoding"
+        self._steps_in_vain = 0
         self._lease = HeldLease(
             means.ledger,
             means.bus,
@@ -107,7 +108,13 @@ class Attempt:
             log.exception("%s: attempt %d broke off", key.video_id, self._number)
         finally:
             self.finished.set()
-            log.info("%s: attempt %d ended: %s", key.video_id, self._number, self._state)
+            log.info(
+                "%s: attempt %d ended: %s, %d steps in vain",
+                key.video_id,
+                self._number,
+                self._state,
+                self._steps_in_vain,
+            )
 
     def _work(self) -> str:
         try:
@@ -158,6 +165,7 @@ class Attempt:
         self._means.store.put(self._prefix + name, path, content_type)
 
     def _on_progress(self, progress: Progress) -> None:
+        self._steps_in_vain += self._lease.lost.is_set()
         reached = percent(progress.stage, progress.done, progress.total)
         self._progress, self._stage = max(self._progress, reached), progress.stage.value
 

@@ -27,6 +27,10 @@ CALLERS: Final = 12
 # What the list of the HTTP API shows for each last event.
 SHOWN: Final = {"completed": "completed", "failed": "failed", "cancelled": "failed"}
 
+_LOST: Final = re.compile(r"(\S+): attempt \d+ ended: lost, (\d+) steps in vain")
+# The step that is being made, and one that was on its way to the worker.
+MOST_STEPS_IN_VAIN: Final = 2
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -89,10 +93,17 @@ def judge(
     stack.sweep()
     verdict = check(stack.streams, stack.s3(), told, injector.submit_ended)
     verdict.violations += late + injector.errors + _check_lists(stack, verdict)
-    lost = sum(
-        len(re.findall(r"attempt \d+ ended: lost", stack.whole_log(name))) for name in WORKERS
-    )
-    return Outcome(verdict, told, injector, left_over, lost, _restarts(verdict, injector))
+    in_vain = [
+        (video_id, int(steps))
+        for name in WORKERS
+        for video_id, steps in _LOST.findall(stack.whole_log(name))
+    ]
+    verdict.violations += [
+        f"{video_id}: its worker made {steps} steps after it had heard that the video was lost"
+        for video_id, steps in in_vain
+        if steps > MOST_STEPS_IN_VAIN
+    ]
+    return Outcome(verdict, told, injector, left_over, len(in_vain), _restarts(verdict, injector))
 
 
 def _rest(stack: FaultyStack, seconds: float) -> list[str]:
