@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         256 << 10, ge=1 << 10, description="The largest body that `submit` reads; beyond it, 413."
     )
+    cors_origins: str | None = Field(
+        None,
+        pattern=r"^(\*|https?://[^\s/,*]+( *, *https?://[^\s/,*]+)*)$",
+        description="Origins whose web pages may use the API: `https://a.example,...`, or `*`.",
+    )
 
 
 def load_settings() -> Settings:

@@ -7,6 +7,7 @@ its default message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 # Longer than any message of ours; what is longer repeats somebody's input.
@@ -20,6 +21,8 @@ class KinoraError(Exception):
     type = "server_error"
     code = "internal_error"
     retryable = True
+    # What RFC 9110 wants beside the status.
+    headers: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Unauthorized(KinoraError):
     type = "authentication_error"
     code = "invalid_api_key"
     retryable = False
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class NotFound(KinoraError):
@@ -131,6 +135,11 @@ class RangeNotSatisfiable(KinoraError):
     type = "invalid_request_error"
     code = "range_not_satisfiable"
     retryable = False
+
+    def __init__(self, size: int) -> None:
+        """Say how many bytes the file has, so that the caller can ask for some of them."""
+        super().__init__(f"The requested range lies outside the file, which has {size} bytes")
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class IdempotencyKeyReused(KinoraError):

@@ -53,6 +53,7 @@ def create_app(
         ready=ready,
         max_body_bytes=settings.max_body_bytes,
         registry=CollectorRegistry(),
+        cors_origins=settings.cors_origins,
     )
     StatusRoutes(
         Accounts.from_file(settings.api_keys_file),

@@ -80,7 +80,8 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
 
 
 def _wanted_range(request: Request, etag: str) -> str | None:
-    wanted = request.headers.get("Range")
+    # Only GET knows ranges (section 14.2): HEAD tells about the whole file.
+    wanted = request.headers.get("Range") if request.method == "GET" else None
     # A range of another version of the file would not fit to what the caller has (section 13.1.5).
     if wanted is None or request.headers.get("If-Range", etag) != etag:
         return None

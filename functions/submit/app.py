@@ -33,6 +33,7 @@ def create_app(
         ready=stream.check,
         max_body_bytes=settings.max_body_bytes,
         registry=CollectorRegistry(),
+        cors_origins=settings.cors_origins,
     )
     submissions = Submissions(
         stream, ledger, profile, queue_limit=settings.queue_limit, deadline=deadline

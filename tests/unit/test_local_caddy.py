@@ -147,6 +147,26 @@ def test_routes(functions: str, method: str, path: str, function: str) -> None:
     assert answer.headers["X-From"] == function
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "function"),
+    [
+        ("/", "POST", "submit"),
+        ("/v1/videos", "POST", "submit"),
+        ("/v1/videos/video_1", "DELETE", "submit"),
+        ("/v1/videos/video_1/cancel", "POST", "submit"),
+        ("/v1/videos", "GET", "status"),
+        ("/v1/videos/video_1/content", "HEAD", "status"),
+    ],
+)
+def test_a_browsers_question_goes_where_its_request_will(
+    functions: str, path: str, method: str, function: str
+) -> None:
+    """The preflight of a POST is answered by the function that has the route."""
+    headers = {"Origin": "https://page.example", "Access-Control-Request-Method": method}
+    answer = requests.options(functions + path, headers=headers, timeout=TIMEOUT)
+    assert answer.headers["X-From"] == function
+
+
 def test_what_is_no_route_is_not_found(gateway: str) -> None:
     """Unknown paths, and files of the UI's folder that are no part of the UI, are 404."""
     for path in ("/nothing", "/Caddyfile", "/Dockerfile", "/v2/videos"):
