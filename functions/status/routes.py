@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Response, jsonify, request
 
@@ -17,7 +17,7 @@ from functions.shared.requests import ResolvedRequest
 from functions.shared.storage import Store
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.video_object import DAY, queued_video, video_object
+from functions.shared.video_object import DAY, Video, queued_video, video_object
 from functions.status.content import send_content, variant_of
 from functions.status.feed import Feeds
 from functions.status.index import Index
@@ -152,7 +152,7 @@ class StatusRoutes:
             raise VideoNotFound
         return snapshot
 
-    def _queued(self, key: VideoKey) -> dict[str, Any]:
+    def _queued(self, key: VideoKey) -> Video:
         message = self._bus.newest(REQUESTS, key.request, leader=True)
         if message is None:
             raise VideoNotFound

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Response, jsonify, request
 
@@ -18,7 +18,7 @@ from functions.shared.requested import check_body, check_requested
 from functions.shared.requests import ResolvedRequest
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video_object import queued_video, video_object
+from functions.shared.video_object import Video, queued_video, video_object
 from functions.shared.videos import Requested
 from functions.submit.bodies import read_events, read_fields
 from functions.submit.endings import Endings
@@ -131,14 +131,14 @@ class SubmitRoutes:
     def _key(self, video_id: str) -> VideoKey:
         return self._accounts.key(request.headers.get("Authorization"), video_id)
 
-    def _accepted(self, key: VideoKey, accepted: Accepted) -> dict[str, Any]:
+    def _accepted(self, key: VideoKey, accepted: Accepted) -> Video:
         stored = accepted.request
         if stored is None:
             return self._video(accepted.snapshot)
         created = parse_rfc3339(stored.created_at)
         return queued_video(key.video_id, created, stored.request, max_age_days=self._max_age_days)
 
-    def _video(self, snapshot: Snapshot) -> dict[str, Any]:
+    def _video(self, snapshot: Snapshot) -> Video:
         return video_object(snapshot, max_age_days=self._max_age_days)
 
 
