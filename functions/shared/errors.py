@@ -23,6 +23,8 @@ class KinoraError(Exception):
     retryable = True
     # What RFC 9110 wants beside the status.
     headers: Mapping[str, str] = {}
+    # What a caller is told who may try again and got no better advice, in seconds.
+    default_retry_after: int | None = None
 
     def __init__(
         self,
@@ -38,12 +40,13 @@ class KinoraError(Exception):
             message: what happened and what to do about it; the class's docstring otherwise.
             param: the field of the request that is at fault.
             code: a more precise code than the class's own.
-            retry_after: seconds after which a caller may try again (the `Retry-After` header).
+            retry_after: seconds after which a caller may try again (the `Retry-After` header);
+                the class's own otherwise.
         """
         self.message = _presentable(message or (type(self).__doc__ or "").splitlines()[0])
         self.param = None if param is None else _presentable(param)
         self.code = code or type(self).code
-        self.retry_after = retry_after
+        self.retry_after = self.default_retry_after if retry_after is None else retry_after
         super().__init__(self.message)
 
     def body(self) -> dict[str, dict[str, str | None]]:
@@ -157,6 +160,7 @@ class QueueFull(KinoraError):
     status = 429
     type = "rate_limit_error"
     code = "queue_full"
+    default_retry_after = 60
 
 
 class Unavailable(KinoraError):
@@ -164,6 +168,7 @@ class Unavailable(KinoraError):
 
     status = 503
     code = "unavailable"
+    default_retry_after = 2
 
 
 class OutcomeUnknown(Unavailable):
@@ -177,6 +182,7 @@ class SequenceConflict(KinoraError):
 
     status = 503
     code = "conflict"
+    default_retry_after = 2
 
 
 class AttemptFailed(KinoraError):

@@ -14,7 +14,15 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from functions.shared.config import Settings
-from functions.shared.errors import InvalidRequest
+from functions.shared.errors import (
+    InvalidRequest,
+    KinoraError,
+    OutcomeUnknown,
+    QueueFull,
+    SequenceConflict,
+    Unavailable,
+)
+from functions.shared.http import MAX_RETRY_AFTER
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
@@ -674,6 +682,15 @@ def test_an_unexpected_error_tells_nothing_of_the_inside(
     response = api.status.get("/v1/videos/v1")
     assert response.status_code == 500
     assert "secret" not in _error(response)["message"]
+
+
+@pytest.mark.parametrize("error", [QueueFull, Unavailable, OutcomeUnknown, SequenceConflict])
+def test_who_may_try_again_is_told_when(error: type[KinoraError]) -> None:
+    """Every 429 and 503 has a Retry-After that openai-python honours."""
+    after = error().retry_after
+    assert after is not None
+    assert 0 < after <= MAX_RETRY_AFTER
+    assert error(retry_after=7).retry_after == 7
 
 
 def test_the_errors_have_their_own_statuses() -> None:
