@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from functions.shared.networks import parse_networks
+
+
+def _are_networks(text: str | None) -> str | None:
+    parse_networks(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -46,6 +55,17 @@ class Settings(BaseSettings):
         None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
     )
     max_in_flight: int = Field(
+    webhooks_file: str | None = Field(
+        None,
+        description="Lines of `account url whsec_secret`. Not set: no webhooks.",
+    )
+    webhook_timeout_seconds: float = Field(
+        15, gt=0, le=60, description="How long a webhook's endpoint may take to answer."
+    )
+    webhook_allowed_networks: Annotated[str | None, AfterValidator(_are_networks)] = Field(
+        None,
+        description="Private networks that webhooks may go to, also with http: `10.0.0.0/8,...`.",
+    )
         4, ge=1, description="Requests that `dispatch` keeps open: the most replicas of `generate`."
     )
     lease_seconds: float = Field(

@@ -58,7 +58,7 @@ class NatsConnection:
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = REQUEST_TIMEOUT) -> T:
         """Run `coroutine` on the loop and wait for its result, `timeout` seconds at most."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        future = self.begin(coroutine)
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
@@ -69,6 +69,10 @@ class NatsConnection:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start `coroutine` on the loop, without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+
                 self._pid = os.getpid()
                 self._connecting = None
                 threading.Thread(target=self._loop.run_forever, name="nats", daemon=True).start()
