@@ -72,8 +72,7 @@ class Courier:
             try:
                 consumer = await self._bind()
                 missing = False
-                while True:
-                    await self._take(consumer)
+                await self._deliver_from(consumer)
             except nats.js.errors.NotFoundError:
                 if not missing:
                     log.warning(
@@ -101,6 +100,15 @@ class Courier:
         stream = (await self._connection.client()).jetstream()
         await stream.consumer_info(VIDEOS, self._endpoint.consumer)
         return await stream.pull_subscribe_bind(self._endpoint.consumer, stream=VIDEOS)
+
+    async def _deliver_from(self, consumer: JetStreamContext.PullSubscription) -> None:
+        try:
+            while True:
+                await self._take(consumer)
+        finally:
+            # Bound anew, it has another one.
+            with contextlib.suppress(nats.errors.Error, *AWAY):
+                await consumer.unsubscribe()
 
     async def _take(self, consumer: JetStreamContext.PullSubscription) -> None:
         """Begin with the next event, once there is one and a slot for it."""
