@@ -27,7 +27,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    nats_url: str = Field("nats://127.0.0.1:4222", description="The NATS server or servers.")
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222",
+        description="The NATS servers: `nats://user:password@host:port`, several with commas.",
+        repr=False,  # it may hold a password
+    )
     stream_replicas: int = Field(
         1, ge=1, le=5, description="Copies of each stream: 3 in a cluster of three servers."
     )
@@ -51,10 +55,6 @@ class Settings(BaseSettings):
         None,
         description="Lines of `sha256(key) account`. Not set: no keys, one account `default`.",
     )
-    k_sink: str | None = Field(
-        None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
-    )
-    max_in_flight: int = Field(
     webhooks_file: str | None = Field(
         None,
         description="Lines of `account url whsec_secret`. Not set: no webhooks.",
@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         None,
         description="Private networks that webhooks may go to, also with http: `10.0.0.0/8,...`.",
     )
+    k_sink: str | None = Field(
+        None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
+    )
+    max_in_flight: int = Field(
         4, ge=1, description="Requests that `dispatch` keeps open: the most replicas of `generate`."
     )
     lease_seconds: float = Field(

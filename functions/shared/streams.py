@@ -28,6 +28,7 @@ from nats.js.errors import APIError, BadRequestError, NotFoundError
 from functions.shared.config import Settings, load_settings
 from functions.shared.consumers import CONSUMER
 from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
+from functions.shared.nats_address import client_options, without_password
 from functions.shared.storage import S3Store
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 
@@ -138,7 +139,7 @@ async def set_up_streams(settings: Settings) -> None:
         nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refused.
     """
     client = await nats.connect(
-        settings.nats_url.split(","), allow_reconnect=False, connect_timeout=5
+        **client_options(settings.nats_url), allow_reconnect=False, connect_timeout=5
     )
     try:
         stream = client.jetstream(timeout=5)
@@ -188,7 +189,9 @@ def main() -> None:
     try:
         asyncio.run(set_up_patiently(settings))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
-        raise SystemExit(f"NATS at {settings.nats_url} can't be set up: {problem!r}") from None
+        raise SystemExit(
+            f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"
+        ) from None
     S3Store.of(settings).make_bucket()
 
 
