@@ -138,6 +138,7 @@ class RangeNotSatisfiable(KinoraError):
     type = "invalid_request_error"
     code = "range_not_satisfiable"
     retryable = False
+    headers: Mapping[str, str] = {"Content-Range": "bytes */0"}
 
     def __init__(self, size: int) -> None:
         """Say how many bytes the file has, so that the caller can ask for some of them."""

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from functions.shared import subjects
 from functions.shared.events import MAX_ATTRIBUTE
 from functions.shared.requested import MAX_EVENT_BYTES
 from functions.shared.videos import DATA_OF, EventName
 
-TOKEN: Final = "^[A-Za-z0-9_-]{1,64}$"  # noqa: S105 - a part of a subject, no secret
+TOKEN: Final = f"^{subjects.TOKEN}$"
 # What Python's str.strip() removes, as literal characters: `\s` differs between dialects of regex.
 BLANK: Final = "".join(c for c in map(chr, range(0x10000)) if c.isspace())
 

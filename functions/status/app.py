@@ -15,6 +15,7 @@ from functions.shared.errors import Unavailable
 from functions.shared.http import new_app
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger
+from functions.shared.openapi import add_document
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 from functions.shared.subjects import REQUESTS, VIDEOS
@@ -65,4 +66,5 @@ def create_app(
         feeds=Feeds(stream, most=MAX_FEEDS),
         max_age_days=settings.max_age_days,
     ).register(app)
+    add_document(app, profile)
     return app

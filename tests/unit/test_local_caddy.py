@@ -136,6 +136,7 @@ def activator(stack: Stack, replicas: list[Upstream]) -> Iterator[str]:
         ("DELETE", "/v1/videos/video_1", "submit"),
         ("POST", "/", "submit"),
         ("GET", "/v1/videos", "status"),
+        ("GET", "/openapi.json", "status"),
         ("HEAD", "/v1/videos/video_1/content", "status"),
         ("OPTIONS", "/v1/videos", "status"),
         ("GET", "/v1/events?video_id=video_1", "status"),

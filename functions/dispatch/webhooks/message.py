@@ -6,10 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Final, Self
 
 from standardwebhooks import Webhook as Signer
 
+from functions.shared.answers import VideoEnded
 from functions.shared.bus import Message
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
@@ -47,8 +48,8 @@ class Webhook:
         # As the HTTP API has it: cancelled, and not readable, are failed too.
         done = isinstance(snapshot.data, Completed)
         event_id = snapshot.event_id or f"{key.video_id}-{message.seq}"
-        kind = "video.completed" if done else "video.failed"
-        document = {
+        kind: Final = "video.completed" if done else "video.failed"
+        document: VideoEnded = {
             "id": event_id,
             "object": "event",
             "type": kind,
