@@ -1,7 +1,12 @@
-"""Writes `docs/settings.md` from the settings themselves: `python docs/generate.py [--check]`."""
+"""Writes what the code says itself: `docs/settings.md` and `docs/openapi.json`.
+
+`python docs/generate.py` writes; with `--check` it only says what is stale, and exits 1 if anything
+is. A deployment serves the same document at `/openapi.json`, with the limits of its own model.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -10,8 +15,11 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from functions.shared.config import Settings  # noqa: E402 - after the path to it
+from functions.shared.openapi import document  # noqa: E402 - as above
+from functions.shared.profiles import load_profile  # noqa: E402 - as above
 
 PAGE: Final = ROOT / "docs" / "settings.md"
+OPENAPI: Final = ROOT / "docs" / "openapi.json"
 BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
 
 
@@ -30,12 +38,21 @@ def render(page: str) -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
 
 
+def openapi() -> str:
+    """The document of a deployment with the real model."""
+    return json.dumps(document(load_profile("mochi-1")), indent=2) + "\n"
+
+
 def main() -> int:
-    """Write the page; with --check, only say whether it is up to date."""
-    page = PAGE.read_text()
+    """Write the files; with --check, only say which are not up to date."""
+    expected = {PAGE: render(PAGE.read_text()), OPENAPI: openapi()}
+    stale = [p for p, text in expected.items() if not p.exists() or p.read_text() != text]
     if sys.argv[1:] == ["--check"]:
-        return int(render(page) != page)
-    PAGE.write_text(render(page))
+        for path in stale:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run python docs/generate.py\n")
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(expected[path])
     return 0
 
 

@@ -15,8 +15,8 @@ SERVERS = ("nats-1", "nats-2", "nats-3")
 
 def cluster(single: Process, folder: Path) -> list[Process]:
     """The processes of a cluster, made from that of a `single` server; data goes to `folder`."""
-    ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
-    routes = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
+    ports = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
+    routes = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
     servers = []
     for name in SERVERS:
         config = folder / f"{name}.conf"
@@ -38,7 +38,8 @@ cluster {{
     return servers
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports on which nothing listens now."""
     found: set[int] = set()
     while len(found) < count:
         # Below Linux's range for outgoing connections, which would take them again.

@@ -1,5 +1,6 @@
 """The event source `dispatch`: from JetStream to `generate`, one open request for each video.
 
+Beside that it tells webhooks how videos ended.
 Its HTTP side answers probes only; the work is done on threads that gunicorn's hooks start and stop.
 """
 
@@ -14,12 +15,15 @@ from functions.dispatch.delivery import Deliveries
 from functions.dispatch.dispatcher import Dispatcher
 from functions.dispatch.sink import Sink, read_overrides
 from functions.dispatch.sweeper import Sweeper
+from functions.dispatch.webhooks.couriers import Couriers
 from functions.shared.bus import Bus
 from functions.shared.config import Settings, load_settings
+from functions.shared.endpoints import read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.http import new_app
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger
+from functions.shared.networks import parse_networks
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 
@@ -42,12 +46,18 @@ def create_app(
             raise Unavailable("K_SINK is not set: where should requests go?")
         stream.check()
 
+    registry = CollectorRegistry()
     app = new_app(
-        "dispatch",
-        ready=ready,
-        max_body_bytes=settings.max_body_bytes,
-        registry=CollectorRegistry(),
+        "dispatch", ready=ready, max_body_bytes=settings.max_body_bytes, registry=registry
     )
+    if endpoints := read_endpoints(settings):
+        app.extensions["kinora.webhooks"] = Couriers(
+            endpoints,
+            settings.nats_url,
+            networks=parse_networks(settings.webhook_allowed_networks),
+            seconds=settings.webhook_timeout_seconds,
+            registry=registry,
+        )
     if settings.k_sink:
         sink = Sink(
             settings.k_sink,

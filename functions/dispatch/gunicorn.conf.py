@@ -14,7 +14,7 @@ threads = 2
 
 def post_worker_init(worker: Any) -> None:
     """Begin to work once the process is there to stay."""
-    for name in ("kinora.dispatcher", "kinora.sweeper"):
+    for name in ("kinora.dispatcher", "kinora.sweeper", "kinora.webhooks"):
         part = worker.wsgi.extensions.get(name)
         if part is not None:
             part.start()
@@ -23,7 +23,7 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Hand back what is open, so that another process goes on with it in a second."""
     extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
-    for name in ("kinora.sweeper", "kinora.dispatcher"):
+    for name in ("kinora.sweeper", "kinora.dispatcher", "kinora.webhooks"):
         part = extensions.get(name)
         if part is not None:
             part.stop()

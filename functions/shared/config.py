@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from functions.shared.networks import parse_networks
+
+
+def _are_networks(text: str | None) -> str | None:
+    parse_networks(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -18,7 +27,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    nats_url: str = Field("nats://127.0.0.1:4222", description="The NATS server or servers.")
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222",
+        description="The NATS servers: `nats://user:password@host:port`, several with commas.",
+        repr=False,  # it may hold a password
+    )
     stream_replicas: int = Field(
         1, ge=1, le=5, description="Copies of each stream: 3 in a cluster of three servers."
     )
@@ -41,6 +54,17 @@ class Settings(BaseSettings):
     api_keys_file: str | None = Field(
         None,
         description="Lines of `sha256(key) account`. Not set: no keys, one account `default`.",
+    )
+    webhooks_file: str | None = Field(
+        None,
+        description="Lines of `account url whsec_secret`. Not set: no webhooks.",
+    )
+    webhook_timeout_seconds: float = Field(
+        15, gt=0, le=60, description="How long a webhook's endpoint may take to answer."
+    )
+    webhook_allowed_networks: Annotated[str | None, AfterValidator(_are_networks)] = Field(
+        None,
+        description="Private networks that webhooks may go to, also with http: `10.0.0.0/8,...`.",
     )
     k_sink: str | None = Field(
         None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
@@ -71,6 +95,11 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         256 << 10, ge=1 << 10, description="The largest body that `submit` reads; beyond it, 413."
+    )
+    cors_origins: str | None = Field(
+        None,
+        pattern=r"^(\*|https?://[^\s/,*]+( *, *https?://[^\s/,*]+)*)$",
+        description="Origins whose web pages may use the API: `https://a.example,...`, or `*`.",
     )
 
 

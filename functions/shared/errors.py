@@ -7,6 +7,7 @@ its default message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 # Longer than any message of ours; what is longer repeats somebody's input.
@@ -20,6 +21,10 @@ class KinoraError(Exception):
     type = "server_error"
     code = "internal_error"
     retryable = True
+    # What RFC 9110 wants beside the status.
+    headers: Mapping[str, str] = {}
+    # What a caller is told who may try again and got no better advice, in seconds.
+    default_retry_after: int | None = None
 
     def __init__(
         self,
@@ -35,12 +40,13 @@ class KinoraError(Exception):
             message: what happened and what to do about it; the class's docstring otherwise.
             param: the field of the request that is at fault.
             code: a more precise code than the class's own.
-            retry_after: seconds after which a caller may try again (the `Retry-After` header).
+            retry_after: seconds after which a caller may try again (the `Retry-After` header);
+                the class's own otherwise.
         """
         self.message = _presentable(message or (type(self).__doc__ or "").splitlines()[0])
         self.param = None if param is None else _presentable(param)
         self.code = code or type(self).code
-        self.retry_after = retry_after
+        self.retry_after = self.default_retry_after if retry_after is None else retry_after
         super().__init__(self.message)
 
     def body(self) -> dict[str, dict[str, str | None]]:
@@ -83,6 +89,7 @@ class Unauthorized(KinoraError):
     type = "authentication_error"
     code = "invalid_api_key"
     retryable = False
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class NotFound(KinoraError):
@@ -137,6 +144,12 @@ class RangeNotSatisfiable(KinoraError):
     type = "invalid_request_error"
     code = "range_not_satisfiable"
     retryable = False
+    headers: Mapping[str, str] = {"Content-Range": "bytes */0"}
+
+    def __init__(self, size: int) -> None:
+        """Say how many bytes the file has, so that the caller can ask for some of them."""
+        super().__init__(f"The requested range lies outside the file, which has {size} bytes")
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class IdempotencyKeyReused(KinoraError):
@@ -154,6 +167,7 @@ class QueueFull(KinoraError):
     status = 429
     type = "rate_limit_error"
     code = "queue_full"
+    default_retry_after = 60
 
 
 class Unavailable(KinoraError):
@@ -161,6 +175,7 @@ class Unavailable(KinoraError):
 
     status = 503
     code = "unavailable"
+    default_retry_after = 2
 
 
 class OutcomeUnknown(Unavailable):
@@ -174,6 +189,7 @@ class SequenceConflict(KinoraError):
 
     status = 503
     code = "conflict"
+    default_retry_after = 2
 
 
 class AttemptFailed(KinoraError):

@@ -26,6 +26,8 @@ from functions.shared.videos import DATA_OF, EventName
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
+# More than this in one request would hold a worker thread for seconds.
+MAX_BATCH: Final = 100
 # Attributes travel as HTTP headers, of which servers take a few kilobytes.
 MAX_ATTRIBUTE: Final = 1024
 # What need not be percent-encoded in a header: visible ASCII but the quote and the percent sign.

@@ -13,6 +13,7 @@ __all__ = [
     "control_socket_disable",
     "graceful_timeout",
     "keepalive",
+    "limit_request_line",
     "threads",
     "worker_class",
     "worker_tmp_dir",
@@ -24,7 +25,8 @@ bind = f"{os.environ.get('HOST') or '127.0.0.1'}:{os.environ.get('PORT') or '808
 # One process holds one connection to NATS and one index; more of them is the autoscaler's affair.
 workers = 1
 # Threads, because requests wait for NATS, S3 and event streams, and compute next to nothing.
-worker_class = "gthread"
+# gunicorn's "gthread", which answers what it can't read with the API's own errors.
+worker_class = "functions.shared.gunicorn_worker.Worker"
 threads = 16
 
 # Longer than the idle connections of the proxies in front (Caddy's are set to 60 s, those of
@@ -32,6 +34,9 @@ threads = 16
 keepalive = 120
 # So long may requests under way take after SIGTERM.
 graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT") or 30)
+
+# The most that gunicorn takes: a query may hold a part of a prompt, percent-encoded.
+limit_request_line = 8190
 
 # gunicorn would open it in the home directory, which is read-only in a container.
 control_socket_disable = True

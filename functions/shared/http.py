@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response, g, jsonify, request
+from gunicorn.http.errors import ParseException
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from werkzeug.exceptions import HTTPException
 
+from functions.shared.cors import allow_origins
 from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,12 @@ MAX_FORM_PARTS: Final = 100
 
 
 def new_app(
-    name: str, *, ready: Callable[[], None], max_body_bytes: int, registry: CollectorRegistry
+    name: str,
+    *,
+    ready: Callable[[], None],
+    max_body_bytes: int,
+    registry: CollectorRegistry,
+    cors_origins: str | None = None,
 ) -> Flask:
     """A Flask app with what all functions share.
 
@@ -34,6 +41,7 @@ def new_app(
         ready: returns if requests can be served, and raises a `KinoraError` that says why not.
         max_body_bytes: larger bodies are answered with 413 before they are read.
         registry: where the function's metrics are collected.
+        cors_origins: the setting `CORS_ORIGINS`.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app = Flask(name)
@@ -67,6 +75,8 @@ def new_app(
         )
         return response
 
+    if cors_origins is not None:
+        allow_origins(app, cors_origins)
     _add_error_handlers(app)
     _add_operations(app, ready, registry)
     return app
@@ -79,14 +89,19 @@ def _read_body(limit: int) -> None:
     still takes for usable, and the next caller's request is lost on it.
 
     Raises:
+        InvalidRequest: it does not come whole, or in chunks that can't be read.
         TooLarge: it is longer than `limit`. What is left unread ends the connection, and says so.
     """
     body = b""
-    if request.content_length is None or request.content_length <= limit:
-        # Without a declared length (chunked), one byte more than is allowed tells.
-        body = request.environ["wsgi.input"].read(
-            limit + 1 if request.content_length is None else request.content_length
-        )
+    length = request.content_length
+    if length is None or length <= limit:
+        try:
+            # Without a declared length (chunked), one byte more than is allowed tells.
+            body = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
+        except (OSError, ParseException) as error:
+            raise InvalidRequest(f"The body can't be read: {error}") from error
+    if length is not None and len(body) < length <= limit:
+        raise InvalidRequest(f"The body has {len(body)} bytes of {length}")
     if len(body) > limit or (request.content_length or 0) > limit:
         g.close_connection = True
         raise TooLarge(f"The body is larger than {limit} bytes")
@@ -106,7 +121,7 @@ def _add_error_handlers(app: Flask) -> None:
         response = _error_response(_of_http(error))
         response.status_code = error.code or 500
         for header, value in error.get_headers():
-            if header in {"Allow", "Content-Range"}:
+            if header == "Allow":
                 response.headers[header] = value
         return response
 
@@ -128,6 +143,7 @@ def _of_http(error: HTTPException) -> KinoraError:
 def _error_response(error: KinoraError) -> Response:
     response = jsonify(error.body())
     response.status_code = error.status
+    response.headers.update(error.headers)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(min(error.retry_after, MAX_RETRY_AFTER))
     return response

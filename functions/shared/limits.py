@@ -9,6 +9,7 @@ from functions.shared.errors import InvalidRequest
 from functions.shared.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
 
 MILLISECOND: Final = 0.001
+SECONDS: Final = r"[0-9]{1,6}(\.[0-9]{1,6})?"
 
 
 def seconds_of(num_frames: int, fps: int) -> str:
@@ -112,7 +113,7 @@ def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, s
 
 
 def _frames_in(text: str, fps: int, span: Span) -> int:
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
+    if not re.fullmatch(SECONDS, text):
         raise InvalidRequest(
             f"seconds is {text[:40]!r}; it must be a number, such as '4'", param="seconds"
         )

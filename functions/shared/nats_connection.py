@@ -17,6 +17,8 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from functions.shared.nats_address import client_options
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ AWAY: Final = (
     nats.errors.OutboundBufferLimitError,
     nats.errors.NoRespondersError,
     nats.errors.StaleConnectionError,
+    # Only an operator can mend it, but nothing else was answered either.
+    nats.errors.AuthorizationError,
     nats.js.errors.NoStreamResponseError,
     nats.js.errors.ServiceUnavailableError,
     asyncio.TimeoutError,
@@ -48,8 +52,8 @@ class NatsConnection:
     """
 
     def __init__(self, url: str) -> None:
-        """Remember where the server is (`nats://host:port`, several separated by commas)."""
-        self._servers = [part.strip() for part in url.split(",")]
+        """Remember where the servers are; see `client_options` for the form of `url`."""
+        self._address = client_options(url)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -58,12 +62,16 @@ class NatsConnection:
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = REQUEST_TIMEOUT) -> T:
         """Run `coroutine` on the loop and wait for its result, `timeout` seconds at most."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        future = self.begin(coroutine)
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start `coroutine` on the loop, without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -115,10 +123,14 @@ class NatsConnection:
             self._since = None
 
         async def error(problem: Exception) -> None:
-            log.debug("nats: %r", problem)
+            # A refusal is the operator's affair: the password, or the permissions of the user.
+            refused = isinstance(problem, nats.errors.AuthorizationError) or (
+                "violation" in str(problem).lower()
+            )
+            log.log(logging.ERROR if refused else logging.DEBUG, "nats: %s", problem)
 
         client = await nats.connect(
-            self._servers,
+            **self._address,
             # For ever: a function outlives any outage of NATS, and is not ready meanwhile.
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.25,

@@ -130,7 +130,7 @@ class S3Store:
             if _code(error) in {"NoSuchKey", "NoSuchBucket", "404"}:
                 raise NotFound from error
             if _code(error) in {"InvalidRange", "416"}:
-                raise RangeNotSatisfiable from error
+                raise RangeNotSatisfiable(self._size(key)) from error
             raise _away(error) from error
         except BotoCoreError as error:
             raise _away(error) from error
@@ -140,6 +140,16 @@ class S3Store:
             answer["Body"].iter_chunks(CHUNK),
             answer.get("ContentRange"),
         )
+
+    def _size(self, key: str) -> int:
+        try:
+            return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+        except ClientError as error:
+            if _code(error) == "404":
+                raise NotFound from error
+            raise _away(error) from error
+        except BotoCoreError as error:
+            raise _away(error) from error
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`."""

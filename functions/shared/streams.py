@@ -1,4 +1,4 @@
-"""The streams, the consumer and the bucket: made, and brought up to date, by one command.
+"""The streams, the consumers and the bucket: made, and brought up to date, by one command.
 
 `python -m functions.shared.streams` may be run at any time, and again after every change of a
 setting; it changes nothing that is already as it should be.
@@ -16,6 +16,7 @@ import nats.errors
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    DeliverPolicy,
     DiscardPolicy,
     RetentionPolicy,
     StorageType,
@@ -26,6 +27,8 @@ from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from functions.shared.config import Settings, load_settings
 from functions.shared.consumers import CONSUMER
+from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
+from functions.shared.nats_address import client_options, without_password
 from functions.shared.storage import S3Store
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 
@@ -111,22 +114,57 @@ def _may_pass(problem: Exception) -> bool:
     return True
 
 
+def webhook_consumer(endpoint: Endpoint, settings: Settings) -> ConsumerConfig:
+    """What one endpoint has yet to be told, and how often it was tried."""
+    return ConsumerConfig(
+        durable_name=endpoint.consumer,
+        # A new endpoint is told what happens from now on, and not all that ever happened.
+        deliver_policy=DeliverPolicy.NEW,
+        ack_policy=AckPolicy.EXPLICIT,
+        # Twice as long as an attempt takes: only those of a replica that died come back so.
+        ack_wait=2 * settings.webhook_timeout_seconds,
+        # What waits for its next attempt counts. As many as may be queued, so that an endpoint
+        # which fails for some videos still hears of the others.
+        max_ack_pending=settings.queue_limit,
+        # The schedule ends in our code, which says so.
+        max_deliver=-1,
+        filter_subjects=endpoint.subjects,
+    )
+
+
 async def set_up_streams(settings: Settings) -> None:
-    """Make both streams and the consumer, or bring them up to date.
+    """Make both streams and the consumers, or bring them up to date.
 
     Raises:
         nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refused.
     """
     client = await nats.connect(
-        settings.nats_url.split(","), allow_reconnect=False, connect_timeout=5
+        **client_options(settings.nats_url), allow_reconnect=False, connect_timeout=5
     )
     try:
         stream = client.jetstream(timeout=5)
         for config in stream_configs(settings):
             await _set_up_stream(stream, config)
         await stream.add_consumer(REQUESTS, consumer_config(settings))
+        if settings.webhooks_file is not None:
+            await _set_up_webhooks(stream, settings)
     finally:
         await client.close()
+
+
+async def _set_up_webhooks(stream: JetStreamContext, settings: Settings) -> None:
+    """Make one consumer for each endpoint in the file, and remove those of former ones."""
+    endpoints = read_endpoints(settings)
+    for endpoint in endpoints:
+        await stream.add_consumer(VIDEOS, webhook_consumer(endpoint, settings))
+    wanted = {endpoint.consumer for endpoint in endpoints}
+    names: list[str] = []
+    while page := await stream.consumers_info(VIDEOS, offset=len(names)):
+        names += [info.name for info in page]
+    for name in names:
+        if name.startswith(CONSUMER_PREFIX) and name not in wanted:
+            await stream.delete_consumer(VIDEOS, name)
+            log.info("consumer %s removed: its endpoint is not in the file any more", name)
 
 
 async def _set_up_stream(stream: JetStreamContext, config: StreamConfig) -> None:
@@ -145,9 +183,15 @@ def main() -> None:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     settings = load_settings()
     try:
+        read_endpoints(settings)
+    except (OSError, ValueError) as problem:
+        raise SystemExit(f"WEBHOOKS_FILE can't be used: {problem}") from None
+    try:
         asyncio.run(set_up_patiently(settings))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
-        raise SystemExit(f"NATS at {settings.nats_url} can't be set up: {problem!r}") from None
+        raise SystemExit(
+            f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"
+        ) from None
     S3Store.of(settings).make_bucket()
 
 

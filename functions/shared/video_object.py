@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from functions.shared.ledger import Snapshot
 from functions.shared.requests import ResolvedRequest
@@ -12,22 +15,84 @@ from functions.shared.videos import (
     Completed,
     EventName,
     Failed,
+    Output,
     Progressed,
     State,
     VideoData,
 )
 
-CANCELLED: Final = {"code": "cancelled", "message": "The video was cancelled."}
-UNREADABLE: Final = {
+DAY: Final = 24 * 60 * 60
+
+
+class VideoError(TypedDict):
+    """Why there will be no video."""
+
+    code: Annotated[str, Field(description="For programs, such as `cancelled`.")]
+    message: Annotated[str, Field(description="For people: what happened, and the remedy.")]
+
+
+class VideoOutput(TypedDict):
+    """The file of a completed video."""
+
+    bytes: int
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    width: int
+    height: int
+    frames: int
+
+
+class VideoSettings(TypedDict):
+    """What is made, every default filled in; null only where the request was not valid."""
+
+    prompt: str
+    negative_prompt: str | None
+    width: int | None
+    height: int | None
+    num_frames: int | None
+    fps: Annotated[int | None, Field(description="Frames a second that the file plays at.")]
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    seed: int | None
+    metadata: dict[str, str]
+    size: Annotated[str | None, Field(description="WIDTHxHEIGHT in pixels.")]
+    seconds: Annotated[
+        str | None, Field(description="(num_frames - 1) / fps, as text: from first to last frame.")
+    ]
+
+
+class Video(VideoSettings):
+    """A video: the OpenAI Videos object, and more. Times are in seconds since 1970."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    object: Literal["video"]
+    model: Annotated[str | None, Field(description="The model that is really used.")]
+    status: Annotated[State, Field(description="A cancelled video is `failed`.")]
+    progress: Annotated[int, Field(ge=0, le=100, description="Percent of the way to the file.")]
+    stage: Annotated[str | None, Field(description="What is being done, such as `denoising`.")]
+    created_at: int
+    started_at: Annotated[int | None, Field(description="When the first attempt started.")]
+    completed_at: Annotated[int | None, Field(description="When it ended, however it ended.")]
+    expires_at: Annotated[int, Field(description="When it will be forgotten, with its files.")]
+    queue_position: Annotated[int | None, Field(ge=1, description="1 runs next; null: not queued.")]
+    attempt: Annotated[int, Field(ge=0, description="0 before the first, and then from 1.")]
+    error: VideoError | None
+    output: VideoOutput | None
+    timings: Annotated[
+        dict[str, float] | None, Field(description="Seconds by stage, of the attempt that won.")
+    ]
+    model_revision: Annotated[str | None, Field(description="Which weights made it.")]
+
+
+CANCELLED: Final[VideoError] = {"code": "cancelled", "message": "The video was cancelled."}
+UNREADABLE: Final[VideoError] = {
     "code": "unreadable",
     "message": "The record of this video can't be read. Delete it and make it again.",
 }
-DAY: Final = 24 * 60 * 60
 
 
 def queued_video(
     video_id: str, created: int, request: ResolvedRequest | None, *, max_age_days: int
-) -> dict[str, Any]:
+) -> Video:
     """A video of which only the request exists; `created` in nanoseconds.
 
     `request` is None for a request that is not valid and waits to be failed.
@@ -36,7 +101,7 @@ def queued_video(
         "id": video_id,
         "object": "video",
         "model": request.model if request else None,
-        "status": State.QUEUED.value,
+        "status": State.QUEUED,
         "progress": 0,
         "stage": None,
         "created_at": created // NANOSECONDS,
@@ -53,7 +118,7 @@ def queued_video(
     }
 
 
-def video_object(snapshot: Snapshot, *, max_age_days: int) -> dict[str, Any]:
+def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
     """A video about which something was said; the snapshot's `time` must be JetStream's.
 
     Raises:
@@ -66,7 +131,7 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> dict[str, Any]:
         return _unreadable(snapshot, max_age_days)
     created = parse_rfc3339(data.created_at)
     video = queued_video(snapshot.key.video_id, created, data.request, max_age_days=max_age_days)
-    video["status"] = STATE_OF[snapshot.name].value
+    video["status"] = STATE_OF[snapshot.name]
     video["attempt"] = data.attempt
     if data.started_at is not None:
         video["started_at"] = parse_rfc3339(data.started_at) // NANOSECONDS
@@ -75,32 +140,46 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> dict[str, Any]:
     if isinstance(data, Progressed):
         video |= {"progress": data.progress, "stage": data.stage}
     elif isinstance(data, Completed):
-        output = data.output.model_dump(exclude={"prefix"})
-        video |= {"progress": 100, "output": output, "timings": data.timings}
+        video |= {"progress": 100, "output": _output(data.output), "timings": data.timings}
         video["model_revision"] = data.model_revision
     elif isinstance(data, Failed):
-        video["error"] = data.error.model_dump()
+        video["error"] = {"code": data.error.code, "message": data.error.message}
         video["prompt"] = video["prompt"] or data.prompt or ""
     elif snapshot.name is EventName.CANCELLED:
-        video["error"] = dict(CANCELLED)
+        video["error"] = CANCELLED
     return video
 
 
-def _unreadable(snapshot: Snapshot, max_age_days: int) -> dict[str, Any]:
+def _unreadable(snapshot: Snapshot, max_age_days: int) -> Video:
     """The video has ended, and more can't be read."""
     video = queued_video(snapshot.key.video_id, snapshot.time, None, max_age_days=max_age_days)
-    video |= {"status": State.FAILED.value, "error": dict(UNREADABLE)}
+    video |= {"status": State.FAILED, "error": UNREADABLE}
     video["completed_at"] = snapshot.time // NANOSECONDS
     return video
 
 
-def _settings(request: ResolvedRequest | None) -> dict[str, Any]:
-    if request is None:
-        names = (*ResolvedRequest.model_fields, "size", "seconds")
-        nothing: dict[str, Any] = dict.fromkeys(names)
-        return nothing | {"prompt": "", "metadata": {}}
+def _output(output: Output) -> VideoOutput:
     return {
-        **request.model_dump(exclude={"model"}),
-        "size": request.size,
-        "seconds": request.seconds,
+        "bytes": output.bytes,
+        "sha256": output.sha256,
+        "width": output.width,
+        "height": output.height,
+        "frames": output.frames,
+    }
+
+
+def _settings(request: ResolvedRequest | None) -> VideoSettings:
+    return {
+        "prompt": request.prompt if request else "",
+        "negative_prompt": request.negative_prompt if request else None,
+        "width": request.width if request else None,
+        "height": request.height if request else None,
+        "num_frames": request.num_frames if request else None,
+        "fps": request.fps if request else None,
+        "num_inference_steps": request.num_inference_steps if request else None,
+        "guidance_scale": request.guidance_scale if request else None,
+        "seed": request.seed if request else None,
+        "metadata": request.metadata if request else {},
+        "size": request.size if request else None,
+        "seconds": request.seconds if request else None,
     }

@@ -13,6 +13,7 @@ from functions.shared.config import Settings, load_settings
 from functions.shared.http import new_app
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger
+from functions.shared.openapi import add_document
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 from functions.status.feed import Feeds
@@ -48,6 +49,7 @@ def create_app(
         ready=ready,
         max_body_bytes=settings.max_body_bytes,
         registry=CollectorRegistry(),
+        cors_origins=settings.cors_origins,
     )
     StatusRoutes(
         Accounts.from_file(settings.api_keys_file),
@@ -59,4 +61,5 @@ def create_app(
         feeds=Feeds(stream, most=MAX_FEEDS),
         max_age_days=settings.max_age_days,
     ).register(app)
+    add_document(app, profile)
     return app

@@ -8,7 +8,7 @@ from typing import Final
 
 from flask import Request, Response
 
-from functions.shared.errors import ContentLost, ContentNotReady, InvalidRequest, NotFound
+from functions.shared.errors import ContentLost, ContentNotReady, NotFound
 from functions.shared.ledger import Snapshot
 from functions.shared.storage import Store
 from functions.shared.videos import Completed, EventName, Failed
@@ -32,20 +32,6 @@ VARIANTS: Final = {
     "thumbnail": Variant("thumbnail.jpg", "image/jpeg", ".jpg"),
     "spritesheet": Variant("spritesheet.jpg", "image/jpeg", "-spritesheet.jpg"),
 }
-
-
-def variant_of(request: Request) -> Variant:
-    """Which file was asked for.
-
-    Raises:
-        InvalidRequest: there is no such variant.
-    """
-    name = request.args.get("variant", "video")
-    if name not in VARIANTS:
-        raise InvalidRequest(
-            f"variant is {name[:80]!r}; it must be one of {', '.join(VARIANTS)}", param="variant"
-        )
-    return VARIANTS[name]
 
 
 def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Request) -> Response:
@@ -85,7 +71,8 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
 
 
 def _wanted_range(request: Request, etag: str) -> str | None:
-    wanted = request.headers.get("Range")
+    # Only GET knows ranges (section 14.2): HEAD tells about the whole file.
+    wanted = request.headers.get("Range") if request.method == "GET" else None
     # A range of another version of the file would not fit to what the caller has (section 13.1.5).
     if wanted is None or request.headers.get("If-Range", etag) != etag:
         return None

@@ -19,14 +19,13 @@ from typing import Final
 from functions.shared.bus import Bus, Message
 from functions.shared.errors import InvalidRequest, Unavailable
 from functions.shared.events import read_nats
+from functions.shared.parameters import EVENT_ID
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey, filters
 
 # Proxies and browsers take silence for a dead connection; the shortest usual limit is 30 s.
 KEEP_ALIVE_SECONDS: Final = 10.0
 # A caller who falls so far behind is cut off, and resumes where it was.
 MAX_BEHIND: Final = 1000
-
-_EVENT_ID: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Place:
         Raises:
             InvalidRequest: it is none.
         """
-        match = _EVENT_ID.fullmatch(text)
+        match = re.fullmatch(EVENT_ID, text)
         if match is None:
             raise InvalidRequest(
                 f"Last-Event-ID is {text[:80]!r}; send the id of an event of this feed, or none",

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Response, jsonify, request
 
 from functions.shared.accounts import Accounts
+from functions.shared.answers import Model, ModelList, VideoList
 from functions.shared.bus import Bus
 from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
 from functions.shared.ledger import Ledger, Snapshot, snapshot_of
-from functions.shared.profiles import FRAMES_PER_LATENT, Profile
+from functions.shared.parameters import LAST_EVENT_ID, LIMIT, ORDER, VARIANT, WATCHED
+from functions.shared.profiles import Profile
 from functions.shared.requested import read_request
 from functions.shared.requests import ResolvedRequest
 from functions.shared.storage import Store
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.video_object import DAY, queued_video, video_object
-from functions.status.content import send_content, variant_of
+from functions.shared.video_object import DAY, Video, queued_video, video_object
+from functions.status.content import VARIANTS, send_content
 from functions.status.feed import Feeds
 from functions.status.index import Index
 
-# As in the OpenAI API.
-DEFAULT_LIMIT: Final = 20
-MAX_LIMIT: Final = 100
 # openai-python asks again after so long; it must be a whole number.
 POLL_AFTER_MS: Final = "1000"
 
@@ -65,42 +64,27 @@ class StatusRoutes:
     def models(self) -> Response:
         """`GET /v1/models`: what the deployed model can make."""
         self._account()
-        profile = self._profile.model_dump(exclude={"name", "model"})
-        profile["num_frames"]["multiple"] = FRAMES_PER_LATENT
-        model = {
-            "id": self._profile.name,
-            "object": "model",
-            "owned_by": "genmo",
-            # The day on which Mochi 1 was published.
-            "created": 1729555200,
-            "default_size": f"{self._profile.width.default}x{self._profile.height.default}",
-            **profile,
-        }
-        return jsonify({"object": "list", "data": [model]})
+        return jsonify(ModelList(data=[Model.of(self._profile)]).model_dump())
 
     def page(self) -> Response:
         """`GET /v1/videos`: the caller's videos, newest first unless asked otherwise."""
         account = self._account()
-        order = request.args.get("order", "desc")
-        if order not in {"asc", "desc"}:
-            raise InvalidRequest(f"order is {order[:80]!r}; use 'asc' or 'desc'", param="order")
         page = self._index.page(
             account,
             after=request.args.get("after") or None,
-            limit=_limit(request.args.get("limit")),
-            newest_first=order == "desc",
+            limit=LIMIT.read(request.args.get("limit")),
+            newest_first=ORDER.read(request.args.get("order")) == "desc",
             since=self._bus.now() - self._max_age_days * DAY * NANOSECONDS,
         )
         ids = [video["id"] for video in page.videos]
-        return jsonify(
-            {
-                "object": "list",
-                "data": page.videos,
-                "first_id": ids[0] if ids else None,
-                "last_id": ids[-1] if ids else None,
-                "has_more": page.has_more,
-            }
-        )
+        answer: VideoList = {
+            "object": "list",
+            "data": page.videos,
+            "first_id": ids[0] if ids else None,
+            "last_id": ids[-1] if ids else None,
+            "has_more": page.has_more,
+        }
+        return jsonify(answer)
 
     def video(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}`: one video as it is now."""
@@ -117,7 +101,9 @@ class StatusRoutes:
     def events(self) -> Response:
         """`GET /v1/events`: what happens from now on, or since `Last-Event-ID`."""
         lines = self._feeds.open(
-            self._account(), request.args.get("video_id"), request.headers.get("Last-Event-ID")
+            self._account(),
+            WATCHED.read(request.args.get("video_id")),
+            LAST_EVENT_ID.read(request.headers.get("Last-Event-ID")),
         )
         # Buffers on the way would hold events back.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -126,7 +112,7 @@ class StatusRoutes:
     def content(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}/content`: one of its files."""
         key = self._key(video_id)
-        variant = variant_of(request)
+        variant = VARIANTS[VARIANT.read(request.args.get("variant"))]
         snapshot = self._snapshot(key)
         try:
             return send_content(self._store, snapshot, variant, request)
@@ -152,7 +138,7 @@ class StatusRoutes:
             raise VideoNotFound
         return snapshot
 
-    def _queued(self, key: VideoKey) -> dict[str, Any]:
+    def _queued(self, key: VideoKey) -> Video:
         message = self._bus.newest(REQUESTS, key.request, leader=True)
         if message is None:
             raise VideoNotFound
@@ -169,14 +155,3 @@ class StatusRoutes:
 
     def _key(self, video_id: str) -> VideoKey:
         return self._accounts.key(request.headers.get("Authorization"), video_id)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
-        raise InvalidRequest(
-            f"limit is {text[:80]!r}; it must be a whole number from 1 to {MAX_LIMIT}",
-            param="limit",
-        )
-    return int(text)

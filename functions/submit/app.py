@@ -11,6 +11,7 @@ from functions.shared.config import Settings, load_settings
 from functions.shared.http import new_app
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger
+from functions.shared.openapi import add_document
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 from functions.submit.endings import Endings
@@ -33,6 +34,7 @@ def create_app(
         ready=stream.check,
         max_body_bytes=settings.max_body_bytes,
         registry=CollectorRegistry(),
+        cors_origins=settings.cors_origins,
     )
     submissions = Submissions(
         stream, ledger, profile, queue_limit=settings.queue_limit, deadline=deadline
@@ -45,4 +47,5 @@ def create_app(
         Endings(stream, ledger, objects, profile, deadline=deadline),
         max_age_days=settings.max_age_days,
     ).register(app)
+    add_document(app, profile)
     return app

@@ -9,13 +9,18 @@ from typing import Any, Final
 from flask import Request
 
 from functions.shared.errors import InvalidEvent, InvalidRequest
-from functions.shared.events import BATCH, STRUCTURED, Incoming, read_binary, read_structured
+from functions.shared.events import (
+    BATCH,
+    MAX_BATCH,
+    STRUCTURED,
+    Incoming,
+    read_binary,
+    read_structured,
+)
 
 # openai-python writes nested fields of a form as `metadata[name]`.
 _NESTED: Final = re.compile(r"metadata\[([^\]]*)\]")
 _FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
-# More than this in one request would hold a worker thread for seconds.
-MAX_BATCH: Final = 100
 
 
 def read_fields(request: Request) -> dict[str, Any]:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Response, jsonify, request
 
 from functions.shared.accounts import Accounts
-from functions.shared.errors import InvalidEvent, InvalidRequest, KinoraError
+from functions.shared.answers import DeletedVideo
+from functions.shared.errors import InvalidEvent, KinoraError
 from functions.shared.events import Incoming
 from functions.shared.ledger import Snapshot
+from functions.shared.parameters import IDEMPOTENCY_KEY
 from functions.shared.profiles import Profile
 from functions.shared.requested import check_body, check_requested
 from functions.shared.requests import ResolvedRequest
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video_object import queued_video, video_object
+from functions.shared.video_object import Video, queued_video, video_object
 from functions.shared.videos import Requested
 from functions.submit.bodies import read_events, read_fields
 from functions.submit.endings import Endings
 from functions.submit.submission import Accepted, Submissions, derived_video_id, new_video_id
 
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 # openai-python polls so often when it is told nothing else; it must be a whole number.
 POLL_AFTER_MS: Final = "1000"
 
@@ -59,15 +59,9 @@ class SubmitRoutes:
         """`POST /v1/videos`: 202 and the video, once JetStream has the request."""
         account = self._account()
         asked = check_body(read_fields(request))
-        name = request.headers.get("Idempotency-Key")
-        if name is None:
-            key = VideoKey(account, new_video_id())
-        elif _IDEMPOTENCY_KEY.fullmatch(name):
-            key = VideoKey(account, derived_video_id(account, name))
-        else:
-            raise InvalidRequest(
-                "Idempotency-Key must be 1 to 255 visible ASCII characters", param="Idempotency-Key"
-            )
+        name = IDEMPOTENCY_KEY.read(request.headers.get("Idempotency-Key"))
+        video_id = new_video_id() if name is None else derived_video_id(account, name)
+        key = VideoKey(account, video_id)
         accepted = self._submissions.submit(key, asked, repeatable=name is not None)
         response = jsonify(self._accepted(key, accepted))
         response.status_code = 202
@@ -123,7 +117,8 @@ class SubmitRoutes:
     def delete(self, video_id: str) -> Response:
         """`DELETE /v1/videos/{id}`: the video and its files are gone."""
         self._endings.delete(self._key(video_id))
-        return jsonify({"id": video_id, "object": "video.deleted", "deleted": True})
+        answer: DeletedVideo = {"id": video_id, "object": "video.deleted", "deleted": True}
+        return jsonify(answer)
 
     def _account(self) -> str:
         return self._accounts.account(request.headers.get("Authorization"))
@@ -131,14 +126,14 @@ class SubmitRoutes:
     def _key(self, video_id: str) -> VideoKey:
         return self._accounts.key(request.headers.get("Authorization"), video_id)
 
-    def _accepted(self, key: VideoKey, accepted: Accepted) -> dict[str, Any]:
+    def _accepted(self, key: VideoKey, accepted: Accepted) -> Video:
         stored = accepted.request
         if stored is None:
             return self._video(accepted.snapshot)
         created = parse_rfc3339(stored.created_at)
         return queued_video(key.video_id, created, stored.request, max_age_days=self._max_age_days)
 
-    def _video(self, snapshot: Snapshot) -> dict[str, Any]:
+    def _video(self, snapshot: Snapshot) -> Video:
         return video_object(snapshot, max_age_days=self._max_age_days)
 
 

@@ -14,7 +14,15 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from functions.shared.config import Settings
-from functions.shared.errors import InvalidRequest
+from functions.shared.errors import (
+    InvalidRequest,
+    KinoraError,
+    OutcomeUnknown,
+    QueueFull,
+    SequenceConflict,
+    Unavailable,
+)
+from functions.shared.http import MAX_RETRY_AFTER
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
@@ -396,13 +404,51 @@ def test_content_is_served_whole_in_part_and_not_again(api: Api) -> None:
     assert api.status.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
     stale = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": '"other"'})
     assert stale.data == b"0123456789"
-    head = api.status.head(url)
-    assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", "10")
+    weak = {"If-None-Match": f'"other", W/{etag}'}
+    assert api.status.get(url, headers=weak).status_code == 304
+    assert api.status.get(url, headers={"If-None-Match": "*"}).status_code == 304
+    fresh = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": etag})
+    assert fresh.data == b"234"
+    for doubtful in (f"W/{etag}", "Sat, 21 Nov 2026 12:00:00 GMT"):
+        strong = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": doubtful})
+        assert strong.data == b"0123456789", "only a strong validator is sure (section 13.1.5)"
     several = api.status.get(url, headers={"Range": "bytes=0-1,4-5"})
     assert (several.status_code, several.data) == (200, b"0123456789")
     thumbnail = api.status.get(f"{url}?variant=thumbnail")
     assert (thumbnail.data, thumbnail.headers["Content-Type"]) == (b"jpeg", "image/jpeg")
     assert thumbnail.headers["ETag"] != etag
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/videos/v1/content", {}),
+        ("/v1/videos/v1/content", {"If-None-Match": "*"}),
+        ("/v1/videos/v1/content?variant=gif", {}),
+        ("/v1/videos/v1", {}),
+        ("/v1/videos/nobody", {}),
+        ("/v1/videos", {}),
+        ("/v1/models", {}),
+        ("/v1/events", {}),
+    ],
+)
+def test_head_is_get_without_a_body(api: Api, path: str, headers: dict[str, str]) -> None:
+    """The same status and the same headers."""
+    _complete(api)
+    # Both as the same request, because its id is one of the headers.
+    sent = {**headers, "x-request-id": "r"}
+    with api.status.get(path, headers=sent) as get:
+        head = api.status.head(path, headers=sent)
+        assert (head.status_code, head.data) == (get.status_code, b"")
+        assert dict(head.headers) == dict(get.headers)
+
+
+def test_head_knows_no_ranges(api: Api) -> None:
+    """It tells about the whole file (RFC 9110, section 14.2)."""
+    _complete(api)
+    head = api.status.head("/v1/videos/v1/content", headers={"Range": "bytes=2-4"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, "10")
+    assert (head.headers["Accept-Ranges"], "Content-Range" in head.headers) == ("bytes", False)
 
 
 def test_content_that_can_not_be_served_says_why(api: Api) -> None:
@@ -427,6 +473,7 @@ def test_content_that_can_not_be_served_says_why(api: Api) -> None:
         assert words in _error(response)["message"]
     beyond = api.status.get("/v1/videos/v1/content", headers={"Range": "bytes=99-"})
     assert beyond.status_code == 416
+    assert beyond.headers["Content-Range"] == "bytes */10"
     for ignored in ("bytes=5-2", "bytes=-", "bytes=0-" + "9" * 30, "lines=1-2"):
         whole = api.status.get("/v1/videos/v1/content", headers={"Range": ignored})
         assert (whole.status_code, whole.data) == (200, b"0123456789"), ignored
@@ -558,6 +605,7 @@ def test_without_a_valid_key_everything_is_401(accounts: Api, authorization: str
         accounts.status.get("/v1/videos/v1/content", headers=headers),
     ):
         assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == "Bearer"
         assert _error(response)["type"] == "authentication_error"
     assert accounts.nothing_happened()
 
@@ -634,6 +682,15 @@ def test_an_unexpected_error_tells_nothing_of_the_inside(
     response = api.status.get("/v1/videos/v1")
     assert response.status_code == 500
     assert "secret" not in _error(response)["message"]
+
+
+@pytest.mark.parametrize("error", [QueueFull, Unavailable, OutcomeUnknown, SequenceConflict])
+def test_who_may_try_again_is_told_when(error: type[KinoraError]) -> None:
+    """Every 429 and 503 has a Retry-After that openai-python honours."""
+    after = error().retry_after
+    assert after is not None
+    assert 0 < after <= MAX_RETRY_AFTER
+    assert error(retry_after=7).retry_after == 7
 
 
 def test_the_errors_have_their_own_statuses() -> None:

@@ -61,8 +61,8 @@ class MemoryStore:
 
 def _bounds(byte_range: str, size: int) -> tuple[int, int]:
     start, _, end = byte_range.removeprefix("bytes=").partition("-")
-    if not start:
+    if not start and int(end) > 0:
         return max(0, size - int(end)), size - 1
-    if int(start) >= size:
-        raise RangeNotSatisfiable
+    if not start or int(start) >= size:
+        raise RangeNotSatisfiable(size)
     return int(start), min(int(end) if end else size - 1, size - 1)

@@ -1,0 +1,1 @@
+"""Webhooks: how a video ended, signed and POSTed to the endpoints of its account."""

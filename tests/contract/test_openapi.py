@@ -1,0 +1,167 @@
+"""The OpenAPI document is valid, and says of every route what the route does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from functions.shared.config import Settings
+from functions.shared.errors import InvalidRequest
+from functions.shared.limits import size_in_pixels
+from functions.shared.openapi import document
+from functions.shared.profiles import load_profile
+from functions.shared.requested import check_body
+from functions.shared.requests import ResolvedRequest
+from functions.shared.testing import MemoryBus, MemoryStore
+from functions.status.app import create_app as create_status
+from functions.submit.app import create_app as create_submit
+
+PROFILES = ("demo", "mochi-1")
+METHODS = ("get", "head", "post", "put", "patch", "delete")
+
+
+@pytest.fixture
+def apps() -> list[Flask]:
+    """Both functions that the gateway shows."""
+    settings, bus, store = Settings(), MemoryBus(), MemoryStore()
+    return [create_submit(settings, bus, store), create_status(settings, bus, store)]
+
+
+def _operations(whole: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in whole["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def _validator(whole: dict[str, Any], name: str) -> Any:
+    registry = Registry().with_resource(  # type: ignore[var-annotated]  # of any contents
+        "urn:openapi", Resource(contents=whole, specification=DRAFT202012)
+    )
+    return Draft202012Validator({"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_document_is_valid_openapi(profile: str) -> None:
+    """After the specification's own schema, and the references lead somewhere."""
+    validate(document(load_profile(profile)))
+
+
+def test_both_functions_serve_it_to_everybody(apps: list[Flask]) -> None:
+    """The same document, with the limits of the deployed model."""
+    for app in apps:
+        answer = app.test_client().get("/openapi.json")
+        assert answer.mimetype == "application/json"
+        assert answer.get_json() == document(load_profile("demo"))
+
+
+def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
+    """And it has the name that its route has in the function."""
+    registered = {
+        (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule), rule.endpoint)
+        for app in apps
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint != "static"
+    }
+    described = {
+        (method, path, operation["operationId"])
+        for method, path, operation in _operations(document(load_profile("demo")))
+        if method != "head"
+    }
+    assert described == registered
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_examples_are_what_they_are_examples_of(profile: str) -> None:
+    """Of bodies and of answers."""
+    whole = document(load_profile(profile))
+    seen = 0
+    for _, _, operation in _operations(whole):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media in (media for body in bodies for media in body.get("content", {}).values()):
+            reference = media.get("schema", {}).get("$ref")
+            if reference and "example" in media:
+                _validator(whole, reference.split("/")[-1]).validate(media["example"])
+                seen += 1
+    assert seen >= 6
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"width": 32},
+        {"width": 850},
+        {"height": 64},
+        {"num_frames": 8},
+        {"num_frames": 7},
+        {"num_frames": 163},
+        {"num_frames": 169},
+        {"fps": 0},
+        {"fps": 60},
+        {"num_inference_steps": 1},
+        {"num_inference_steps": 2},
+        {"guidance_scale": 20},
+        {"guidance_scale": 20.5},
+        {"seed": -1},
+        {"seed": 2**32 - 1},
+        {"seed": 2**32},
+        {"seconds": "1"},
+        {"seconds": "soon"},
+        {"size": "96"},
+        {"metadata": {"": "x"}},
+        {"metadata": {"team": "a"}},
+        {"prompt": " "},
+        {"prompt": "x" * 4097},
+        {"nope": 1},
+        {"model": None},
+    ],
+)
+def test_the_limits_described_are_the_limits_kept(profile: str, fields: dict[str, Any]) -> None:
+    """What the schema of a field refuses is refused, and what it lets through is taken."""
+    loaded = load_profile(profile)
+    body = {"prompt": "x", **fields}
+    described = _validator(document(loaded), "CreateVideo").is_valid(body)
+    try:
+        asked = {name: value for name, value in body.items() if value is not None}
+        ResolvedRequest.of(check_body(asked), loaded, "a", "v")
+        taken = True
+    except InvalidRequest:
+        taken = False
+    assert described is taken
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_defaults_and_suggestions_described_are_those_used(profile: str) -> None:
+    """A request without any fields but the prompt comes out as the document says."""
+    loaded = load_profile(profile)
+    fields = document(loaded)["components"]["schemas"]["CreateVideo"]["properties"]
+    resolved = ResolvedRequest.of(check_body({"prompt": "x"}), loaded, "a", "v").model_dump()
+    for name in ("width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale"):
+        assert fields[name]["default"] == resolved[name]
+    for size in fields["size"]["examples"]:
+        assert size_in_pixels(size, (None, None), loaded)
+
+
+def test_what_an_error_may_be_is_described(apps: list[Flask]) -> None:
+    """A real error fits to the schema of errors."""
+    whole = document(load_profile("demo"))
+    for app, path in ((apps[1], "/v1/videos?limit=0"), (apps[1], "/nope"), (apps[0], "/v1/videos")):
+        _validator(whole, "Error").validate(app.test_client().get(path).get_json())
+
+
+def test_the_committed_document_is_the_real_models() -> None:
+    """For readers without a server; `python docs/generate.py` writes it."""
+    committed = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
+    assert committed == document(load_profile("mochi-1"))

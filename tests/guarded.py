@@ -1,0 +1,103 @@
+"""NATS as it runs in the cluster: the configuration of `knative/`, a user for each function."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from local.processes import Process
+from local.stack import ROOT
+from tests.cluster import free_ports
+from tests.harness import RunningStack
+
+BASE = ROOT / "knative" / "base" / "nats"
+SINGLE = ROOT / "knative" / "overlays" / "kind" / "nats" / "cluster.conf"
+USERS = ("submit", "status", "dispatch", "generate", "forward", "setup", "operator")
+
+# Of nats-server's trace: what a user publishes and subscribes to.
+_USED = re.compile(r'"\$G/user:(\w+)" - <<- \[(H?PUB|SUB) (\S+)')
+_USER = re.compile(r"^ +user: (\w+)$(.*?)^    }$", re.MULTILINE | re.DOTALL)
+_LIST = re.compile(r"(publish|subscribe): \[(.*?)\]$", re.MULTILINE | re.DOTALL)
+
+
+def permissions() -> dict[tuple[str, str], list[str]]:
+    """What `users.conf` allows: `(user, verb)` -> subjects, with wildcards."""
+    text = (BASE / "users.conf").read_text()
+    return {
+        (user[1], allowed[1]): re.findall(r'"([^"]+)"', allowed[2])
+        for user in _USER.finditer(text)
+        for allowed in _LIST.finditer(user[2])
+    }
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Tell whether a subject with wildcards matches one without, as NATS does it."""
+    tokens = [re.escape(token) for token in pattern.split(".")]
+    tokens = [{r"\*": r"[^.]+", ">": r".+"}.get(token, token) for token in tokens]
+    return re.fullmatch(r"\.".join(tokens), subject) is not None
+
+
+class GuardedStack(RunningStack):
+    """A stack whose NATS asks for passwords, and lets each function do what it needs."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        clustered: bool = False,
+    ) -> None:
+        """As `RunningStack`; the servers trace what their clients do."""
+        super().__init__(folder, settings, clustered=clustered)
+        # A value that begins with a digit would be read as a number.
+        self.passwords = {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
+        routes = free_ports(len(self.nats_servers)) if clustered else []
+        for number, server in enumerate(self.nats_servers):
+            self.table[server.name] = self._guarded(server, routes, number)
+        for name, process in self.table.items():
+            user = name.partition("-")[0]
+            if process.role == "function":
+                env = {**process.env, "NATS_URL": self.nats_url_of(user)}
+                self.table[name] = replace(process, env=env)
+        self._changes["NATS_URL"] = self.nats_url_of("setup")
+
+    def nats_url_of(self, user: str) -> str:
+        """What NATS_URL is for `user`."""
+        password = self.passwords[user]
+        return self.nats_url.replace("nats://", f"nats://{user}:{password}@")
+
+    def _guarded(self, server: Process, routes: list[int], number: int) -> Process:
+        folder = self.stack.data / f"{server.name}-config"
+        shutil.copytree(BASE, folder)
+        if not routes:
+            shutil.copy(SINGLE, folder / "cluster.conf")
+        here = "127.0.0.1"
+        # What differs on one machine; everything else is as in the cluster.
+        changes = ["-a", here, "-p", str(server.probe.port)]
+        changes += ["-P", str(folder / "pid"), "-m", str(free_ports(1)[0]), "-V"]
+        if routes:
+            changes += ["--cluster", f"nats://{here}:{routes[number]}"]
+            changes += ["--routes", ",".join(f"nats://{here}:{port}" for port in routes)]
+        words = {f"{user.upper()}_PASSWORD": word for user, word in self.passwords.items()}
+        return replace(
+            server,
+            argv=[server.argv[0], "-c", str(folder / "nats.conf"), *changes],
+            env={**server.env, **words, "POD_NAME": server.name, "STORE_DIR": str(folder / "data")},
+        )
+
+    def used_subjects(self) -> dict[tuple[str, str], set[str]]:
+        """Every subject that a user has published to or subscribed to: `(user, verb)` -> subjects.
+
+        The verb is `publish` or `subscribe`.
+        """
+        used: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for server in self.nats_servers:
+            for act in _USED.finditer(self.stack.log_of(server.name).read_text()):
+                verb = "subscribe" if act[2] == "SUB" else "publish"
+                used[act[1], verb].add(act[3])
+        return used

@@ -1,0 +1,73 @@
+"""What a caller hears from a function's HTTP server before the function itself is asked."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from email.parser import BytesHeaderParser
+
+import pytest
+
+from tests.harness import RunningStack
+
+
+@pytest.fixture(scope="module")
+def port(servers: RunningStack) -> Iterator[int]:
+    """Where a real `submit` listens."""
+    servers.start("submit")
+    yield servers.stack.ports["submit"]
+    servers.kill("submit")
+
+
+def _exchange(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes as they are, close the sending side, and read until the server closes too."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.makefile("rb").read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    line, _, fields = head.partition(b"\r\n")
+    headers = {name.lower(): text for name, text in BytesHeaderParser().parsebytes(fields).items()}
+    return int(line.split()[1]), headers, body
+
+
+HOST = b"Host: kinora\r\n"
+POST = b"POST /v1/videos HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "request_uri_too_long"),
+        (
+            b"GET /healthz HTTP/1.1\r\n" + HOST + b"a: " + b"x" * 9000 + b"\r\n\r\n",
+            431,
+            "request_header_fields_too_large",
+        ),
+        (
+            b"GET /healthz HTTP/1.1\r\n" + HOST + b"a: b\r\n" * 200 + b"\r\n",
+            431,
+            "request_header_fields_too_large",
+        ),
+        (b"no HTTP\r\n\r\n", 400, "bad_request"),
+        (b"GET /healthz HTTP/9.9\r\n" + HOST + b"\r\n", 400, "bad_request"),
+        (b"GET /healthz HTTP/1.1\r\nbad header\r\n\r\n", 400, "bad_request"),
+        (POST + b"Expect: a-miracle\r\n\r\n", 417, "expectation_failed"),
+        (POST + b"Transfer-Encoding: zip\r\n\r\n", 501, "not_implemented"),
+        (CHUNKED + b"zz\r\n", 400, "invalid_value"),
+        (CHUNKED + b"5\r\nabc", 400, "invalid_value"),
+        (POST + b'Content-Length: 50\r\n\r\n{"prompt": "x"}', 400, "invalid_value"),
+    ],
+)
+def test_what_can_not_be_read_is_an_error_like_any_other(
+    port: int, request_bytes: bytes, status: int, code: str
+) -> None:
+    """JSON in the API's form with a request id, although no route was reached; then the end."""
+    answered, headers, body = _exchange(port, request_bytes)
+    assert (answered, headers["content-type"]) == (status, "application/json")
+    assert headers["x-request-id"].startswith("req_")
+    error = json.loads(body)["error"]
+    assert (error["code"], error["type"], error["param"]) == (code, "invalid_request_error", None)
+    assert error["message"]

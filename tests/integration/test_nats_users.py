@@ -1,0 +1,223 @@
+"""NATS with the users of the cluster: each function can do what it does, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+
+import nats
+import nats.errors
+import pytest
+import requests
+
+from functions.dispatch.sweeper import Sweeper
+from functions.shared.errors import Unavailable
+from functions.shared.jetstream import JetStream
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.nats_address import client_options
+from functions.shared.storage import S3Store
+from functions.shared.subjects import VideoKey
+from functions.shared.videos import EventName, Failed, Failure
+from tests.guarded import USERS, GuardedStack, matches, permissions
+from tests.harness import wait_until
+from tests.unit.events import publish, started
+
+# Sent only under a load that no test makes.
+UNDER_LOAD = {("status", "$JS.FC.>")}
+FUNCTIONS = ("submit", "status", "dispatch", "generate")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
+    """All of Kinora on one NATS server with users."""
+    folder = tmp_path_factory.mktemp("guarded")
+    webhooks = folder / "webhooks"
+    # Nobody listens there, which is news to the consumer too.
+    secret = base64.b64encode(bytes(24)).decode()
+    webhooks.write_text(f"default http://127.0.0.1:9/hook whsec_{secret}\n")
+    settings = {
+        # Often enough that every video tells of its progress.
+        "LEASE_RENEW_SECONDS": "0.2",
+        "WEBHOOKS_FILE": str(webhooks),
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+    }
+    stack = GuardedStack(folder, settings)
+    try:
+        stack.start_all()
+        yield stack
+    finally:
+        stack.close()
+
+
+def _finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
+    def ended() -> dict[str, str] | None:
+        video: dict[str, str] = requests.get(f"{stack.url}/v1/videos/{video_id}", timeout=10).json()
+        return video if video["status"] in {"completed", "failed"} else None
+
+    return wait_until(ended, seconds=90, what=f"{video_id} ends", every=0.2)
+
+
+def _post(stack: GuardedStack) -> str:
+    answer = requests.post(
+        f"{stack.url}/v1/videos", json={"prompt": "a red circle", "seed": 1}, timeout=10
+    )
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def _violations(stack: GuardedStack) -> list[str]:
+    lines = "\n".join(stack.stack.log_of(name).read_text() for name in stack.table).splitlines()
+    return [line for line in lines if "iolation" in line]
+
+
+def test_a_video_goes_through_a_cluster_with_users(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Three servers that know each other by a password serve all functions."""
+    stack = GuardedStack(tmp_path_factory.mktemp("guarded-cluster"), clustered=True)
+    try:
+        stack.start_all()
+        assert _finished(stack, _post(stack))["status"] == "completed"
+        assert _violations(stack) == []
+    finally:
+        stack.close()
+
+
+def test_every_permission_is_used_and_none_is_missing(guarded: GuardedStack, s3: S3Store) -> None:
+    """The users' permissions are the subjects that the functions use, no fewer and no more."""
+    video = _post(guarded)
+    assert _finished(guarded, video)["status"] == "completed"
+    with requests.get(f"{guarded.url}/v1/events", stream=True, timeout=10) as feed:
+        assert feed.raw.read(10)
+    assert requests.get(f"{guarded.url}/v1/videos/unknown", timeout=10).status_code == 404
+    assert requests.get(f"{guarded.url}/v1/videos", timeout=10).json()["data"]
+    cancelled = _post(guarded)
+    requests.post(f"{guarded.url}/v1/videos/{cancelled}/cancel", timeout=10).raise_for_status()
+    requests.delete(f"{guarded.url}/v1/videos/{video}", timeout=10).raise_for_status()
+    _publish(guarded, "operator", f"kinora.requests.default.{cancelled}x", b"no request")
+    assert _finished(guarded, f"{cancelled}x")["status"] == "failed"
+    (guarded.stack.data / "webhooks").write_text("")
+    guarded.set_up()
+    _sweep_an_interrupted_deletion(guarded, s3)
+    _fail_a_video_as_generate(guarded)
+    assert _violations(guarded) == []
+
+    used = guarded.used_subjects()
+    for (user, verb), allowed in permissions().items():
+        for pattern in allowed:
+            if user in {*FUNCTIONS, "setup"} and (user, pattern) not in UNDER_LOAD:
+                assert any(matches(pattern, subject) for subject in used[user, verb]), (
+                    f"{user} may {verb} {pattern}, and never does"
+                )
+
+
+def _bus(stack: GuardedStack, user: str) -> JetStream:
+    return JetStream(stack.nats_url_of(user))
+
+
+def _publish(stack: GuardedStack, user: str, subject: str, payload: bytes) -> None:
+    async def send() -> None:
+        client = await nats.connect(**client_options(stack.nats_url_of(user)))
+        await client.jetstream().publish(subject, payload)
+        await client.close()
+
+    asyncio.run(send())
+
+
+def _sweep_an_interrupted_deletion(stack: GuardedStack, store: S3Store) -> None:
+    """What the sweeper of `dispatch` does every ten minutes, with its user."""
+    video = f"v{uuid.uuid4().hex[:8]}"
+    for subject in (f"requests.default.{video}", f"videos.default.{video}.started"):
+        _publish(stack, "operator", f"kinora.{subject}", b"what the deletion left behind")
+    tombstone = json.dumps(
+        {"specversion": "1.0", "id": "1", "source": "/t", "subject": video,
+         "type": "dev.kinora.video.deleted.v1", "data": {"created_at": "2026-01-01T00:00:00Z"}}
+    )  # fmt: skip
+    _publish(stack, "operator", f"kinora.videos.default.{video}.deleted", tombstone.encode())
+    bus = _bus(stack, "dispatch")
+    try:
+        Sweeper(bus, Ledger(bus, takeover_grace=0), store, max_age_days=30).sweep()
+        assert bus.newest("REQUESTS", f"kinora.requests.default.{video}", leader=True) is None
+    finally:
+        bus.close()
+
+
+def _fail_a_video_as_generate(stack: GuardedStack) -> None:
+    bus = _bus(stack, "generate")
+    ledger, key = Ledger(bus, takeover_grace=0), VideoKey("default", f"v{uuid.uuid4().hex[:8]}")
+    try:
+        state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+        failed = Failed(
+            created_at="2026-01-01T00:00:00Z", error=Failure(code="x", message="a test")
+        )
+        assert publish(ledger, state, EventName.FAILED, failed).terminal
+    finally:
+        bus.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "subject"),
+    [
+        ("submit", "kinora.videos.default.v1.completed"),
+        ("status", "kinora.requests.default.v1"),
+        ("status", "kinora.videos.default.v1.deleted"),
+        ("status", "$JS.API.STREAM.PURGE.VIDEOS"),
+        ("dispatch", "kinora.requests.default.v1"),
+        ("dispatch", "kinora.videos.default.v1.completed"),
+        ("generate", "kinora.videos.default.v1.deleted"),
+        ("generate", "$JS.API.CONSUMER.MSG.NEXT.REQUESTS.generate"),
+        ("forward", "$JS.ACK.REQUESTS.generate.1.1.1.1.0"),
+        ("setup", "kinora.requests.default.v1"),
+        *((user, "$JS.API.STREAM.DELETE.VIDEOS") for user in USERS if user != "operator"),
+        *((user, "$JS.API.STREAM.DELETE.REQUESTS") for user in USERS if user != "operator"),
+    ],
+)
+def test_what_a_function_does_not_do_is_refused(
+    guarded: GuardedStack, user: str, subject: str
+) -> None:
+    """A function that was taken over can't do what is another's."""
+    assert "permissions violation" in _refusal(guarded, user, subject, subscribe=False)
+
+
+@pytest.mark.parametrize("user", [user for user in USERS if user != "operator"])
+@pytest.mark.parametrize("subject", ["kinora.>", "_INBOX.>", "$JS.>"])
+def test_nobody_listens_to_others(guarded: GuardedStack, user: str, subject: str) -> None:
+    """Prompts and answers reach those whom they are for."""
+    assert "permissions violation" in _refusal(guarded, user, subject, subscribe=True)
+
+
+def _refusal(stack: GuardedStack, user: str, subject: str, *, subscribe: bool) -> str:
+    """What the server says about an act of `user` that it must refuse."""
+
+    async def act() -> str:
+        said: asyncio.Queue[str] = asyncio.Queue()
+
+        async def note(problem: Exception) -> None:
+            said.put_nowait(str(problem))
+
+        client = await nats.connect(**client_options(stack.nats_url_of(user)), error_cb=note)
+        if subscribe:
+            await client.subscribe(subject)
+        else:
+            await client.publish(subject, b"{}")
+        try:
+            return await asyncio.wait_for(said.get(), 5)
+        finally:
+            await client.close()
+
+    return asyncio.run(act())
+
+
+def test_without_a_password_nobody_gets_in(guarded: GuardedStack) -> None:
+    """Neither a caller without a user nor one with a wrong password is served."""
+    wrong = guarded.nats_url.replace("nats://", "nats://submit:wrong@")
+    for url in (guarded.nats_url, wrong):
+        bus = JetStream(url)
+        try:
+            with pytest.raises(Unavailable):
+                bus.check()
+        finally:
+            bus.close()

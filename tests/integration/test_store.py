@@ -1,0 +1,60 @@
+"""Both stores do the same: the one that tests use, and the real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from functions.shared.errors import NotFound, RangeNotSatisfiable
+from functions.shared.storage import S3Store, Store
+from functions.shared.testing import MemoryStore
+
+KEY = "acme/video_1/1-x/video.mp4"
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Either store, with a file of ten bytes in it."""
+    found: MemoryStore | S3Store = (
+        MemoryStore() if request.param == "memory" else request.getfixturevalue("s3")
+    )
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    found.put(KEY, path, "video/mp4")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("byte_range", "data", "content_range"),
+    [
+        (None, b"0123456789", None),
+        ("bytes=0-", b"0123456789", "bytes 0-9/10"),
+        ("bytes=2-4", b"234", "bytes 2-4/10"),
+        ("bytes=8-99", b"89", "bytes 8-9/10"),
+        ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=-99", b"0123456789", "bytes 0-9/10"),
+    ],
+)
+def test_a_file_is_read_whole_or_in_part(
+    store: Store, byte_range: str | None, data: bytes, content_range: str | None
+) -> None:
+    """The part that was asked for, and where it lies in the file."""
+    stored = store.get(KEY, byte_range)
+    assert b"".join(stored.chunks) == data
+    assert (stored.size, stored.content_range) == (len(data), content_range)
+
+
+@pytest.mark.parametrize("byte_range", ["bytes=10-", "bytes=99-100", "bytes=-0"])
+def test_a_range_outside_the_file_says_how_long_the_file_is(store: Store, byte_range: str) -> None:
+    """So that a caller can ask for a part that there is (RFC 9110, section 15.5.17)."""
+    with pytest.raises(RangeNotSatisfiable) as error:
+        store.get(KEY, byte_range)
+    assert error.value.headers == {"Content-Range": "bytes */10"}
+
+
+def test_a_file_that_is_not_there_is_not_found(store: Store) -> None:
+    """Whole or in part."""
+    for byte_range in (None, "bytes=0-1"):
+        with pytest.raises(NotFound):
+            store.get("acme/nothing", byte_range)

@@ -1,0 +1,156 @@
+"""What a webhook says, how it is signed, and when it is tried again."""
+
+from __future__ import annotations
+
+import base64
+import time
+from email.utils import formatdate
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from openai import InvalidWebhookSignatureError, OpenAI
+
+from functions.dispatch.webhooks.message import Webhook
+from functions.dispatch.webhooks.schedule import HOUR, PAUSES, pause_after, read_retry_after
+from functions.shared.bus import Message
+from functions.shared.endpoints import Endpoint
+from functions.shared.errors import InvalidRequest
+from functions.shared.events import VideoEvent
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.testing import MemoryBus
+from functions.shared.timestamps import NANOSECONDS
+from functions.shared.videos import Cancelled, EventName, Failed, Failure
+from tests.unit.events import CREATED, completed, publish, started
+
+KEYS = (b"k" * 32, b"o" * 24)
+ENDPOINT = Endpoint("acme", "https://example.com/hook", KEYS)
+SECRETS = [f"whsec_{base64.b64encode(key).decode()}" for key in KEYS]
+
+
+def _ended(bus: MemoryBus, ledger: Ledger, key: VideoKey, name: EventName) -> Message:
+    running = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    assert running.data is not None
+    data: dict[EventName, Any] = {
+        EventName.COMPLETED: completed(started(key)),
+        EventName.FAILED: Failed(created_at=CREATED, error=Failure(code="c", message="m")),
+        EventName.CANCELLED: Cancelled(created_at=CREATED),
+    }
+    publish(ledger, running, name, data[name])
+    message = bus.newest(VIDEOS, key.events, leader=True)
+    assert message is not None
+    return message
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (EventName.COMPLETED, "video.completed"),
+        (EventName.FAILED, "video.failed"),
+        (EventName.CANCELLED, "video.failed"),
+    ],
+)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_openai_client_verifies_and_reads_it(
+    bus: MemoryBus, ledger: Ledger, key: VideoKey, event: EventName, kind: str, secret: str
+) -> None:
+    """With either secret while one is being replaced; a cancelled video has failed."""
+    message = _ended(bus, ledger, key, event)
+    webhook = Webhook.of(message, ENDPOINT)
+    headers = webhook.headers(ENDPOINT, time.time())
+    read = OpenAI(api_key="any").webhooks.unwrap(webhook.body, headers, secret=secret)
+    assert (read.object, read.type, read.data.id) == ("event", kind, key.video_id)  # type: ignore[union-attr]  # of some events, not of these
+    assert read.created_at == message.time // NANOSECONDS
+    assert read.id == ledger.read(key).event_id
+
+
+@pytest.mark.parametrize("change", ["body", "id", "timestamp", "secret"])
+def test_nothing_of_it_can_be_changed(
+    bus: MemoryBus, ledger: Ledger, key: VideoKey, change: str
+) -> None:
+    """The signature covers the id and the time as well as the body."""
+    webhook = Webhook.of(_ended(bus, ledger, key, EventName.COMPLETED), ENDPOINT)
+    headers = webhook.headers(ENDPOINT, time.time())
+    body, secret = webhook.body, SECRETS[0]
+    if change == "body":
+        body = body.replace(b"completed", b"failed")
+    elif change == "secret":
+        secret = f"whsec_{base64.b64encode(b'x' * 32).decode()}"
+    elif change == "id":
+        headers["webhook-id"] += "1"
+    else:
+        headers["webhook-timestamp"] = str(int(headers["webhook-timestamp"]) - 1)
+    with pytest.raises(InvalidWebhookSignatureError):
+        OpenAI(api_key="any").webhooks.unwrap(body, headers, secret=secret)
+
+
+def test_an_attempt_later_has_the_same_id_and_another_time(
+    bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """So a receiver recognises a repetition, and can refuse a replay."""
+    message = _ended(bus, ledger, key, EventName.COMPLETED)
+    first, again = Webhook.of(message, ENDPOINT), Webhook.of(message, ENDPOINT)
+    assert first == again
+    assert "." not in first.id
+    one, two = first.headers(ENDPOINT, 1e9), again.headers(ENDPOINT, 2e9)
+    assert one["webhook-id"] == two["webhook-id"]
+    assert one["webhook-signature"] != two["webhook-signature"]
+    assert Webhook.of(message, Endpoint("acme", "https://b.example/", KEYS)).id != first.id
+
+
+def test_an_end_that_cant_be_read_has_failed(bus: MemoryBus, key: VideoKey) -> None:
+    """As the HTTP API shows it."""
+    seq = bus.put(key.event("completed"), b"garbage")
+    message = bus.at(VIDEOS, seq)
+    assert message is not None
+    webhook = Webhook.of(message, ENDPOINT)
+    assert webhook.type == "video.failed"
+    assert webhook == Webhook.of(message, ENDPOINT)
+
+
+def test_what_is_no_end_is_not_told(bus: MemoryBus, key: VideoKey) -> None:
+    """A stranger may publish anything on the subject of an end."""
+    data = VideoEvent.new(key, EventName.STARTED, started(key), source="/test").to_bytes()
+    message = bus.at(VIDEOS, bus.put(key.event("failed"), data))
+    assert message is not None
+    with pytest.raises(InvalidRequest):
+        Webhook.of(message, ENDPOINT)
+
+
+def test_the_pauses_grow_and_end_after_three_days() -> None:
+    """As Standard Webhooks recommends, and never sooner than that."""
+    taken = [pause_after(attempt) for attempt in range(1, 10)]
+    for pause, least in zip(taken, PAUSES, strict=True):
+        assert pause is not None
+        assert least <= pause <= 1.1 * least
+    assert all(a <= b for a, b in pairwise(PAUSES))
+    assert pause_after(10) is None
+    assert 3 * 24 * HOUR < sum(PAUSES) < 4 * 24 * HOUR
+
+
+def test_what_the_endpoint_asks_for_counts_within_reason() -> None:
+    """It can ask for more than the schedule's pause, and for a day at most, and not for ever."""
+    assert (pause_after(1, retry_after=90) or 0) >= 90
+    assert (pause_after(2, retry_after=1) or 0) >= PAUSES[1]
+    assert (pause_after(1, retry_after=1e9) or 0) <= 1.1 * 24 * HOUR
+    assert pause_after(10, retry_after=5) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("120", 120),
+        (formatdate(1090, usegmt=True), 90),
+        (formatdate(10, usegmt=True), 0),
+        ("soon", None),
+        ("-5", None),
+        ("٣", None),
+        ("9" * 400, 999999999),
+        ("Fri, 99 Foo 2026 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
+    """Anything else counts as absent."""
+    assert read_retry_after(text, now=1000) == seconds
