@@ -15,6 +15,8 @@ from local.probes import is_free
 
 MAX_REPLICAS = 8  # ports are set aside for so many replicas of `generate`
 _LAST_PORT = 65535
+# Below Linux's range for outgoing connections, which would take them again.
+_FREE_AMONG = range(10_000, 20_000)
 # weed's worker looks for its admin server's gRPC port here, whatever -admin.port.grpc says.
 _WEED_GRPC_OFFSET = 10_000
 
@@ -72,14 +74,14 @@ def derive_ports(environ: Mapping[str, str], replicas: int) -> Ports:
     return Ports(by_name, setting_of)
 
 
-def free_settings(replicas: int = 2) -> dict[str, str]:
+def free_settings(replicas: int = 2, *, among: range = _FREE_AMONG) -> dict[str, str]:
     """Choose PORT, NATS_PORT and S3_PORT so that all ports that follow from them are free now.
 
-    For a stack whose address nobody has to know beforehand, such as a test's.
+    For a stack whose address nobody has to know beforehand, such as a test's; the three are
+    chosen `among` these.
     """
     while True:
-        # Below Linux's range for outgoing connections, which would take them again.
-        port, nats, s3 = random.sample(range(10_000, 20_000), 3)
+        port, nats, s3 = random.sample(among, 3)
         settings = {"PORT": str(port), "NATS_PORT": str(nats), "S3_PORT": str(s3)}
         try:
             ports = derive_ports(settings, replicas)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
-from local.probes import Probe, is_free
+from local.probes import Probe
 from local.processes import Process
+from tests.ports import free_ports
 
 SERVERS = ("nats-1", "nats-2", "nats-3")
 
@@ -36,14 +36,3 @@ cluster {{
         argv = [single.argv[0], "-c", str(config)]
         servers.append(replace(single, name=name, argv=argv, probe=Probe("nats", ports[name])))
     return servers
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens now."""
-    found: set[int] = set()
-    while len(found) < count:
-        # Below Linux's range for outgoing connections, which would take them again.
-        port = random.randrange(20_000, 30_000)
-        if is_free(port):
-            found.add(port)
-    return sorted(found)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from local.processes import Process
 from local.stack import ROOT
-from tests.cluster import free_ports
 from tests.harness import RunningStack
+from tests.ports import free_ports
 
 BASE = ROOT / "knative" / "base" / "nats"
 SINGLE = ROOT / "knative" / "overlays" / "kind" / "nats" / "cluster.conf"

@@ -15,11 +15,11 @@ from typing import TypeVar
 import psutil
 
 from local.files import Credentials, prepare
-from local.ports import free_settings
 from local.probes import is_ready
 from local.processes import Command, Process, processes, set_up
 from local.stack import ROOT, Stack
 from tests.cluster import cluster
+from tests.ports import stack_settings
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Command)
@@ -61,7 +61,7 @@ class RunningStack:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "KINORA_DATA": str(folder),
             "GENERATE_REPLICAS": str(replicas),
-            **free_settings(replicas),
+            **stack_settings(replicas),
             **(settings or {}),
         }
         self.stack = Stack.from_environ(environ, ROOT)

@@ -48,7 +48,9 @@ def _validator(whole: dict[str, Any], name: str) -> Any:
     registry = Registry().with_resource(  # type: ignore[var-annotated]  # of any contents
         "urn:openapi", Resource(contents=whole, specification=DRAFT202012)
     )
-    return Draft202012Validator({"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry)
+    return Draft202012Validator(
+        {"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry
+    )
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -23,10 +23,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.files import Credentials
-from local.ports import free_settings
 from local.probes import is_free, is_ready
 from local.processes import processes
 from local.stack import ROOT, Stack
+from tests.ports import stack_settings
 
 # What a checkout has and git does not keep, or keeps elsewhere.
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".kinora", ".*_cache", "__pycache__")
@@ -92,7 +92,7 @@ def running(settings: dict[str, str], root: Path = ROOT) -> Iterator[Run]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, str]:
-    return {**free_settings(), "KINORA_DATA": str(tmp_path / "the data")}
+    return {**stack_settings(), "KINORA_DATA": str(tmp_path / "the data")}
 
 
 def assert_nothing_left(run: Run, processes_before: list[psutil.Process]) -> None:
@@ -190,7 +190,7 @@ def test_a_taken_port_is_said_at_once(settings: dict[str, str]) -> None:
 def test_a_data_folder_belongs_to_one_stack(settings: dict[str, str]) -> None:
     """A second stack on other ports is kept off the first one's data."""
     with running(settings):
-        second = Run({**settings, **free_settings()})
+        second = Run({**settings, **stack_settings()})
         assert second.wait_ended() == 1
         assert "another Kinora uses the data folder" in second.output
 
@@ -212,7 +212,7 @@ def test_a_checkout_whose_path_has_spaces_works(tmp_path: Path) -> None:
     """A copy in `my videos/kinora (1)` starts, with its data inside, and stops."""
     root = tmp_path / "my videos" / "kinora (1)"
     shutil.copytree(ROOT, root, ignore=NOT_COPIED)
-    with running(free_settings(), root) as run:
+    with running(stack_settings(), root) as run:
         assert run.stack.data == root / ".kinora"
         assert requests.get(run.stack.url, timeout=30).ok
         started = run.descendants()

@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from local.files import prepare
-from local.ports import free_settings
 from local.probes import is_ready
 from local.processes import processes
 from local.stack import Stack
+from tests.ports import stack_settings
 
 TIMEOUT = 20  # far more than anything here takes, so that a failure is no hang
 
@@ -97,7 +97,7 @@ def running(stack: Stack, name: str) -> Iterator[str]:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    return Stack.from_environ({**free_settings(), "KINORA_DATA": str(tmp_path / "data")})
+    return Stack.from_environ({**stack_settings(), "KINORA_DATA": str(tmp_path / "data")})
 
 
 @pytest.fixture

@@ -1,0 +1,34 @@
+"""Ports of this machine for servers of tests, apart from those of tests that run beside them."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Final
+
+from local.ports import free_settings
+from local.probes import is_free
+
+# Processes of pytest-xdist are called gw0, gw1, ... A port is chosen seconds before a server
+# listens on it, so each process chooses from a range of its own. All lie below Linux's range for
+# outgoing connections, which would take them again.
+_PROCESSES: Final = 8
+_WIDTH: Final = 10_000 // _PROCESSES
+_NUMBER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _PROCESSES
+
+
+def stack_settings(replicas: int = 2) -> dict[str, str]:
+    """PORT, NATS_PORT and S3_PORT of a stack, such that all ports that follow from them are free."""
+    first = 10_000 + _NUMBER * _WIDTH
+    return free_settings(replicas, among=range(first, first + _WIDTH))
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ports that are free now, none of them a stack's."""
+    first = 20_000 + _NUMBER * _WIDTH
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.randrange(first, first + _WIDTH)
+        if is_free(port):
+            found.add(port)
+    return sorted(found)
