@@ -48,7 +48,9 @@ def _validator(whole: dict[str, Any], name: str) -> Any:
     registry = Registry().with_resource(  # type: ignore[var-annotated]  # of any contents
         "urn:openapi", Resource(contents=whole, specification=DRAFT202012)
     )
-    return Draft202012Validator({"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry)
+    return Draft202012Validator(
+        {"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry
+    )
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -80,6 +82,32 @@ def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
         if method != "head"
     }
     assert described == registered
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/", "OPTIONS, POST"),
+        ("/v1/videos", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/videos/v1", "DELETE, GET, HEAD, OPTIONS"),
+        ("/v1/videos/v1/cancel", "OPTIONS, POST"),
+        ("/v1/videos/v1/content", "GET, HEAD, OPTIONS"),
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_a_path_allows_what_any_function_does_there(
+    apps: list[Flask], path: str, allowed: str
+) -> None:
+    """Callers see one API, whichever function the gateway asks."""
+    for app in apps:
+        client = app.test_client()
+        options = client.options(path)
+        assert (options.status_code, options.headers["Allow"]) == (200, allowed)
+        for method in ("PUT", "PATCH", "TRACE"):
+            wrong = client.open(path, method=method)
+            assert (wrong.status_code, wrong.headers["Allow"]) == (405, allowed)
+            assert wrong.get_json()["error"]["code"] == "method_not_allowed"
+        assert client.options("/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("profile", PROFILES)
