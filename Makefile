@@ -91,7 +91,8 @@ chromium: # for the tests of the UI
 	@$(PIP_INSTALL) -e '.[$(RUN_EXTRAS)]'
 	@touch $@
 
-.venv/all-installed: pyproject.toml constraints.txt | .venv/bin/python
+.venv/all-installed: pyproject.toml constraints.txt knative/kubectl.txt | .venv/bin/python
 	@echo "Installing what Kinora needs to run and to be tested (once; torch is large) ..."
 	@$(PIP_INSTALL) -e '.[$(ALL_EXTRAS)]'
+	@.venv/bin/python knative/get_kubectl.py .venv/bin/kubectl
 	@touch .venv/run-installed $@

@@ -101,6 +101,10 @@ class NatsConnection:
 
     def max_payload(self) -> int:
         """The largest message, with its headers, that the server takes, in bytes."""
+        task = self._connecting
+        # Known since the connection was made: no need to trouble its thread for every message.
+        if task is not None and self._pid == os.getpid() and task.done() and not task.exception():
+            return task.result().max_payload
 
         async def limit() -> int:
             return (await self.client()).max_payload

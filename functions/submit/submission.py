@@ -26,9 +26,10 @@ from functions.shared.profiles import Profile
 from functions.shared.requested import MAX_EVENT_BYTES, StoredRequest, read_request, request_hash
 from functions.shared.requests import ResolvedRequest, VideoRequest
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.timestamps import format_rfc3339
+from functions.shared.timestamps import NANOSECONDS, format_rfc3339
 from functions.shared.videos import EventName, Requested, VideoData
 from functions.submit.burial import SOURCE, Burial
+from functions.submit.clock import StreamClock
 
 HEADERS = {"content-type": STRUCTURED}
 # The backlog is asked for at most this often; between two answers the limit is that much softer.
@@ -48,7 +49,10 @@ def derived_video_id(account: str, *parts: str) -> str:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A request that is in the stream: as it lies there, and what has become of it so far."""
+    """A request that is in the stream: as it lies there, and what has become of it so far.
+
+    `request.created_at` is exact to the second, which is what the API shows.
+    """
 
     request: StoredRequest | None
     snapshot: Snapshot
@@ -67,6 +71,7 @@ class Submissions:
         self._queue_limit = queue_limit
         self._deadline = deadline
         self._backlog = (0.0, 0)
+        self._clock = StreamClock(bus)
         self._burial = Burial(bus, ledger)
 
     def submit(self, key: VideoKey, request: VideoRequest, *, repeatable: bool) -> Accepted:
@@ -93,14 +98,14 @@ class Submissions:
         self._check_room()
         data = Requested(**resolved.model_dump(), request_hash=digest)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
-        size = len(event.to_bytes())
-        if size > MAX_EVENT_BYTES:
+        payload = event.to_bytes()
+        if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge(
-                f"The request has {size} bytes; at most {MAX_EVENT_BYTES} are taken: shorten "
-                "prompt, negative_prompt or metadata"
+                f"The request has {len(payload)} bytes; at most {MAX_EVENT_BYTES} are taken: "
+                "shorten prompt, negative_prompt or metadata"
             )
         try:
-            stored = self._publish(event)
+            stored = self._publish(event, payload, resolved, digest)
         except Unavailable:
             if not repeatable:
                 # The caller hears that it failed, so it must not run: not now and not later.
@@ -146,15 +151,19 @@ class Submissions:
                 f"{backlog} videos are waiting already. Try again later.", retry_after=60
             )
 
-    def _publish(self, event: VideoEvent) -> StoredRequest:
+    def _publish(
+        self, event: VideoEvent, payload: bytes, resolved: ResolvedRequest, digest: str
+    ) -> StoredRequest:
         """Publish as the first on its subject, until it is known what lies there."""
-        subject, payload = event.key.request, event.to_bytes()
+        subject = event.key.request
         end, pause = time.monotonic() + self._deadline, 0.02
         doubt: KinoraError | None = None
         while True:
             try:
+                sent = time.monotonic()
                 seq = self._bus.publish(subject, payload, expected=0, headers=HEADERS)
-                return self._stored(event, seq)
+                created = format_rfc3339(self._created(seq, sent))
+                return StoredRequest(event.key, seq, created, event.id, resolved, digest)
             except SequenceConflict as problem:
                 found = self._bus.newest(REQUESTS, subject, leader=True)
                 if found is not None:
@@ -173,21 +182,17 @@ class Submissions:
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
-    def _stored(self, event: VideoEvent, seq: int) -> StoredRequest:
+    def _created(self, seq: int, sent: float) -> int:
+        """When the message was stored, in nanoseconds; only the second is exact."""
+        second = self._clock.second(sent, time.monotonic())
+        if second is not None:
+            return second * NANOSECONDS
         # The request is accepted: from here on nothing may turn that into an error.
-        created = time.time_ns()
         with contextlib.suppress(Unavailable):
             message = self._bus.at(REQUESTS, seq)
-            created = message.time if message else created
-        data = event.data.model_dump()
-        return StoredRequest(
-            event.key,
-            seq,
-            format_rfc3339(created),
-            event.id,
-            ResolvedRequest.model_validate(data),
-            data["request_hash"],
-        )
+            if message is not None:
+                return message.time
+        return time.time_ns()
 
     def _found(self, message: Message) -> StoredRequest:
         try:

@@ -84,6 +84,32 @@ def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
     assert described == registered
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/", "OPTIONS, POST"),
+        ("/v1/videos", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/videos/v1", "DELETE, GET, HEAD, OPTIONS"),
+        ("/v1/videos/v1/cancel", "OPTIONS, POST"),
+        ("/v1/videos/v1/content", "GET, HEAD, OPTIONS"),
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_a_path_allows_what_any_function_does_there(
+    apps: list[Flask], path: str, allowed: str
+) -> None:
+    """Callers see one API, whichever function the gateway asks."""
+    for app in apps:
+        client = app.test_client()
+        options = client.options(path)
+        assert (options.status_code, options.headers["Allow"]) == (200, allowed)
+        for method in ("PUT", "PATCH", "TRACE"):
+            wrong = client.open(path, method=method)
+            assert (wrong.status_code, wrong.headers["Allow"]) == (405, allowed)
+            assert wrong.get_json()["error"]["code"] == "method_not_allowed"
+        assert client.options("/nothing").status_code == 404
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_examples_are_what_they_are_examples_of(profile: str) -> None:
     """Of bodies and of answers."""

@@ -6,6 +6,8 @@ import contextlib
 import json
 
 import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +145,25 @@ def test_foreign_subjects_are_refused(subject: str) -> None:
 def test_timestamps_keep_their_nanoseconds(nanoseconds: int) -> None:
     """Two videos of the same microsecond stay in order."""
     assert parse_rfc3339(format_rfc3339(nanoseconds)) == nanoseconds
+
+
+def test_the_sdk_reads_what_is_written() -> None:
+    """Any other system may read our events with it; the prompt stays as it is, and short."""
+    key = VideoKey("acme", "video_1")
+    event = VideoEvent.new(key, EventName.STARTED, started(key), source="/kinora/test")
+    data = event.to_bytes().replace(b"a red circle", "ein roter Kreis €".encode())
+    read = JSONFormat().read(CloudEvent, data)
+    attributes = read.get_attributes()
+    assert attributes["time"].tzinfo is not None
+    assert {name: attributes[name] for name in attributes if name != "time"} == {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": "/kinora/test",
+        "type": "dev.kinora.video.started.v1",
+        "subject": "video_1",
+        "datacontenttype": "application/json",
+        "account": "acme",
+    }
+    expected = started(key).model_dump(mode="json", exclude_none=True)
+    expected["request"]["prompt"] = "ein roter Kreis €"
+    assert read.get_data() == expected

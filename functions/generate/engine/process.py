@@ -92,8 +92,8 @@ class Engine:
     def failure(self) -> str | None:
         """One line that says why the model could not be loaded; None while there is hope.
 
-        A checkpoint that is missing or wrong is not tried again: start a new process. After a
-        crash while loading, another child is on its way, and this turns None when that is ready.
+        Another child is on its way, and this turns None when that is ready: after a crash while
+        loading, or when a checkpoint that was missing or incomplete has arrived.
         """
         with self._changed:
             return self._failure
@@ -199,7 +199,7 @@ class Engine:
         child.end()
 
     def _supervise(self) -> None:
-        """Keep a child alive until `close`, or until one says that it can't load the model."""
+        """Keep a child alive until `close`."""
         pause = FIRST_PAUSE
         while not self._closing.is_set():
             try:
@@ -207,7 +207,7 @@ class Engine:
                 pause = FIRST_PAUSE
             except _NotLoadable as error:
                 self._fail(str(error))
-                return
+                self._closing.wait(LONGEST_PAUSE)
             except (ChildGone, OSError) as error:
                 self._fail(f"{error} It was to load {self._model}.")
                 self._closing.wait(pause)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from flask import Flask, Response
 
 from functions.shared.openapi.components import components
+from functions.shared.openapi.methods import answer_for_all_methods
 from functions.shared.openapi.operation import Json
 from functions.shared.openapi.other_operations import other_operations
 from functions.shared.openapi.video_operations import video_operations
@@ -51,8 +52,10 @@ def document(profile: Profile) -> Json:
 
 
 def add_document(app: Flask, profile: Profile) -> None:
-    """Serve the document at `GET /openapi.json`."""
-    body = json.dumps(document(profile))
+    """Serve the document at `GET /openapi.json`, and let `app` know what other paths there are."""
+    whole = document(profile)
+    body = json.dumps(whole)
+    answer_for_all_methods(app, whole["paths"])
 
     @app.get("/openapi.json")
     def openapi() -> Response:

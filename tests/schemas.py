@@ -1,0 +1,58 @@
+"""Validates objects against the schemas of their own kinds, Knative's included."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import warnings
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # ships none
+import kubernetes_validate
+
+# Every field that is used is older than this; newer servers know them too.
+KUBERNETES = "1.34"
+
+# Models that were generated from Knative's CRDs. As they are, they pass unknown fields over, so
+# their schemas are used, made strict.
+_KNATIVE = {
+    "serving.knative.dev/v1": "cloudcoil.models.knative_serving.serving.v1",
+    "sources.knative.dev/v1": "cloudcoil.models.knative_eventing.sources.v1",
+    "eventing.knative.dev/v1": "cloudcoil.models.knative_eventing.eventing.v1",
+}
+
+
+def validate(manifest: dict[str, Any]) -> None:
+    """Return if the API server's schema allows this object.
+
+    Raises:
+        AssertionError: it does not; the message says where and why.
+    """
+    version, kind = manifest["apiVersion"], manifest["kind"]
+    name = f"{kind} {manifest['metadata'].get('name')}"
+    if version in _KNATIVE:
+        problem = jsonschema.exceptions.best_match(_knative(version, kind).iter_errors(manifest))
+        assert problem is None, f"{name}: {problem.json_path}: {problem.message}"
+        return
+    try:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        raise AssertionError(f"{name}: {error.message}") from error
+
+
+@functools.cache
+def _knative(version: str, kind: str) -> jsonschema.Draft202012Validator:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about names of fields of theirs
+        model = getattr(importlib.import_module(_KNATIVE[version]), kind)
+    return jsonschema.Draft202012Validator(_strict(model.model_json_schema(by_alias=True)))
+
+
+def _strict(schema: Any) -> Any:
+    """Refuse every property that the schema does not name, as the API server does with strict."""
+    if isinstance(schema, dict):
+        made = {name: _strict(part) for name, part in schema.items()}
+        if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
+            made.setdefault("additionalProperties", False)
+        return made
+    return [_strict(part) for part in schema] if isinstance(schema, list) else schema
