@@ -6,14 +6,15 @@ earlier one, and a tombstone beats all.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 import logging
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from functions.shared.bus import Message
 from functions.shared.errors import InvalidRequest
@@ -23,52 +24,23 @@ from functions.shared.requested import read_request
 from functions.shared.requests import ResolvedRequest
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video_object import queued_video, video_object
+from functions.shared.video_object import Video, queued_video, video_object
 from functions.shared.videos import EventName
+from functions.status.filters import ALL, Filters, folded
+from functions.status.query import Order, find
+from functions.status.table import Content, Table
 
 log = logging.getLogger(__name__)
 
 # Expired videos are left out of every answer; their memory is freed this often.
 TIDY_SECONDS: Final = 3600
 
-_SCHEMA: Final = """
-CREATE TABLE videos (
-    account     TEXT NOT NULL,
-    id          TEXT NOT NULL,
-    created     INTEGER NOT NULL,            -- JetStream's, in nanoseconds
-    request_seq INTEGER NOT NULL DEFAULT 0,  -- in REQUESTS; 0: not seen
-    event_seq   INTEGER NOT NULL DEFAULT 0,  -- in VIDEOS; 0: none yet
-    name        TEXT NOT NULL,               -- of the newest event
-    object      TEXT,                        -- the video object; absent after a deletion
-    PRIMARY KEY (account, id)
-) WITHOUT ROWID;
-CREATE INDEX newest ON videos (account, created, id) WHERE name != 'deleted';
-CREATE INDEX queue ON videos (request_seq) WHERE name = 'requested';
-"""
-
-# A tombstone keeps its place, because a caller may page on from a video that was just deleted.
-_FROM_REQUESTS: Final = """
-INSERT INTO videos (account, id, created, request_seq, name, object)
-VALUES (:account, :id, :created, :seq, 'requested', :object)
-ON CONFLICT DO UPDATE SET
-    request_seq = max(request_seq, :seq),
-    created     = CASE WHEN event_seq = 0 THEN :created ELSE created END,
-    object      = CASE WHEN event_seq = 0 THEN :object ELSE object END
-"""
-_FROM_VIDEOS: Final = """
-INSERT INTO videos (account, id, created, event_seq, name, object)
-VALUES (:account, :id, :created, :seq, :name, :object)
-ON CONFLICT DO UPDATE SET
-    created = :created, event_seq = :seq, name = :name, object = :object
-WHERE :seq > event_seq
-"""
-
 
 @dataclass(frozen=True)
 class Page:
     """Some videos of an account, and whether there are more after them."""
 
-    videos: list[dict[str, Any]]
+    videos: list[Video]
     has_more: bool
 
 
@@ -80,14 +52,18 @@ class Index:
         self._profile = profile
         self._max_age_days = max_age_days
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.executescript(_SCHEMA)
+        self._table = Table(path)
+        # Sequences in REQUESTS of what waits, in the order in which `dispatch` takes it.
+        self._waiting: dict[VideoKey, int] = {}
+        self._queue: list[int] = []
         self._tidied = time.monotonic()
 
     def clear(self) -> None:
         """Forget everything: what was applied before is no longer so."""
         with self._lock:
-            self._db.execute("DELETE FROM videos")
+            self._table.clear()
+            self._waiting.clear()
+            self._queue.clear()
 
     def apply_request(self, message: Message) -> None:
         """Take a message of the stream REQUESTS into account."""
@@ -101,8 +77,10 @@ class Index:
         with contextlib.suppress(InvalidRequest):
             request = read_request(message, self._profile).request
         video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
-        values = {"created": message.time, "object": json.dumps(video)}
-        self._write(_FROM_REQUESTS, key, {**values, "seq": message.seq})
+        content = Content(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
+        with self._lock:
+            name = self._table.put_request(key, message.seq, content)
+            self._wait(key, message.seq if name is EventName.REQUESTED else None)
 
     def apply_event(self, message: Message) -> None:
         """Take a message of the stream VIDEOS into account."""
@@ -115,73 +93,83 @@ class Index:
         if snapshot.name is None:
             return
         created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
-        video = None
+        content = Content(created, snapshot.name)
         if not snapshot.deleted:
-            video = json.dumps(video_object(snapshot, max_age_days=self._max_age_days))
-        values = {"created": created, "name": snapshot.name, "object": video}
-        self._write(_FROM_VIDEOS, key, {**values, "seq": message.seq})
-
-    def _write(self, statement: str, key: VideoKey, values: dict[str, Any]) -> None:
+            video = video_object(snapshot, max_age_days=self._max_age_days)
+            content = Content(created, snapshot.name, video, folded(video["prompt"]))
         with self._lock:
-            self._db.execute(statement, {"account": key.account, "id": key.video_id, **values})
+            if self._table.put_event(key, message.seq, content):
+                self._wait(key, None)
+
+    def _wait(self, key: VideoKey, seq: int | None) -> None:
+        old = self._waiting.pop(key, None)
+        if old is not None and seq is not None:
+            seq = max(old, seq)
+        if old is not None:
+            del self._queue[bisect.bisect_left(self._queue, old)]
+        if seq is not None:
+            self._waiting[key] = seq
+            bisect.insort(self._queue, seq)
 
     def queue_position(self, key: VideoKey) -> int | None:
         """1 for the video that runs next, and so on; None if it is not waiting."""
         with self._lock:
-            row = self._db.execute(
-                "SELECT (SELECT count(*) FROM videos AS v WHERE v.name = 'requested'"
-                " AND v.request_seq <= own.request_seq) FROM videos AS own"
-                " WHERE account = ? AND id = ? AND name = 'requested'",
-                (key.account, key.video_id),
-            ).fetchone()
-        return None if row is None else int(row[0])
+            return self._position(key)
+
+    def _position(self, key: VideoKey) -> int | None:
+        seq = self._waiting.get(key)
+        return None if seq is None else bisect.bisect_left(self._queue, seq) + 1
 
     def page(
-        self, account: str, *, after: str | None, limit: int, newest_first: bool, since: int
+        self,
+        account: str,
+        *,
+        after: str | None,
+        limit: int,
+        newest_first: bool,
+        since: int,
+        filters: Filters = ALL,
     ) -> Page:
         """Videos of `account` by (creation, id), from the one after `after` on.
 
         Args:
             account: whose videos.
-            after: the id of the last video of the page before, deleted ones included.
+            after: the id of the last video of the page before, deleted ones and such that no longer
+                fulfil the filters included.
             limit: how many at most.
             newest_first: the order.
             since: videos created earlier (JetStream's nanoseconds) have expired.
+            filters: what the videos must fulfil.
 
         Raises:
             InvalidRequest: there is no video `after`.
         """
-        order, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
-        where, values = "account = ? AND name != 'deleted' AND created >= ?", [account, since]
+        filters = replace(filters, created_from=max(since, filters.created_from))
         with self._lock:
             self._forget_expired(since)
-            if after is not None:
-                where += f" AND (created, id) {beyond} (?, ?)"
-                values += self._place(account, after)
-            rows = self._db.execute(
-                f"SELECT id, name, object FROM videos WHERE {where}"  # noqa: S608 - of constants
-                f" ORDER BY created {order}, id {order} LIMIT ?",
-                (*values, limit + 1),
-            ).fetchall()
-        videos = [json.loads(row[2]) for row in rows[:limit]]
-        for video, row in zip(videos, rows, strict=False):
-            if row[1] == EventName.REQUESTED:
-                video["queue_position"] = self.queue_position(VideoKey(account, row[0]))
+            place = None if after is None else self._place(account, after)
+            order = Order(newest_first, place)
+            rows = find(self._table, account, filters, order, limit + 1)
+            videos = [self._shown(account, row) for row in rows[:limit]]
         return Page(videos, len(rows) > limit)
 
+    def _shown(self, account: str, row: sqlite3.Row) -> Video:
+        video: Video = json.loads(row["object"])
+        video["queue_position"] = self._position(VideoKey(account, row["id"]))
+        return video
+
     def _place(self, account: str, video_id: str) -> tuple[int, str]:
-        row = self._db.execute(
-            "SELECT created, id FROM videos WHERE account = ? AND id = ?", (account, video_id)
-        ).fetchone()
-        if row is None:
+        place = self._table.place(account, video_id)
+        if place is None:
             raise InvalidRequest(
                 "after must be the id of one of your videos, such as the last one of a page",
                 param="after",
             )
-        return int(row[0]), str(row[1])
+        return place
 
     def _forget_expired(self, since: int) -> None:
         """Drop what the streams have dropped, which they do without a word."""
         if time.monotonic() - self._tidied > TIDY_SECONDS:
             self._tidied = time.monotonic()
-            self._db.execute("DELETE FROM videos WHERE created < ?", (since,))
+            for key in self._table.forget(since):
+                self._wait(key, None)

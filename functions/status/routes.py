@@ -22,6 +22,7 @@ from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video_object import DAY, Video, queued_video, video_object
 from functions.status.content import VARIANTS, send_content
 from functions.status.feed import Feeds
+from functions.status.filters import read_filters
 from functions.status.index import Index
 
 # openai-python asks again after so long; it must be a whole number.
@@ -75,6 +76,7 @@ class StatusRoutes:
             limit=LIMIT.read(request.args.get("limit")),
             newest_first=ORDER.read(request.args.get("order")) == "desc",
             since=self._bus.now() - self._max_age_days * DAY * NANOSECONDS,
+            filters=read_filters(request.args),
         )
         ids = [video["id"] for video in page.videos]
         answer: VideoList = {

@@ -344,6 +344,11 @@ def test_a_batch_with_a_conflict_is_not_taken_at_all(api: Api) -> None:
         ({"content-type": "application/cloudevents+json"}, b"\xff", None),
         ({"content-type": "application/cloudevents+json"}, b"[]", None),
         ({"content-type": "application/cloudevents+json"}, request_payload([1]), "data"),
+        (
+            {"content-type": "application/cloudevents+json"},
+            request_payload({"prompt": "x"}, datacontenttype=7),
+            "datacontenttype",
+        ),
         ({"content-type": "application/cloudevents-batch+json"}, b"{}", None),
         (
             {"content-type": "application/cloudevents-batch+json"},
@@ -528,12 +533,67 @@ def test_a_list_pages_by_the_id_of_its_last_video(api: Api) -> None:
         ("order=up", "order"),
         ("after=nobody", "after"),
         ("after=*", "after"),
+        ("status=done", "status"),
+        ("status=queued,done", "status"),
+        ("status=queued&status=done", "status"),
+        ("created_after=yesterday", "created_after"),
+        ("created_after=-1", "created_after"),
+        ("created_before=1795000000000", "created_before"),
+        ("created_before=2026-13-01T00:00:00Z", "created_before"),
+        ("created_before=1&created_before=2", "created_before"),
+        ("metadata=a", "metadata"),
+        ("metadata[]=a", "metadata"),
+        ("metadata[a=b", "metadata"),
+        ("metadata[a]=1&metadata[a]=2", "metadata[a]"),
+        ("&".join(f"metadata[{n}]=x" for n in range(17)), "metadata"),
+        ("q=a&q=b", "q"),
     ],
 )
 def test_a_bad_query_names_its_parameter(api: Api, query: str, param: str) -> None:
     """400, like any other bad input."""
     response = api.status.get(f"/v1/videos?{query}")
     assert (response.status_code, _error(response)["param"]) == (400, param)
+
+
+def test_filters_narrow_the_list_down(api: Api) -> None:
+    """Alone and together; empty ones and unknown parameters change nothing."""
+    one = api.create(prompt="Ein STRASSENFEST, 100% bunt", metadata={"team": "a", "k": ""}).json
+    two = api.create(prompt="a quiet street_lamp", metadata={"team": "a"}).json
+    assert one is not None
+    assert two is not None
+    api.submit.post(f"/v1/videos/{two['id']}/cancel")
+    now = two["created_at"]
+    for query, expected in {
+        "status=&q=&created_after=&foo=1": [two, one],
+        "status=queued": [one],
+        "status=failed,completed": [two],
+        "status=failed&status=queued": [two, one],
+        "status=in_progress": [],
+        "metadata[team]=a": [two, one],
+        "metadata[team]=a&metadata[k]=": [one],
+        "metadata[team]=b": [],
+        "q=straßen": [one],
+        "q=0%25+B": [one],
+        "q=%25": [one],
+        "q=t_l": [two],
+        "q=_": [two],
+        "q=%00": [],
+        "q=str&status=queued": [one],
+        f"created_after={now}": [two, one],
+        f"created_after={now + 1}": [],
+        f"created_before={now}": [],
+        f"created_before={now + 1}.5": [two, one],
+        "created_after=2020-01-01T00:00:00+01:00": [two, one],
+        "created_after=2020-01-01t00:00:00%2B01:00&created_before=2021-01-01T00:00:00Z": [],
+        "created_after=99999999999": [],
+        # A place in the list stays one when its video no longer fulfils the filters.
+        f"after={two['id']}&status=queued": [one],
+        f"after={two['id']}&status=failed": [],
+    }.items():
+        page = api.status.get(f"/v1/videos?{query}").get_json()
+        assert "data" in page, (query, page)
+        assert [video["id"] for video in page["data"]] == [v["id"] for v in expected], query
+        assert page["has_more"] is False
 
 
 def test_models_tells_what_can_be_made(api: Api) -> None:
