@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flask import Flask, Response, jsonify, request
+from pydantic_core import to_json
 
 from functions.shared.accounts import Accounts
 from functions.shared.answers import DeletedVideo
@@ -63,11 +64,9 @@ class SubmitRoutes:
         video_id = new_video_id() if name is None else derived_video_id(account, name)
         key = VideoKey(account, video_id)
         accepted = self._submissions.submit(key, asked, repeatable=name is not None)
-        response = jsonify(self._accepted(key, accepted))
-        response.status_code = 202
-        response.headers["Location"] = f"/v1/videos/{key.video_id}"
-        response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
-        return response
+        headers = {"Location": f"/v1/videos/{key.video_id}", "openai-poll-after-ms": POLL_AFTER_MS}
+        body = to_json(self._accepted(key, accepted))
+        return Response(body, 202, headers, content_type="application/json")
 
     def receive_events(self) -> Response:
         """`POST /`: CloudEvents that ask for videos, in binary, structured or batch mode.
