@@ -193,4 +193,6 @@ def _checked(attributes: dict[str, Any]) -> dict[str, str]:
         if not isinstance(subject, str):
             raise InvalidEvent("subject must be a string, or absent", param="subject")
         _check_length("subject", subject)
+    if not isinstance(attributes.get("datacontenttype"), str | None):
+        raise InvalidEvent("datacontenttype must be text, or absent", param="datacontenttype")
     return attributes

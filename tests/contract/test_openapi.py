@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 from openapi_spec_validator import validate
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from functions.shared.config import Settings
@@ -45,9 +45,8 @@ def _operations(whole: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 
 def _validator(whole: dict[str, Any], name: str) -> Any:
-    registry = Registry().with_resource(  # type: ignore[var-annotated]  # of any contents
-        "urn:openapi", Resource(contents=whole, specification=DRAFT202012)
-    )
+    resource = DRAFT202012.create_resource(whole)
+    registry: Registry[Any] = Registry().with_resource("urn:openapi", resource)
     return Draft202012Validator(
         {"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry
     )

@@ -22,9 +22,10 @@ from functions.shared.videos import State
 
 TEXT: Final[Json] = {"type": "string"}
 TIME: Final[Json] = {
-    "description": "Seconds since 1970, or RFC 3339.",
+    "description": "Seconds since 1970, or RFC 3339; without a value, any time.",
     "anyOf": [
-        {"type": "number", "minimum": 0, "maximum": 99_999_999_999},
+        {"const": ""},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 100_000_000_000},
         {"type": "string", "format": "date-time"},
     ],
 }

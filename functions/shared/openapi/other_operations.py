@@ -7,11 +7,26 @@ from typing import Final
 from functions.shared.errors import IdempotencyKeyReused, QueueFull, Unauthorized, VideoDeleted
 from functions.shared.events import BATCH, MAX_ATTRIBUTE, MAX_BATCH, STRUCTURED
 from functions.shared.openapi.operation import Answer, Json, Operation, ref
+from functions.shared.parameters import EVENT_ID
 from functions.shared.videos import EventName
 
 JSON: Final = "application/json"
-# OpenAPI 3.1 has no word for what the pieces of a stream are.
-STREAM: Final[Json] = {"type": "string", "x-event-data": ref("schemas", "Event")}
+# OpenAPI 3.1 has no word for what the pieces of a stream are. As OpenAPI 3.2 would, this describes
+# one of them.
+STREAM: Final[Json] = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": f"^{EVENT_ID}$"},
+        "event": {"enum": [*(name.type for name in EventName), "reset"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"anyOf": [ref("schemas", "Event"), {"maxProperties": 0}]},
+        },
+    },
+}
 _ATTRIBUTES: Final = {
     "specversion": "`1.0`; with it, the body is the data of an event in binary mode.",
     "id": "With source, it names the event: sent again, it makes no second video.",
@@ -68,12 +83,13 @@ def _event_bodies() -> Json:
 
 
 def _attribute(name: str, description: str) -> Json:
-    schema: Json = {"type": "string", "maxLength": MAX_ATTRIBUTE}
+    # In the other modes these headers are passed over, so none of them is wrong by itself.
     return {
         "name": f"ce-{name}",
         "in": "header",
-        "description": f"{description} Percent-encoded where it is not visible ASCII.",
-        "schema": schema,
+        "description": f"{description} Percent-encoded where it is not visible ASCII; up to "
+        f"{MAX_ATTRIBUTE} characters.",
+        "schema": {"type": "string"},
     }
 
 
@@ -94,7 +110,6 @@ def _events() -> Operation:
                 "The stream.",
                 {"text/event-stream": STREAM},
                 ("Cache-Control",),
-                example="id: 12-57\nevent: dev.kinora.video.started.v1\ndata: {...}\n\n",
             )
         },
         errors=(Unauthorized,),

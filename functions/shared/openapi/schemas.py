@@ -92,6 +92,8 @@ def _events() -> Json:
     requested = found["RequestedEvent"]["properties"]
     found["Requested"] = requested["data"]
     requested["data"] = ref("schemas", "Requested")
+    # Publishers should keep to it, and are not refused if they don't.
+    del requested["source"]["format"]
     found["Event"] = {
         "description": "A CloudEvent in structured mode.",
         "oneOf": [ref("schemas", f"{name.capitalize()}Event") for name in EventName],

@@ -1,0 +1,103 @@
+"""schemathesis makes requests from the served OpenAPI document, and looks for what it doesn't say.
+
+Thousands of requests, valid and not: no answer is a 5xx, none has a status, a content type, a
+header or a body that is not described, and no request that the document refuses is taken. The seed
+is fixed, and printed with every failure; KINORA_SEED chooses another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.shared.config import Settings
+from functions.shared.events import VideoEvent
+from functions.shared.jetstream import JetStream
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.storage import S3Store
+from functions.shared.subjects import VideoKey
+from functions.shared.videos import EventName
+from tests.harness import RunningStack
+from tests.unit.events import completed, started
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+KEY = "key-of-acme"
+# Of the account whose key is used; the dictionary `videos` names it.
+DONE = VideoKey("acme", "done")
+# Fewer would mean that the document could not be read, or operations were left out.
+CASES = 1500
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Everything that answers HTTP, and nothing that makes videos."""
+    folder = tmp_path_factory.mktemp("api")
+    keys = folder / "keys"
+    keys.write_text(f"{hashlib.sha256(KEY.encode()).hexdigest()} {DONE.account}\n")
+    stack = RunningStack(folder / "data", {"API_KEYS_FILE": str(keys)})
+    try:
+        stack.start_servers()
+        stack.start("submit", "status", "gateway")
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def done(api: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A completed video with its files, as `generate` leaves them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", api.credentials.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", api.credentials.secret_key)
+    store = S3Store.of(Settings(s3_endpoint=f"http://127.0.0.1:{api.stack.ports['s3']}"))
+    prefix = f"{DONE.prefix}1-x/"
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    for name in ("video.mp4", "thumbnail.jpg", "spritesheet.jpg"):
+        store.put(prefix + name, path, "application/octet-stream")
+    bus = JetStream(api.nats_url)
+    ledger, state = Ledger(bus, takeover_grace=0), Snapshot(DONE)
+    running = started(DONE)
+    for name, data in (
+        (EventName.STARTED, running),
+        (EventName.COMPLETED, completed(running, prefix=prefix)),
+    ):
+        ledger.publish(state, VideoEvent.new(DONE, name, data, source="/test"))
+        state = ledger.read(DONE)
+    bus.close()
+
+
+@pytest.mark.usefixtures("done")
+def test_every_answer_is_as_described(api: RunningStack, tmp_path: Path) -> None:
+    """Through the gateway, with real servers behind it."""
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
+    command += [f"{api.url}/openapi.json", "--exclude-tag", "operations", "--no-color"]
+    command += ["--header", f"Authorization: Bearer {KEY}"]
+    if os.environ.get("KINORA_SEED"):
+        command += ["--seed", os.environ["KINORA_SEED"]]
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=220, check=False
+    )
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-5_000:]
+    cases = re.search(r"(\d+) generated, (\d+) passed", run.stdout)
+    assert cases is not None, run.stdout
+    assert int(cases[1]) == int(cases[2]) > CASES
+
+
+def test_operators_routes_are_as_described(api: RunningStack, tmp_path: Path) -> None:
+    """They are not behind the gateway, so each function is asked for its own."""
+    for function in ("submit", "status"):
+        url = f"http://127.0.0.1:{api.stack.ports[function]}"
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
+        command += [f"{url}/openapi.json", "--include-tag", "operations", "--no-color"]
+        command += ["--max-examples", "10", "--phases", "coverage,fuzzing"]
+        run = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-5_000:]
