@@ -22,6 +22,7 @@
  * @property {number} fps
  * @property {number} num_inference_steps
  * @property {number} guidance_scale
+ * @property {string | null} remixed_from_video_id the video whose settings it took over
  * @property {number | null} queue_position 1 is next
  * @property {number} attempt
  * @property {{code: string, message: string} | null} error

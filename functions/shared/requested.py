@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from functions.shared.bus import Message
 from functions.shared.errors import InvalidEvent, InvalidRequest
 from functions.shared.events import read_nats
 from functions.shared.profiles import Profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.requests import RemixRequest, ResolvedRequest, VideoRequest
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.videos import EventName, Requested
 
-M = TypeVar("M", bound=VideoRequest)
+M = TypeVar("M", bound=BaseModel)
 
 # The whole stored event: a prompt and metadata at their limits take about a third of it.
 MAX_EVENT_BYTES: Final = 64 << 10
@@ -99,6 +99,15 @@ def check_body(fields: Mapping[str, Any]) -> VideoRequest:
     return _validate(VideoRequest, fields, strict=False)
 
 
+def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
+    """Check the fields of the body of a remix, as `check_body` does.
+
+    Raises:
+        InvalidRequest: a field is missing, unknown, or has a wrong value.
+    """
+    return _validate(RemixRequest, fields, strict=False)
+
+
 def request_hash(request: VideoRequest) -> str:
     """A digest of what was asked, before defaults: equal for equal requests in any encoding."""
     asked = request.model_dump(exclude_none=True, exclude={"request_hash"})
@@ -117,7 +126,7 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
         raise _explain(error.errors(include_url=False)[0], model) from None
 
 
-def _explain(problem: Mapping[str, Any], model: type[VideoRequest]) -> InvalidRequest:
+def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidRequest:
     """One of pydantic's errors, in words that name the field and the remedy."""
     # A field whose name is no valid text has no place that could be named.
     name = str((*problem["loc"], "a field's name")[0])[:_ECHO]
@@ -134,6 +143,8 @@ def _explain(problem: Mapping[str, Any], model: type[VideoRequest]) -> InvalidRe
             text = f"has {len(problem['input'])} characters; at most {limit} are taken"
         case "too_long":
             text = f"has more than {problem['ctx']['max_length']} entries"
+        case "string_pattern_mismatch" if name == "remixed_from_video_id":
+            text = "must be the id of a video: 1 to 64 letters, digits, '_' or '-'"
         case "string_pattern_mismatch":
             text = f"is {str(problem['input'])[:_ECHO]!r}; write it like '848x480'"
         case "string_unicode":

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from functions.shared.limits import frame_count, real, seconds_of, size_in_pixels, whole
 from functions.shared.profiles import Profile
+from functions.shared.subjects import TOKEN
 
 MAX_PROMPT_CHARACTERS: Final = 4096
 # The range that every framework's generator takes, and that JSON numbers carry without loss.
@@ -71,6 +72,30 @@ class VideoRequest(BaseModel):
     metadata: Metadata | None = Field(None, description="Up to 16 pairs, returned as they came.")
 
 
+class RemixRequest(BaseModel):
+    """What a caller asks for who wants a video once more, with another prompt."""
+
+    model_config = VideoRequest.model_config
+
+    prompt: Prompt = Field(description="What the video should show instead.")
+    model: str | None = Field(
+        None, max_length=128, description="Any name; the answer names the model really used."
+    )
+    metadata: Metadata | None = Field(
+        None, description="Instead of the pairs of the source; absent: the same."
+    )
+
+
+class RemixedRequest(VideoRequest):
+    """A request that may have been made from another video."""
+
+    remixed_from_video_id: str | None = Field(
+        None,
+        pattern=f"^{TOKEN}$",
+        description="The video that this one takes its settings from, with another prompt.",
+    )
+
+
 class ResolvedRequest(BaseModel):
     """A request in which nothing is left open. Sizes in pixels, `fps` in frames a second."""
 
@@ -87,6 +112,7 @@ class ResolvedRequest(BaseModel):
     guidance_scale: float
     seed: int
     metadata: dict[str, str]
+    remixed_from_video_id: str | None = None
 
     @property
     def size(self) -> str:
@@ -123,6 +149,9 @@ class ResolvedRequest(BaseModel):
             guidance_scale=guidance,
             seed=default_seed(account, video_id) if request.seed is None else request.seed,
             metadata=dict(request.metadata or {}),
+            remixed_from_video_id=(
+                request.remixed_from_video_id if isinstance(request, RemixedRequest) else None
+            ),
         )
 
 

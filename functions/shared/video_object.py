@@ -54,6 +54,9 @@ class VideoSettings(TypedDict):
     guidance_scale: float | None
     seed: int | None
     metadata: dict[str, str]
+    remixed_from_video_id: Annotated[
+        str | None, Field(description="The video whose settings this one took over.")
+    ]
     size: Annotated[str | None, Field(description="WIDTHxHEIGHT in pixels.")]
     seconds: Annotated[
         str | None, Field(description="(num_frames - 1) / fps, as text: from first to last frame.")
@@ -180,6 +183,7 @@ def _settings(request: ResolvedRequest | None) -> VideoSettings:
         "guidance_scale": request.guidance_scale if request else None,
         "seed": request.seed if request else None,
         "metadata": request.metadata if request else {},
+        "remixed_from_video_id": request.remixed_from_video_id if request else None,
         "size": request.size if request else None,
         "seconds": request.seconds if request else None,
     }

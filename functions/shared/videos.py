@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.requests import RemixedRequest, ResolvedRequest
 from functions.shared.timestamps import parse_rfc3339
 
 MAX_ATTEMPTS: Final = 3
@@ -107,7 +107,7 @@ class Output(_Data):
     frames: int
 
 
-class Requested(VideoRequest):
+class Requested(RemixedRequest):
     """What `requested` carries: by anyone who may publish it; only `prompt` is required."""
 
     request_hash: str | None = Field(

@@ -15,6 +15,7 @@ from functions.shared.openapi import add_document
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 from functions.submit.endings import Endings
+from functions.submit.remixing import Remixes
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
 
@@ -45,6 +46,7 @@ def create_app(
         profile,
         submissions,
         Endings(stream, ledger, objects, profile, deadline=deadline),
+        Remixes(stream, ledger, profile, submissions),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_document(app, profile)

@@ -16,7 +16,12 @@ from functions.shared.events import Incoming
 from functions.shared.ledger import Snapshot
 from functions.shared.parameters import IDEMPOTENCY_KEY
 from functions.shared.profiles import Profile
-from functions.shared.requested import check_body, check_requested
+from functions.shared.requested import (
+    check_body,
+    check_remix,
+    check_requested,
+    request_hash,
+)
 from functions.shared.requests import ResolvedRequest
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
@@ -24,6 +29,7 @@ from functions.shared.video_object import Video, queued_video, video_object
 from functions.shared.videos import Requested
 from functions.submit.bodies import read_events, read_fields
 from functions.submit.endings import Endings
+from functions.submit.remixing import Remixes
 from functions.submit.submission import Accepted, Submissions, derived_video_id, new_video_id
 
 # openai-python polls so often when it is told nothing else; it must be a whole number.
@@ -39,14 +45,16 @@ class SubmitRoutes:
         profile: Profile,
         submissions: Submissions,
         endings: Endings,
+        remixes: Remixes,
         *,
         max_age_days: int,
     ) -> None:
-        """Answer with what `submissions` and `endings` do, each for the caller's own account."""
+        """Answer with what the others do, each for the caller's own account."""
         self._accounts = accounts
         self._profile = profile
         self._submissions = submissions
         self._endings = endings
+        self._remixes = remixes
         self._max_age_days = max_age_days
 
     def register(self, app: Flask) -> None:
@@ -55,15 +63,23 @@ class SubmitRoutes:
         app.add_url_rule("/v1/videos", "create", self.create, methods=["POST"])
         app.add_url_rule("/v1/videos/<video_id>", "delete", self.delete, methods=["DELETE"])
         app.add_url_rule("/v1/videos/<video_id>/cancel", "cancel", self.cancel, methods=["POST"])
+        app.add_url_rule("/v1/videos/<video_id>/remix", "remix", self.remix, methods=["POST"])
 
     def create(self) -> Response:
         """`POST /v1/videos`: 202 and the video, once JetStream has the request."""
         account = self._account()
         asked = check_body(read_fields(request))
-        name = IDEMPOTENCY_KEY.read(request.headers.get("Idempotency-Key"))
-        video_id = new_video_id() if name is None else derived_video_id(account, name)
-        key = VideoKey(account, video_id)
-        accepted = self._submissions.submit(key, asked, repeatable=name is not None)
+        key, repeatable = _new_key(account)
+        return self._accept(key, self._submissions.submit(key, asked, repeatable=repeatable))
+
+    def remix(self, video_id: str) -> Response:
+        """`POST /v1/videos/{id}/remix`: 202 and a new video, with the same settings and seed."""
+        source = self._key(video_id)
+        asked = check_remix(read_fields(request))
+        key, repeatable = _new_key(source.account)
+        return self._accept(key, self._remixes.remix(key, source, asked, repeatable=repeatable))
+
+    def _accept(self, key: VideoKey, accepted: Accepted) -> Response:
         headers = {"Location": f"/v1/videos/{key.video_id}", "openai-poll-after-ms": POLL_AFTER_MS}
         body = to_json(self._accepted(key, accepted))
         return Response(body, 202, headers, content_type="application/json")
@@ -85,7 +101,7 @@ class SubmitRoutes:
                         f"Two events of the batch ask for different videos as {key.video_id!r}",
                         param="subject",
                     )
-                self._submissions.check(key, requested)
+                self._submissions.find(key, request_hash(requested))
         for key, requested in asked.items():
             self._submissions.submit(key, requested, repeatable=True)
         response = Response(status=202)
@@ -134,6 +150,13 @@ class SubmitRoutes:
 
     def _video(self, snapshot: Snapshot) -> Video:
         return video_object(snapshot, max_age_days=self._max_age_days)
+
+
+def _new_key(account: str) -> tuple[VideoKey, bool]:
+    """The key of the video to be made, and whether a repeated request leads to the same one."""
+    name = IDEMPOTENCY_KEY.read(request.headers.get("Idempotency-Key"))
+    video_id = new_video_id() if name is None else derived_video_id(account, name)
+    return VideoKey(account, video_id), name is not None
 
 
 @contextlib.contextmanager

@@ -74,7 +74,9 @@ class Submissions:
         self._clock = StreamClock(bus)
         self._burial = Burial(bus, ledger)
 
-    def submit(self, key: VideoKey, request: VideoRequest, *, repeatable: bool) -> Accepted:
+    def submit(
+        self, key: VideoKey, request: VideoRequest, *, repeatable: bool, digest: str | None = None
+    ) -> Accepted:
         """Publish `request` as the video `key`, once.
 
         Args:
@@ -82,6 +84,8 @@ class Submissions:
             request: what was asked for, checked for its form.
             repeatable: the id was derived from something of the caller's, so an earlier request
                 with it is either the same one, sent again, or a mistake.
+            digest: of what the caller sent, by which it is recognised when it comes again; that of
+                `request` if that is what was sent.
 
         Raises:
             InvalidRequest: Mochi can't make it.
@@ -90,7 +94,7 @@ class Submissions:
             OutcomeUnknown: NATS did not confirm. Unless `repeatable`, the request will not be run.
         """
         resolved = ResolvedRequest.of(request, self._profile, key.account, key.video_id)
-        digest = request_hash(request)
+        digest = digest or request_hash(request)
         if repeatable:
             snapshot = self._ledger.read(key)
             if snapshot.name is not None:
@@ -119,20 +123,22 @@ class Submissions:
         """Before the process ends: undo what callers were told has failed."""
         self._burial.finish(seconds)
 
-    def check(self, key: VideoKey, request: VideoRequest) -> None:
-        """Return if `submit` would take this repeatable request as things are now.
+    def find(self, key: VideoKey, digest: str) -> Accepted | None:
+        """What an earlier, equal request with this repeatable id led to; None if there is none.
 
         Raises:
             IdempotencyKeyReused, VideoDeleted: there was another video with this id.
         """
-        digest = request_hash(request)
         snapshot = self._ledger.read(key)
         if snapshot.name is not None:
-            self._same(snapshot, digest)
-            return
+            return self._same(snapshot, digest)
         message = self._bus.newest(REQUESTS, key.request, leader=True)
-        if message is not None and self._found(message).request_hash != digest:
+        if message is None:
+            return None
+        stored = self._found(message)
+        if stored.request_hash != digest:
             raise IdempotencyKeyReused
+        return Accepted(stored, snapshot)
 
     def _same(self, snapshot: Snapshot, digest: str) -> Accepted:
         if snapshot.deleted:

@@ -24,6 +24,8 @@ from functions.shared.errors import (
 )
 from functions.shared.http import MAX_RETRY_AFTER
 from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.profiles import load_profile
+from functions.shared.requested import read_request
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import Cancelled, EventName
@@ -231,6 +233,117 @@ def test_an_idempotency_key_makes_one_video(api: Api) -> None:
     assert (gone.status_code, _error(gone)["code"]) == (410, "video_deleted")
     odd = api.submit.post("/v1/videos", json={"prompt": "x"}, headers={"Idempotency-Key": "a b"})
     assert (odd.status_code, _error(odd)["param"]) == (400, "Idempotency-Key")
+
+
+# -- remixing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "cancelled", "completed"])
+def test_a_remix_takes_over_everything_but_the_prompt(api: Api, state: str) -> None:
+    """From any state of its source: the same settings and seed, and it says where it is from."""
+    settings = {"size": "64x64", "num_frames": 13, "fps": 6, "guidance_scale": 1.5}
+    source = api.create(**settings, num_inference_steps=4, metadata={"team": "a"}).get_json()
+    key = VideoKey("default", source["id"])
+    ledger = Ledger(api.bus, takeover_grace=0)
+    if state == "cancelled":
+        api.submit.post(f"/v1/videos/{source['id']}/cancel")
+    elif state != "queued":
+        message = api.bus.newest(REQUESTS, key.request, leader=True)
+        assert message is not None
+        request = read_request(message, load_profile("demo")).request
+        begun = started(key).model_copy(update={"request": request})
+        snapshot = publish(ledger, Snapshot(key), EventName.STARTED, begun)
+        if state == "completed":
+            done = completed(begun, prefix=f"{key.prefix}1-x/")
+            publish(ledger, snapshot, EventName.COMPLETED, done)
+    response = api.submit.post(f"/v1/videos/{source['id']}/remix", json={"prompt": "blue"})
+    remix = response.get_json()
+    assert response.status_code == 202, remix
+    assert response.headers["Location"] == f"/v1/videos/{remix['id']}"
+    assert remix["id"] != source["id"]
+    assert (source["remixed_from_video_id"], remix["remixed_from_video_id"]) == (None, source["id"])
+    own = {"id", "prompt", "remixed_from_video_id", "created_at", "expires_at"}
+    assert {n: v for n, v in remix.items() if n not in own} == {
+        n: v for n, v in source.items() if n not in own
+    }
+    assert remix["prompt"] == "blue"
+    # What is carried from event to event tells it too.
+    cancelled = api.submit.post(f"/v1/videos/{remix['id']}/cancel").get_json()
+    assert cancelled["remixed_from_video_id"] == source["id"]
+    listed = api.status.get("/v1/videos?q=blue").get_json()["data"]
+    assert [video["remixed_from_video_id"] for video in listed] == [source["id"]]
+
+
+def test_a_remix_may_have_metadata_of_its_own_and_come_as_a_form(api: Api) -> None:
+    """And a model, of any name, as in create."""
+    source = api.create(metadata={"team": "a"}).get_json()
+    form = {"prompt": "blue", "model": "sora-2", "metadata[team]": "b"}
+    remix = api.submit.post(f"/v1/videos/{source['id']}/remix", data=form).get_json()
+    assert (remix["metadata"], remix["model"]) == ({"team": "b"}, "mochi-1-demo")
+    bare = api.submit.post(
+        f"/v1/videos/{source['id']}/remix", json={"prompt": "blue", "metadata": {}}
+    )
+    assert bare.get_json()["metadata"] == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "prompt"),
+        ({"prompt": " "}, "prompt"),
+        ({"prompt": "x", "seed": 1}, "seed"),
+        ({"prompt": "x", "remixed_from_video_id": "v2"}, "remixed_from_video_id"),
+        ({"prompt": "x", "metadata": {"a": 1}}, "metadata"),
+    ],
+)
+def test_a_bad_remix_is_refused(api: Api, body: dict[str, Any], param: str) -> None:
+    """400 that names the field; nor can create be told that it is one."""
+    source = api.create().get_json()
+    response = api.submit.post(f"/v1/videos/{source['id']}/remix", json=body)
+    assert (response.status_code, _error(response)["param"]) == (400, param)
+    assert api.create(remixed_from_video_id="v").status_code == 400
+    assert len(api.requests()) == 1
+
+
+def test_a_remix_needs_a_source_that_is_there_and_was_valid(api: Api) -> None:
+    """404 for a video that is absent or deleted, and 400 for one that never had settings."""
+    source = api.create().get_json()["id"]
+    api.submit.delete(f"/v1/videos/{source}")
+    put_request(api.bus, VideoKey("default", "bad"), width=33)
+    before = api.requests()
+    for name, status, code in (
+        (source, 404, "video_not_found"),
+        ("nobody", 404, "video_not_found"),
+        ("*", 404, "video_not_found"),
+        ("bad", 400, "invalid_source"),
+    ):
+        response = api.submit.post(f"/v1/videos/{name}/remix", json={"prompt": "x"})
+        assert (response.status_code, _error(response)["code"]) == (status, code), name
+    assert api.requests() == before
+
+
+def test_an_idempotency_key_makes_one_remix(api: Api) -> None:
+    """Sent again, the same video, even when its source is gone; of another source, 422."""
+    one, two = (api.create(seed=seed).get_json()["id"] for seed in (1, 1))
+    headers = {"Idempotency-Key": "order-7"}
+
+    def send(source: str, **body: object) -> TestResponse:
+        return api.submit.post(f"/v1/videos/{source}/remix", json=body, headers=headers)
+
+    first = send(one, prompt="blue")
+    assert send(one, prompt="blue").get_json()["id"] == first.get_json()["id"]
+    for response in (
+        send(two, prompt="blue"),
+        send(one, prompt="red"),
+        send(one, prompt="blue", metadata={"a": "b"}),
+        api.submit.post("/v1/videos", json={"prompt": "blue", "seed": 1}, headers=headers),
+    ):
+        assert (response.status_code, _error(response)["code"]) == (422, "idempotency_key_reused")
+    api.submit.delete(f"/v1/videos/{one}")
+    assert send(one, prompt="blue").get_json()["id"] == first.get_json()["id"]
+    api.submit.post(f"/v1/videos/{first.get_json()['id']}/cancel")
+    assert send(one, prompt="blue").get_json()["status"] == "failed"
+    assert len(api.requests()) == 2
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
@@ -659,6 +772,7 @@ def test_without_a_valid_key_everything_is_401(accounts: Api, authorization: str
         accounts.submit.post("/", json={"prompt": "x"}, headers={**BINARY, **headers}),
         accounts.submit.delete("/v1/videos/v1", headers=headers),
         accounts.submit.post("/v1/videos/v1/cancel", headers=headers),
+        accounts.submit.post("/v1/videos/v1/remix", json={"prompt": "x"}, headers=headers),
         accounts.status.get("/v1/videos", headers=headers),
         accounts.status.get("/v1/models", headers=headers),
         accounts.status.get("/v1/videos/v1", headers=headers),
@@ -679,6 +793,7 @@ def test_another_accounts_video_does_not_exist(accounts: Api) -> None:
         accounts.status.get("/v1/videos/v1/content", headers=b),
         accounts.submit.delete("/v1/videos/v1", headers=b),
         accounts.submit.post("/v1/videos/v1/cancel", headers=b),
+        accounts.submit.post("/v1/videos/v1/remix", json={"prompt": "x"}, headers=b),
     ):
         assert response.status_code == 404
     assert accounts.status.get("/v1/videos", headers=b).get_json()["data"] == []

@@ -133,6 +133,7 @@ def activator(stack: Stack, replicas: list[Upstream]) -> Iterator[str]:
     [
         ("POST", "/v1/videos", "submit"),
         ("POST", "/v1/videos/video_1/cancel", "submit"),
+        ("POST", "/v1/videos/video_1/remix", "submit"),
         ("DELETE", "/v1/videos/video_1", "submit"),
         ("POST", "/", "submit"),
         ("PUT", "/", "submit"),

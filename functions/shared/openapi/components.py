@@ -173,5 +173,6 @@ LINKS: Final[Json] = {
     "retrieve": _link("video", "The video's state."),
     "download": _link("content", "Its files, once it is completed."),
     "cancel": _link("cancel", "Stop making it."),
+    "remix": _link("remix", "Make it once more, with another prompt."),
     "delete": _link("delete", "Remove it with its files."),
 }

@@ -11,7 +11,7 @@ from functions.shared.event_schemas import BLANK, Untitled, schema_of
 from functions.shared.limits import SECONDS
 from functions.shared.openapi.operation import Json, ref
 from functions.shared.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
-from functions.shared.requests import VideoRequest
+from functions.shared.requests import RemixRequest, VideoRequest
 from functions.shared.video_object import Video
 from functions.shared.videos import EventName
 
@@ -28,7 +28,12 @@ ANSWERS: Final[dict[str, Any]] = {
 
 def schemas(profile: Profile) -> Json:
     """Every component schema, by its name."""
-    found: Json = {"CreateVideo": create_video(profile), "CreateVideoForm": as_form(profile)}
+    found: Json = {
+        "CreateVideo": create_video(profile),
+        "CreateVideoForm": as_form(create_video(profile)),
+        "RemixVideo": remix_video(),
+        "RemixVideoForm": as_form(remix_video()),
+    }
     inputs = [(name, "validation", TypeAdapter(model)) for name, model in ANSWERS.items()]
     by_name, definitions = TypeAdapter.json_schemas(
         cast("Any", inputs), ref_template=REFERENCES, schema_generator=Untitled
@@ -66,9 +71,15 @@ def create_video(profile: Profile) -> Json:
     return schema
 
 
-def as_form(profile: Profile) -> Json:
+def remix_video() -> Json:
+    """The body of `POST /v1/videos/{id}/remix` in JSON."""
+    schema = RemixRequest.model_json_schema(schema_generator=Untitled)
+    schema["properties"]["prompt"]["pattern"] = f"[^{BLANK}]"
+    return schema
+
+
+def as_form(schema: Json) -> Json:
     """The same as a form: values are text, and what is not sent has no field."""
-    schema = create_video(profile)
     for field in schema["properties"].values():
         options = [option for option in field.pop("anyOf", []) if option != {"type": "null"}]
         # Text, as `seconds` may be too, is what a form has anyway.

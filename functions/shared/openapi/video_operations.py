@@ -48,7 +48,16 @@ def video_operations(example: Video) -> list[Operation]:
         errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound),
         parameters=[p for p in content.parameters if "Range" not in p["$ref"]],
     )
-    return [_create(example), _page(example), _video(example), _delete(), _cancel(), content, head]
+    return [
+        _create(example),
+        _page(example),
+        _video(example),
+        _delete(),
+        _cancel(),
+        _remix(example),
+        content,
+        head,
+    ]
 
 
 def _create(example: Video) -> Operation:
@@ -78,12 +87,34 @@ def _create(example: Video) -> Operation:
     )
 
 
+def _remix(example: Video) -> Operation:
+    return Operation(
+        id="remix",
+        method="post",
+        path="/v1/videos/{video_id}/remix",
+        tag="videos",
+        summary="Make a video once more, with another prompt",
+        description="With the settings and the seed of the other, in whatever state that is.",
+        parameters=[VIDEO_ID, ref("parameters", "Idempotency-Key")],
+        body={
+            "required": True,
+            "content": {
+                JSON: {"schema": ref("schemas", "RemixVideo")},
+                "multipart/form-data": {"schema": ref("schemas", "RemixVideoForm")},
+                "application/x-www-form-urlencoded": {"schema": ref("schemas", "RemixVideoForm")},
+            },
+        },
+        answers={202: _accepted(example)},
+        errors=(Unauthorized, VideoNotFound, VideoDeleted, IdempotencyKeyReused, QueueFull),
+    )
+
+
 def _accepted(example: Video) -> Answer:
     return Answer(
         "The video as it will be made, or, for a key that was used before, as it is now.",
         {JSON: ref("schemas", "Video")},
         ("Location", "openai-poll-after-ms"),
-        ("retrieve", "download", "cancel", "delete"),
+        ("retrieve", "download", "cancel", "delete", "remix"),
         example,
     )
 
