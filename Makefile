@@ -65,7 +65,7 @@ lock: .python-is-new-enough ## Choose the newest versions of all packages, and w
 	     grep -v ' @ ' "$$folder/freeze" | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.txt
 
 clean: ## Remove the environment and all caches; the data of `make run` stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 chromium: # for the tests of the UI

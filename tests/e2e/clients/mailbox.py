@@ -1,0 +1,78 @@
+"""An endpoint for webhooks that other processes can ask for what came."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+# Longer than a video takes to be made and told about.
+PATIENCE_SECONDS = 50
+
+
+class Mailbox:
+    """Takes every POST; `GET /<video id>` waits for what was said of this video. A context manager.
+
+    It answers with `{"headers", "body"}` as they came, or with 404 after a while.
+    """
+
+    def __init__(self) -> None:
+        self._letters: dict[str, dict[str, Any]] = {}
+        self._changed = threading.Condition()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def put(self, headers: dict[str, str], body: str) -> None:
+        """Keep what came."""
+        with self._changed:
+            self._letters[json.loads(body)["data"]["id"]] = {"headers": headers, "body": body}
+            self._changed.notify_all()
+
+    def get(self, video_id: str) -> dict[str, Any] | None:
+        """What was said of a video; None if nothing was in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: video_id in self._letters, PATIENCE_SECONDS)
+            return self._letters.get(video_id)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            mailbox.put(dict(self.headers.items()), body)
+            self._answer(200, b"")
+
+        def do_GET(self) -> None:
+            letter = mailbox.get(self.path.lstrip("/"))
+            self._answer(404 if letter is None else 200, json.dumps(letter).encode())
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    return Handler

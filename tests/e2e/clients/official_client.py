@@ -1,0 +1,251 @@
+"""What programs do with the official client; `test_official_clients.py` runs it for each version.
+
+It runs in a virtual environment that has the client and pytest, and nothing of Kinora: all that it
+knows of the server it is told by environment variables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+from urllib.request import urlopen
+
+import openai
+import pytest
+from openai import OpenAI
+
+T = TypeVar("T")
+
+URL = os.environ["KINORA_URL"]
+API_KEY = os.environ["KINORA_API_KEY"]
+# Two steps of the demo model take a fraction of a second.
+QUICK = {"num_inference_steps": 2}
+# The client's types name the sizes of OpenAI's own models only.
+SIZE: Any = "96x64"
+# As many frames and steps as there are: long enough to do something meanwhile.
+SLOW = {"num_frames": 61, "num_inference_steps": 200, "size": "160x96"}
+
+
+def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
+    """Ask `condition` until it answers with something true, and return that."""
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        pause.wait(0.1)
+
+
+@pytest.fixture
+def client() -> OpenAI:
+    """As a program makes it; without retries, so that each answer is seen."""
+    return OpenAI(base_url=f"{URL}/v1", api_key=API_KEY, max_retries=0)
+
+
+def fields(video: object) -> dict[str, Any]:
+    """What Kinora says beyond the fields that the client knows."""
+    extra: dict[str, Any] = video.model_extra or {}  # type: ignore[attr-defined]  # a client's model
+    return extra
+
+
+def test_it_is_this_version() -> None:
+    """The version that the outer test says it tests."""
+    assert openai.__version__ == os.environ["KINORA_CLIENT"]
+
+
+def test_create_sends_what_it_has_always_sent(client: OpenAI) -> None:
+    """JSON or a form, as the version does; numbers, text and pairs arrive as what they are."""
+    asked = {"num_frames": 13, "guidance_scale": 1.5, "seed": 7, "metadata": {"team": "a"}}
+    raw = client.videos.with_raw_response.create(
+        model="sora-2", prompt="a red circle", size=SIZE, extra_body={**QUICK, **asked}
+    )
+    encoding = raw.http_request.headers["content-type"].partition(";")[0]
+    assert encoding == os.environ["KINORA_ENCODING"]
+    assert raw.headers["x-request-id"]
+    video = raw.parse()
+    assert raw.headers["location"] == f"/v1/videos/{video.id}"
+    assert (video.object, video.status, video.size) == ("video", "queued", SIZE)
+    assert video.model == "mochi-1-demo", "the model that is really used"
+    assert {name: fields(video)[name] for name in asked} == asked
+    client.videos.delete(video.id)
+
+
+def test_create_poll_and_download(client: OpenAI) -> None:
+    """Polling ends with the video, and each of its files can be downloaded."""
+    video = client.videos.create_and_poll(prompt="a red circle", extra_body=QUICK)
+    assert (video.status, video.progress, video.error) == ("completed", 100, None)
+    again = client.videos.retrieve(video.id)
+    assert (again.id, again.status, again.seconds) == (video.id, "completed", "2")
+    content = client.videos.download_content(video.id).read()
+    assert content[4:8] == b"ftyp", "an mp4"
+    assert hashlib.sha256(content).hexdigest() == fields(again)["output"]["sha256"]
+    sizes = set()
+    for variant in ("thumbnail", "spritesheet"):
+        picture = client.videos.download_content(video.id, variant=variant).read()
+        assert picture.startswith(b"\xff\xd8"), "a JPEG"
+        sizes.add(len(picture))
+    assert len(sizes) == 2, "they are different pictures"
+    client.videos.delete(video.id)
+
+
+def test_a_list_is_walked_through_to_its_end(client: OpenAI) -> None:
+    """Over more than two pages, in both orders; and Kinora's filters pass through."""
+    pairs = {"walk": uuid.uuid4().hex}
+    made = [
+        client.videos.create(prompt="a red circle", extra_body={**SLOW, "metadata": pairs}).id
+        for _ in range(5)
+    ]
+    orders: list[tuple[Literal["asc", "desc"], list[str]]] = [("asc", made), ("desc", made[::-1])]
+    for order, expected in orders:
+        found = [video.id for video in client.videos.list(limit=2, order=order)]
+        assert [video_id for video_id in found if video_id in made] == expected
+    other = client.videos.create(prompt="a red circle", extra_body=SLOW).id
+    query = {f"metadata[{name}]": text for name, text in pairs.items()}
+    walked = [video.id for video in client.videos.list(limit=2, order="asc", extra_query=query)]
+    assert walked == made
+    for video_id in (*made, other):
+        client.videos.delete(video_id)
+
+
+def test_remix_keeps_everything_but_the_prompt(client: OpenAI) -> None:
+    """A new video, which names the one that it came from."""
+    first = client.videos.create(prompt="a red circle", extra_body={**SLOW, "seed": 9})
+    remix = client.videos.remix(first.id, prompt="a blue square")
+    assert (remix.prompt, remix.size) == ("a blue square", "160x96")
+    assert remix.remixed_from_video_id == first.id
+    assert remix.id != first.id
+    for name in ("seed", "num_frames", "num_inference_steps"):
+        assert fields(remix)[name] == fields(first)[name]
+    for video in (first, remix):
+        client.videos.delete(video.id)
+
+
+def test_a_deleted_video_is_gone(client: OpenAI) -> None:
+    """The answer says so, and every other call says that there is no such video."""
+    video = client.videos.create(prompt="a red circle", extra_body=SLOW)
+    deleted = client.videos.delete(video.id)
+    assert (deleted.id, deleted.deleted, deleted.object) == (video.id, True, "video.deleted")
+    calls: list[Callable[[], object]] = [
+        lambda: client.videos.retrieve(video.id),
+        lambda: client.videos.download_content(video.id),
+        lambda: client.videos.remix(video.id, prompt="x"),
+    ]
+    for call in calls:
+        with pytest.raises(openai.NotFoundError) as error:
+            call()
+        assert error.value.code == "video_not_found"
+
+
+def test_400_names_the_field_and_the_remedy(client: OpenAI) -> None:
+    """`param` and the message of BadRequestError."""
+    with pytest.raises(openai.BadRequestError) as error:
+        client.videos.create(prompt="x", extra_body={"num_frames": 8})
+    assert error.value.param == "num_frames"
+    assert "Nearest: 7 or 13" in error.value.message
+    with pytest.raises(openai.BadRequestError) as error:
+        client.videos.create(prompt="x", size="1280x720")
+    assert error.value.param == "size"
+
+
+def test_401_is_an_authentication_error() -> None:
+    """An API key that is not known."""
+    stranger = OpenAI(base_url=f"{URL}/v1", api_key="nobody's", max_retries=0)
+    with pytest.raises(openai.AuthenticationError) as error:
+        stranger.videos.list()
+    assert error.value.code == "invalid_api_key"
+
+
+def test_404_has_a_code_and_an_error_that_is_not_repeated(client: OpenAI) -> None:
+    """Nobody's video, and content that is not there yet."""
+    with pytest.raises(openai.NotFoundError) as error:
+        client.videos.retrieve("video_nobody")
+    assert error.value.code == "video_not_found"
+    waiting = client.videos.create(prompt="a red circle", extra_body=SLOW)
+    with pytest.raises(openai.NotFoundError) as error:
+        client.videos.download_content(waiting.id)
+    assert error.value.code == "video_not_ready"
+    client.videos.delete(waiting.id)
+
+
+def test_422_for_an_idempotency_key_that_was_used_otherwise(client: OpenAI) -> None:
+    """The same request makes no second video; another one is refused."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+
+    def create(prompt: str) -> str:
+        return client.videos.create(prompt=prompt, extra_body=SLOW, extra_headers=headers).id
+
+    first = create("a red circle")
+    assert create("a red circle") == first
+    with pytest.raises(openai.UnprocessableEntityError) as error:
+        create("a blue square")
+    assert error.value.code == "idempotency_key_reused"
+    client.videos.delete(first)
+
+
+def test_429_when_the_queue_is_full() -> None:
+    """RateLimitError, with a Retry-After that the client would heed."""
+    url = os.environ["KINORA_FULL_URL"]
+    client = OpenAI(base_url=f"{url}/v1", api_key=API_KEY, max_retries=0)
+    made: list[str] = []
+
+    def refused() -> openai.RateLimitError | None:
+        try:
+            made.append(client.videos.create(prompt="a red circle", extra_body=SLOW).id)
+        except openai.RateLimitError as error:
+            return error
+        return None
+
+    error = wait_until(refused, seconds=20, what="the queue is full")
+    assert error.code == "queue_full"
+    assert 0 < int(error.response.headers["retry-after"]) <= 120
+    for video_id in made:
+        client.videos.delete(video_id)
+
+
+def test_a_webhook_is_what_the_client_unwraps(client: OpenAI) -> None:
+    """The signature is good, the event names the video; a change of one byte is noticed."""
+    video = client.videos.create_and_poll(prompt="a red circle", extra_body=QUICK)
+    with urlopen(f"{os.environ['KINORA_MAILBOX']}/{video.id}", timeout=60) as answer:  # noqa: S310 - the outer test's own server
+        delivery = json.load(answer)
+    secret = os.environ["KINORA_WEBHOOK_SECRET"]
+    event: Any = client.webhooks.unwrap(delivery["body"], delivery["headers"], secret=secret)
+    assert (event.object, event.type) == ("event", "video.completed")
+    assert event.data.id == video.id
+    with pytest.raises(openai.InvalidWebhookSignatureError):
+        client.webhooks.unwrap(delivery["body"] + " ", delivery["headers"], secret=secret)
+    client.videos.delete(video.id)
+
+
+def test_503_while_nats_does_not_answer(client: OpenAI) -> None:
+    """InternalServerError with the status 503; afterwards everything goes on."""
+    nats = int(os.environ["KINORA_NATS_PID"])
+    video = client.videos.create(prompt="a red circle", extra_body=SLOW)
+    calls: list[Callable[[], object]] = [
+        lambda: client.videos.retrieve(video.id),
+        lambda: client.videos.create(prompt="a red circle"),
+    ]
+    os.kill(nats, signal.SIGSTOP)
+    try:
+        for call in calls:
+            with pytest.raises(openai.InternalServerError) as error:
+                call()
+            assert error.value.status_code == 503
+            assert int(error.value.response.headers["retry-after"]) > 0
+    finally:
+        os.kill(nats, signal.SIGCONT)
+
+    def answered() -> bool:
+        try:
+            return client.videos.delete(video.id).deleted
+        except openai.InternalServerError:
+            return False
+
+    wait_until(answered, seconds=30, what="it answers again")
