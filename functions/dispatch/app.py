@@ -11,27 +11,34 @@ import os
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.dispatch.deletion_cost import DeletionCosts
 from functions.dispatch.delivery import Deliveries
 from functions.dispatch.dispatcher import Dispatcher
+from functions.dispatch.forwarding import Forwarder
 from functions.dispatch.sink import Sink, read_overrides
 from functions.dispatch.sweeper import Sweeper
 from functions.dispatch.webhooks.couriers import Couriers
 from functions.shared.bus import Bus
 from functions.shared.config import Settings, load_settings
+from functions.shared.consumers import FORWARD, PullConsumer
 from functions.shared.endpoints import read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.http import new_app
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger
+from functions.shared.nats_connection import NatsConnection
 from functions.shared.networks import parse_networks
 from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
+from functions.shared.subjects import VIDEOS
 
 
 def create_app(
     settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
 ) -> Flask:
     """Wire the event source. What is not given is the real thing that the environment names.
+
+    With FORWARD_EVENTS it forwards those events, and does nothing else.
 
     Without K_SINK nothing is pulled and the app stays unready: a SinkBinding starts the pods anew
     once it knows the address.
@@ -50,6 +57,10 @@ def create_app(
     app = new_app(
         "dispatch", ready=ready, max_body_bytes=settings.max_body_bytes, registry=registry
     )
+    if settings.forward_events is not None:
+        if settings.k_sink:
+            app.extensions["kinora.dispatcher"] = _forwarding(settings, settings.k_sink, stream)
+        return app
     if endpoints := read_endpoints(settings):
         app.extensions["kinora.webhooks"] = Couriers(
             endpoints,
@@ -64,6 +75,7 @@ def create_app(
             first_byte_seconds=settings.first_byte_seconds,
             silence_seconds=settings.silence_seconds,
             extensions=read_overrides(os.environ.get("K_CE_OVERRIDES")),
+            deletion_costs=DeletionCosts.of_cluster(),
         )
         deliveries = Deliveries(ledger, profile, sink)
         dispatcher = Dispatcher(stream, deliveries, slots=settings.max_in_flight)
@@ -72,3 +84,14 @@ def create_app(
             stream, ledger, store or S3Store.of(settings), max_age_days=settings.max_age_days
         )
     return app
+
+
+def _forwarding(settings: Settings, sink: str, stream: Bus) -> Dispatcher:
+    """The same slots, which move events of videos in place of requests."""
+    connection = NatsConnection(settings.nats_url)
+    return Dispatcher(
+        stream,
+        Forwarder(sink, read_overrides(os.environ.get("K_CE_OVERRIDES"))),
+        slots=settings.max_in_flight,
+        source=lambda: PullConsumer(connection, stream=VIDEOS, consumer=FORWARD),
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from functions.dispatch.delivery import Deliveries
 from functions.shared.bus import Bus, Delivery, RequestSource
 from functions.shared.errors import Unavailable
 
@@ -21,14 +21,39 @@ IN_PROGRESS_SECONDS: Final = 15.0
 GIVE_BACK_SECONDS: Final = 0.5
 
 
-class Dispatcher:
-    """Moves requests from the consumer to the sink, several at a time."""
+class Handler(Protocol):
+    """Settles what is delivered: `Deliveries` for requests, `Forwarder` for events."""
 
-    def __init__(self, bus: Bus, deliveries: Deliveries, *, slots: int) -> None:
-        """Handle at most `slots` requests at once."""
+    def handle(self, delivery: Delivery) -> None:
+        """Do what is to be done with a delivery, and settle it.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+
+    def stumble(self, delivery: Delivery, problem: Exception) -> None:
+        """Settle a delivery that could not be handled because of `problem`."""
+
+
+class Dispatcher:
+    """Moves messages from a consumer to a sink, several at a time."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        deliveries: Handler,
+        *,
+        slots: int,
+        source: Callable[[], RequestSource] | None = None,
+    ) -> None:
+        """Handle at most `slots` deliveries at once.
+
+        Each slot has a `source` of its own; without one, requests are what is delivered.
+        """
         self._bus = bus
         self._deliveries = deliveries
         self._slots = slots
+        self._source = source or bus.requests
         self._stopping = threading.Event()
         self._open: set[Delivery] = set()
         self._lock = threading.Lock()
@@ -52,7 +77,7 @@ class Dispatcher:
             self._open.clear()
 
     def _slot(self) -> None:
-        source = self._bus.requests()
+        source = self._source()
         while not self._stopping.is_set():
             try:
                 self._one(source)

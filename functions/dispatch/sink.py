@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from functions.dispatch.deletion_cost import DeletionCosts
 from functions.shared.bus import Message
 from functions.shared.errors import Unavailable
 from functions.shared.events import read_nats, write_binary
@@ -20,8 +22,10 @@ from functions.shared.videos import Failure
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 5.0
+# In which `generate` says which of its replicas answers: in a cluster, the name of its pod.
+WORKER_HEADER: Final = "x-kinora-worker"
 # What a worker answers to a request that no worker can ever run.
-_FOR_GOOD: Final = frozenset({400, 413, 414, 422, 431})
+FOR_GOOD: Final = frozenset({400, 413, 414, 422, 431})
 
 
 class Ending(Enum):
@@ -50,6 +54,7 @@ class Sink:
         first_byte_seconds: float,
         silence_seconds: float,
         extensions: Mapping[str, str],
+        deletion_costs: DeletionCosts | None = None,
     ) -> None:
         """Send to `url`.
 
@@ -59,11 +64,13 @@ class Sink:
                 the autoscaler start a replica, so it covers pod start and model load.
             silence_seconds: how long an answer that has begun may pause.
             extensions: attributes to add to every event (a SinkBinding's `ceOverrides`).
+            deletion_costs: where to mark the replica that makes a video, in a cluster.
         """
         self._url = url
         self._first_byte_seconds = first_byte_seconds
         self._silence_seconds = silence_seconds
         self._extensions = dict(extensions)
+        self._deletion_costs = deletion_costs
         # One connection a slot; the pool must never be what a request waits for.
         self._client = httpx.Client(limits=httpx.Limits(max_connections=None))
 
@@ -96,13 +103,16 @@ class Sink:
     def _listen(self, response: httpx.Response) -> None:
         # httpcore asks for the limit when it begins to read the body.
         response.request.extensions["timeout"]["read"] = self._silence_seconds
-        for line in response.iter_lines():
-            log.debug("generate: %s", line)
+        costs = self._deletion_costs
+        pod = response.headers.get(WORKER_HEADER)
+        with costs.busy(pod) if costs else contextlib.nullcontext():
+            for line in response.iter_lines():
+                log.debug("generate: %s", line)
 
 
 def _refusal(response: httpx.Response) -> Answer:
     response.read()
-    if response.status_code not in _FOR_GOOD:
+    if response.status_code not in FOR_GOOD:
         log.info("generate answered %d", response.status_code)
         return Answer(Ending.BUSY)
     code, message = "refused", f"generate refused the request ({response.status_code})"

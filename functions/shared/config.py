@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     k_sink: str | None = Field(
         None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
     )
+    forward_events: str | None = Field(
+        None,
+        pattern=r"^(started|progressed|completed|failed|cancelled|deleted)"
+        r"(,(started|progressed|completed|failed|cancelled|deleted))*$",
+        description="Events (`completed,...`) that `dispatch` sends to K_SINK, not requests.",
+    )
     max_in_flight: int = Field(
         4, ge=1, description="Requests that `dispatch` keeps open: the most replicas of `generate`."
     )

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # The durable consumer that all processes of `dispatch` share.
 CONSUMER: Final = "generate"
+# That of the processes which forward events.
+FORWARD: Final = "forward"
 
 # Fields of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`; with a
 # domain, two more stand after `$JS.ACK` and one may follow (ADR-15).
@@ -30,14 +32,17 @@ _SHORT_REPLY: Final = 9
 
 
 class PullConsumer:
-    """A place at the consumer `generate`.
+    """A place at a durable consumer, `generate` unless another is named.
 
     Each slot has one of its own: two fetches on one subscription take each other's answers.
     """
 
-    def __init__(self, connection: NatsConnection) -> None:
+    def __init__(
+        self, connection: NatsConnection, *, stream: str = REQUESTS, consumer: str = CONSUMER
+    ) -> None:
         """Bind at the first fetch, and anew when the connection had to be replaced."""
         self._connection = connection
+        self._names = (consumer, stream)
         self._client: Client | None = None
         self._subscription: Any = None
 
@@ -55,7 +60,8 @@ class PullConsumer:
         client = await self._connection.client()
         if client is not self._client:
             stream = client.jetstream()
-            self._subscription = await stream.pull_subscribe_bind(CONSUMER, stream=REQUESTS)
+            consumer, name = self._names
+            self._subscription = await stream.pull_subscribe_bind(consumer, stream=name)
             self._client = client
         messages: list[Msg] = await self._subscription.fetch(1, timeout=patience)
         return messages[0]

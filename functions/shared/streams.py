@@ -26,7 +26,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from functions.shared.config import Settings, load_settings
-from functions.shared.consumers import CONSUMER
+from functions.shared.consumers import CONSUMER, FORWARD
 from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
 from functions.shared.nats_address import client_options, without_password
 from functions.shared.storage import S3Store
@@ -114,6 +114,21 @@ def _may_pass(problem: Exception) -> bool:
     return True
 
 
+def forward_consumer(events: str) -> ConsumerConfig:
+    """What a `dispatch` that forwards `events` (`completed,...`) has yet to send."""
+    return ConsumerConfig(
+        durable_name=FORWARD,
+        # Who is connected today has not asked for what happened before.
+        deliver_policy=DeliverPolicy.NEW,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        # A sink that is away holds up so many, and all others are waiting in the stream.
+        max_ack_pending=1000,
+        max_deliver=-1,
+        filter_subjects=[f"kinora.videos.*.*.{event}" for event in events.split(",")],
+    )
+
+
 def webhook_consumer(endpoint: Endpoint, settings: Settings) -> ConsumerConfig:
     """What one endpoint has yet to be told, and how often it was tried."""
     return ConsumerConfig(
@@ -146,6 +161,8 @@ async def set_up_streams(settings: Settings) -> None:
         for config in stream_configs(settings):
             await _set_up_stream(stream, config)
         await stream.add_consumer(REQUESTS, consumer_config(settings))
+        if settings.forward_events is not None:
+            await stream.add_consumer(VIDEOS, forward_consumer(settings.forward_events))
         if settings.webhooks_file is not None:
             await _set_up_webhooks(stream, settings)
     finally:

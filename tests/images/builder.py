@@ -1,0 +1,135 @@
+"""Builds and runs images without a container engine: Debian's buildah, as root, in a chroot.
+
+The public base images are replaced by one made with debootstrap, so nothing but packages is
+fetched, by apt and by pip as this machine is configured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.stack import ROOT
+from tests.dockerfiles import PARTS
+
+BASE = "localhost/base:test"
+# What the images of python.org and NVIDIA have, or what their Dockerfiles would install there.
+PACKAGES = "python3,python3-venv,ca-certificates"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class Buildah:
+    """Images and containers below a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep everything below `folder`, which needs about 15 GB."""
+        self._folder = folder
+        stores = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
+        # vfs copies every layer whole, and needs nothing of the kernel.
+        self.command = ["nice", "buildah", "--storage-driver", "vfs", *stores]
+
+    def __call__(self, *args: str, seconds: float = 120) -> str:
+        """Run buildah; what it printed is the answer.
+
+        Raises:
+            AssertionError: it failed; the message ends with what it said.
+        """
+        done = subprocess.run(
+            [*self.command, *args], capture_output=True, text=True, timeout=seconds, check=False
+        )
+        output = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert done.returncode == 0, f"buildah {' '.join(args)}\n{output}"
+        return done.stdout.strip()
+
+    def make_base(self) -> None:
+        """An image of Debian with Python."""
+        rootfs = self._folder / "rootfs"
+        subprocess.run(
+            [
+                "nice",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={PACKAGES}",
+                "bookworm",
+                rootfs,
+            ],
+            check=True,
+            timeout=600,
+            stdout=subprocess.DEVNULL,
+        )
+        shutil.rmtree(rootfs / "var" / "cache" / "apt")
+        if CERTIFICATES.exists():  # of this machine, on which packages may come from a mirror
+            shutil.copy(CERTIFICATES, rootfs / str(CERTIFICATES).lstrip("/"))
+        container = self("from", "scratch")
+        self("add", "--quiet", container, str(rootfs), "/")
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        self("config", "--env", f"PATH={path}", container)
+        self("commit", "--quiet", container, BASE)
+        self("rm", container)
+        shutil.rmtree(rootfs)
+
+    def build(self, part: str) -> str:
+        """Build the image of a part, and return its name."""
+        name = f"localhost/kinora-{part}:test"
+        base = "BASE_IMAGE" if part == "generate" else "PYTHON_IMAGE"
+        config, folders = self._pip_config()
+        mounts = [word for folder in folders for word in ("-v", f"{folder}:{folder}:ro")]
+        self(
+            "bud", "--isolation", "chroot", "--build-arg", f"{base}={BASE}",
+            "--secret", f"id=pip,src={config}", *mounts,
+            "-f", str(PARTS[part]), "-t", name, str(ROOT),
+            seconds=1500,
+        )  # fmt: skip
+        return name
+
+    def _pip_config(self) -> tuple[Path, Sequence[str]]:
+        """What pip is configured to on this machine, as a file, and the folders that it names."""
+        listed = subprocess.run(
+            [sys.executable, "-m", "pip", "config", "list"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        options: dict[str, str] = {}
+        for line in listed.splitlines():
+            name, _, value = line.partition("=")
+            options[name.rpartition(".")[2]] = value.strip("'\"")
+        path = self._folder / "pip.conf"
+        lines = [f"{name} = {value}" for name, value in options.items()]
+        path.write_text("\n".join(["[global]", *lines, ""]))
+        words = [Path(word.removeprefix("file://").rstrip("/"))
+                 for value in options.values() for word in value.split()]  # fmt: skip
+        # An index on a disk has its files beside its pages.
+        folders = {w.parent if w.name == "simple" else w for w in words if w.is_dir()}
+        return path, sorted(str(folder) for folder in folders)
+
+    def size(self, name: str) -> str:
+        """How large an image is, base and all, for people."""
+        return str(json.loads(self("images", "--json", name))[0]["size"])
+
+    def start_command(self, name: str) -> tuple[list[str], str, str]:
+        """What an image starts, in which folder, and as whom."""
+        config = json.loads(self("inspect", "--type", "image", name))["OCIv1"]["config"]
+        return config["Entrypoint"], config["WorkingDir"], config["User"]
+
+    def container(self, name: str) -> tuple[str, Path]:
+        """A new container of an image, and where its files are."""
+        container = self("from", name)
+        return container, Path(self("mount", container))
+
+    def run_command(
+        self, container: str, user: str, env: dict[str, str], argv: Sequence[str]
+    ) -> list[str]:
+        """The command line that runs `argv` in a container."""
+        variables = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+        run = ["run", "--isolation", "chroot", "--user", user, *variables]
+        return [*self.command, *run, container, "--", *argv]
+
+
+def missing_programs() -> list[str]:
+    """What this machine lacks to build images."""
+    missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
+    return missing + ([] if os.geteuid() == 0 else ["the rights of root"])

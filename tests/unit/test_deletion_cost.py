@@ -1,0 +1,197 @@
+"""Marking busy replicas, at a server that answers PATCH as Kubernetes' API server does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from functions.dispatch.deletion_cost import ANNOTATION, DeletionCosts
+from functions.dispatch.sink import WORKER_HEADER, Ending, Sink
+from functions.shared.subjects import REQUESTS, VideoKey
+from functions.shared.testing import MemoryBus
+from tests.harness import wait_until
+from tests.unit.events import put_request
+
+
+@dataclass
+class ApiServer:
+    """Pods with annotations, and who may patch them.
+
+    Attributes:
+        pods: the annotations of each pod that exists.
+        token: what a caller must show; a caller with another one has no rights.
+        asked: how often somebody asked for anything.
+    """
+
+    url: str
+    pods: dict[str, dict[str, str]] = field(default_factory=dict)
+    token: str = "right"  # noqa: S105 - of this server only
+    asked: int = 0
+
+    def patch(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        """Merge `body` (RFC 7386) into a pod's annotations; the answer is the status."""
+        self.asked += 1
+        *folder, pod = path.split("/")
+        if headers.get("authorization") != f"Bearer {self.token}":
+            return 403
+        if "/".join(folder) != "/api/v1/namespaces/here/pods" or pod not in self.pods:
+            return 404
+        if headers.get("content-type") != "application/merge-patch+json":
+            return 415
+        for name, value in json.loads(body)["metadata"]["annotations"].items():
+            self.pods[pod].pop(name, None)
+            if value is not None:
+                self.pods[pod][name] = value
+        return 200
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    """What Kubernetes mounts into a pod."""
+    (tmp_path / "namespace").write_text("here")
+    (tmp_path / "token").write_text("right\n")
+    return tmp_path
+
+
+@pytest.fixture
+def api(account: Path) -> Iterator[ApiServer]:
+    """An API server on 127.0.0.1, with a certificate of the cluster's own authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(account / "ca.crt"))
+    state = ApiServer("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            self.send_response(state.patch(self.path, headers, body))
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    state.url = f"https://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_replica_is_marked_for_as_long_as_it_is_busy(api: ApiServer, account: Path) -> None:
+    """The mark is there meanwhile, and gone afterwards, also after an exception."""
+    api.pods["generate-1"] = {"other": "stays"}
+    busy = DeletionCosts(api.url, account).busy("generate-1")
+    busy.__enter__()
+    assert api.pods["generate-1"] == {"other": "stays", ANNOTATION: "100"}
+    problem = RuntimeError()
+    assert not busy.__exit__(type(problem), problem, None)
+    assert api.pods["generate-1"] == {"other": "stays"}
+
+
+def test_the_replica_that_answers_is_the_one_that_is_marked(
+    api: ApiServer, account: Path, bus: MemoryBus, key: VideoKey
+) -> None:
+    """`generate` says in a header of its response which pod it is; the mark lasts as long as it."""
+    api.pods["generate-1"] = {}
+    meanwhile: list[dict[str, str]] = []
+
+    class Generate(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header(WORKER_HEADER, "generate-1")
+            self.end_headers()
+            marked = lambda: ANNOTATION in api.pods["generate-1"]  # noqa: E731 - as a condition
+            wait_until(marked, seconds=10, what="the pod is marked")
+            meanwhile.append(dict(api.pods["generate-1"]))
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Generate)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        sink = Sink(
+            f"http://127.0.0.1:{server.server_port}",
+            first_byte_seconds=10,
+            silence_seconds=10,
+            extensions={},
+            deletion_costs=DeletionCosts(api.url, account),
+        )
+        put_request(bus, key)
+        message = bus.newest(REQUESTS, key.request, leader=True)
+        assert message is not None
+        assert sink.send(message).ending is Ending.CLOSED
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert meanwhile == [{ANNOTATION: "100"}]
+    assert api.pods["generate-1"] == {}
+
+
+def test_a_token_that_was_replaced_is_used(api: ApiServer, account: Path) -> None:
+    """Kubernetes replaces the file every hour."""
+    api.pods["generate-1"] = {}
+    costs = DeletionCosts(api.url, account)
+    api.token = "newer"  # noqa: S105 - of this server only
+    (account / "token").write_text("newer")
+    with costs.busy("generate-1"):
+        assert ANNOTATION in api.pods["generate-1"]
+
+
+def test_without_the_right_it_says_so_once_and_goes_on(
+    api: ApiServer, account: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cluster that gives no such right makes videos all the same."""
+    api.pods["generate-1"] = {}
+    (account / "token").write_text("wrong")
+    costs = DeletionCosts(api.url, account)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            with costs.busy("generate-1"):
+                pass
+    assert api.pods["generate-1"] == {}
+    assert len(caplog.records) == 1
+    assert "403" in caplog.text
+
+
+def test_without_an_api_server_it_goes_on(account: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An outage of the control plane stops no video."""
+    trustme.CA().cert_pem.write_to_path(str(account / "ca.crt"))
+    with DeletionCosts("https://127.0.0.1:9", account).busy("generate-1"):
+        pass
+    assert "ConnectError" in caplog.text
+
+
+@pytest.mark.parametrize("pod", [None, "", "../secrets/x", "a/b", "A", "-a", "a" * 254])
+def test_what_is_no_pods_name_is_not_asked_for(
+    api: ApiServer, account: Path, pod: str | None
+) -> None:
+    """A name comes from a response, and must not lead anywhere else in the API."""
+    with DeletionCosts(api.url, account).busy(pod):
+        pass
+    assert api.asked == 0
+
+
+def test_outside_a_cluster_there_is_nothing_to_mark() -> None:
+    """`make run` has no API server."""
+    assert DeletionCosts.of_cluster({}) is None
