@@ -1,0 +1,1 @@
+"""What `submission.py` measures Kinora beside: the least that could be done, and two others."""

@@ -1,0 +1,37 @@
+"""The bare limit: a Flask route that publishes given bytes, and waits for JetStream's answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+
+from flask import Flask, Response, request
+
+from functions.shared.events import STRUCTURED
+from functions.shared.nats_connection import NatsConnection
+
+
+def create_app() -> Flask:
+    """Publish the bytes of the file PAYLOAD, each time as a new video."""
+    connection = NatsConnection(os.environ["NATS_URL"])
+    payload = Path(os.environ["PAYLOAD"]).read_bytes()
+    headers = {"content-type": STRUCTURED, "Nats-Expected-Last-Subject-Sequence": "0"}
+    app = Flask("bare")
+
+    @app.post("/v1/videos")
+    def create() -> Response:
+        request.get_data()  # a body that is left unread is read by gunicorn, later
+        subject = f"kinora.requests.default.video_{uuid.uuid4().hex}"
+        answer = json.loads(connection.request(subject, payload, headers).data)
+        if "seq" not in answer:
+            raise RuntimeError(str(answer))
+        return Response(json.dumps(answer), status=202, content_type="application/json")
+
+    @app.get("/readyz")
+    def readyz() -> str:
+        connection.max_payload()
+        return "ready"
+
+    return app

@@ -1,0 +1,34 @@
+"""What one would write instead: FastAPI, and a Celery task on Redis."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+from celery import Celery
+from fastapi import FastAPI
+
+from benchmarks.contestants.redis_queue import Body
+
+
+def create_app() -> FastAPI:
+    """Send a task; Celery has its own thread-safe pool of connections."""
+    queue = Celery("videos", broker=os.environ["REDIS_URL"])
+    app = FastAPI()
+
+    # Not async: sending blocks, so FastAPI runs it on a thread.
+    def create(body: Body) -> dict[str, object]:
+        video_id = f"video_{uuid.uuid4().hex}"
+        queue.send_task("generate", kwargs=body.model_dump(), task_id=video_id, ignore_result=True)
+        video = {"id": video_id, "object": "video", "status": "queued", "progress": 0}
+        return video | {"created_at": int(time.time()), **body.model_dump()}
+
+    def readyz() -> str:
+        with queue.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1)
+        return "ready"
+
+    app.add_api_route("/v1/videos", create, methods=["POST"], status_code=202)
+    app.add_api_route("/readyz", readyz)
+    return app
