@@ -101,6 +101,7 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
         "TMPDIR": str(stack.data / "tmp"),
         # No autoscaler here: what is beyond the replicas waits in the stream, in its order.
         "MAX_IN_FLIGHT": str(stack.replicas),
+        "MIN_REPLICAS": str(stack.replicas),
         **_server_env(stack),
         "HOST": "127.0.0.1",
         "NATS_URL": f"nats://127.0.0.1:{stack.ports['nats']}",

@@ -23,6 +23,7 @@
  * @property {number} num_inference_steps
  * @property {number} guidance_scale
  * @property {string | null} remixed_from_video_id the video whose settings it took over
+ * @property {number | null} eta_seconds until it is done, as far as can be told
  * @property {number | null} queue_position 1 is next
  * @property {number} attempt
  * @property {{code: string, message: string} | null} error

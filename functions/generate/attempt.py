@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 
 from functions.generate.engine.messages import Progress, Rendered
 from functions.generate.lease import HeldLease
-from functions.generate.progress import UPLOADING, percent
 from functions.shared.bus import Bus
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.ledger import Ledger, LostRace, Snapshot
+from functions.shared.progress import UPLOADING, percent
 from functions.shared.requested import StoredRequest
 from functions.shared.requests import ResolvedRequest
 from functions.shared.storage import Store

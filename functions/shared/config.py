@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         4, ge=1, description="Requests that `dispatch` keeps open: the most replicas of `generate`."
     )
+    min_replicas: int = Field(
+        2,
+        ge=1,
+        description="Replicas of `generate` that always run, for `eta_seconds`: more of them count "
+        "once they have been seen.",
+    )
     lease_seconds: float = Field(
         20, gt=0, description="After so long without a sign of life another worker takes over."
     )

@@ -76,6 +76,10 @@ class Video(VideoSettings):
     started_at: Annotated[int | None, Field(description="When the first attempt started.")]
     completed_at: Annotated[int | None, Field(description="When it ended, however it ended.")]
     expires_at: Annotated[int, Field(description="When it will be forgotten, with its files.")]
+    eta_seconds: Annotated[
+        float | None,
+        Field(ge=0, description="Until it is done, as expected; null if unknown, or ended."),
+    ]
     queue_position: Annotated[int | None, Field(ge=1, description="1 runs next; null: not queued.")]
     attempt: Annotated[int, Field(ge=0, description="0 before the first, and then from 1.")]
     error: VideoError | None
@@ -112,6 +116,7 @@ def queued_video(
         "completed_at": None,
         "expires_at": created // NANOSECONDS + max_age_days * DAY,
         **_settings(request),
+        "eta_seconds": None,
         "queue_position": None,
         "attempt": 0,
         "error": None,

@@ -36,7 +36,12 @@ def create_app(
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
     profile = load_profile(settings.model_profile)
-    index = Index(profile, max_age_days=settings.max_age_days)
+    index = Index(
+        profile,
+        max_age_days=settings.max_age_days,
+        min_replicas=settings.min_replicas,
+        max_in_flight=settings.max_in_flight,
+    )
     replay = Replay(stream, index)
     replay.start()
 

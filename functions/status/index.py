@@ -6,7 +6,6 @@ earlier one, and a tombstone beats all.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import json
 import logging
@@ -28,6 +27,7 @@ from functions.shared.video_object import Video, queued_video, video_object
 from functions.shared.videos import EventName
 from functions.status.filters import ALL, Filters, folded
 from functions.status.query import Order, find
+from functions.status.schedule import Schedule
 from functions.status.table import Content, Table
 
 log = logging.getLogger(__name__)
@@ -47,23 +47,36 @@ class Page:
 class Index:
     """Answers what one subject can't: lists, and places in the queue. Safe from any thread."""
 
-    def __init__(self, profile: Profile, *, max_age_days: int, path: str = ":memory:") -> None:
-        """Start empty; `path` is a file of SQLite's, for a list larger than memory."""
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        max_age_days: int,
+        min_replicas: int = 1,
+        max_in_flight: int = 1,
+        path: str = ":memory:",
+    ) -> None:
+        """Start empty.
+
+        Args:
+            profile: what fills in the defaults of requests.
+            max_age_days: how long the streams keep a video.
+            min_replicas: workers that are always there; see `Schedule`.
+            max_in_flight: videos that are made at a time, at most.
+            path: a file of SQLite's, for a list larger than memory.
+        """
         self._profile = profile
         self._max_age_days = max_age_days
         self._lock = threading.Lock()
         self._table = Table(path)
-        # Sequences in REQUESTS of what waits, in the order in which `dispatch` takes it.
-        self._waiting: dict[VideoKey, int] = {}
-        self._queue: list[int] = []
+        self._schedule = Schedule(min_replicas=min_replicas, max_in_flight=max_in_flight)
         self._tidied = time.monotonic()
 
     def clear(self) -> None:
         """Forget everything: what was applied before is no longer so."""
         with self._lock:
             self._table.clear()
-            self._waiting.clear()
-            self._queue.clear()
+            self._schedule.clear()
 
     def apply_request(self, message: Message) -> None:
         """Take a message of the stream REQUESTS into account."""
@@ -79,8 +92,8 @@ class Index:
         video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
         content = Content(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
         with self._lock:
-            name = self._table.put_request(key, message.seq, content)
-            self._wait(key, message.seq if name is EventName.REQUESTED else None)
+            if self._table.put_request(key, message.seq, content) is EventName.REQUESTED:
+                self._schedule.wait(key, message, request)
 
     def apply_event(self, message: Message) -> None:
         """Take a message of the stream VIDEOS into account."""
@@ -99,26 +112,17 @@ class Index:
             content = Content(created, snapshot.name, video, folded(video["prompt"]))
         with self._lock:
             if self._table.put_event(key, message.seq, content):
-                self._wait(key, None)
-
-    def _wait(self, key: VideoKey, seq: int | None) -> None:
-        old = self._waiting.pop(key, None)
-        if old is not None and seq is not None:
-            seq = max(old, seq)
-        if old is not None:
-            del self._queue[bisect.bisect_left(self._queue, old)]
-        if seq is not None:
-            self._waiting[key] = seq
-            bisect.insort(self._queue, seq)
+                self._schedule.follow(key, snapshot)
 
     def queue_position(self, key: VideoKey) -> int | None:
-        """1 for the video that runs next, and so on; None if it is not waiting."""
+        """1 for the video that starts next, and so on; None if it is not waiting."""
         with self._lock:
-            return self._position(key)
+            return self._schedule.position(key)
 
-    def _position(self, key: VideoKey) -> int | None:
-        seq = self._waiting.get(key)
-        return None if seq is None else bisect.bisect_left(self._queue, seq) + 1
+    def eta(self, key: VideoKey, now: int) -> float | None:
+        """Seconds until the video is expected to be done, as `Schedule` has it."""
+        with self._lock:
+            return self._schedule.eta(key, now)
 
     def page(
         self,
@@ -155,7 +159,7 @@ class Index:
 
     def _shown(self, account: str, row: sqlite3.Row) -> Video:
         video: Video = json.loads(row["object"])
-        video["queue_position"] = self._position(VideoKey(account, row["id"]))
+        video["queue_position"] = self._schedule.position(VideoKey(account, row["id"]))
         return video
 
     def _place(self, account: str, video_id: str) -> tuple[int, str]:
@@ -172,4 +176,4 @@ class Index:
         if time.monotonic() - self._tidied > TIDY_SECONDS:
             self._tidied = time.monotonic()
             for key in self._table.forget(since):
-                self._wait(key, None)
+                self._schedule.leave(key)

@@ -20,6 +20,7 @@ from functions.shared.storage import Store
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video_object import DAY, Video, queued_video, video_object
+from functions.shared.videos import State
 from functions.status.content import VARIANTS, send_content
 from functions.status.feed import Feeds
 from functions.status.filters import read_filters
@@ -27,6 +28,7 @@ from functions.status.index import Index
 
 # openai-python asks again after so long; it must be a whole number.
 POLL_AFTER_MS: Final = "1000"
+RUNS_OR_WAITS: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
 
 
 class StatusRoutes:
@@ -70,14 +72,17 @@ class StatusRoutes:
     def page(self) -> Response:
         """`GET /v1/videos`: the caller's videos, newest first unless asked otherwise."""
         account = self._account()
+        now = self._bus.now()
         page = self._index.page(
             account,
             after=request.args.get("after") or None,
             limit=LIMIT.read(request.args.get("limit")),
             newest_first=ORDER.read(request.args.get("order")) == "desc",
-            since=self._bus.now() - self._max_age_days * DAY * NANOSECONDS,
+            since=now - self._max_age_days * DAY * NANOSECONDS,
             filters=read_filters(request.args),
         )
+        for video in page.videos:
+            video["eta_seconds"] = self._index.eta(VideoKey(account, video["id"]), now)
         ids = [video["id"] for video in page.videos]
         answer: VideoList = {
             "object": "list",
@@ -92,11 +97,14 @@ class StatusRoutes:
         """`GET /v1/videos/{id}`: one video as it is now."""
         key = self._key(video_id)
         snapshot = self._snapshot(key)
-        response = jsonify(
+        video = (
             self._queued(key)
             if snapshot.name is None
             else video_object(snapshot, max_age_days=self._max_age_days)
         )
+        if video["status"] in RUNS_OR_WAITS:
+            video["eta_seconds"] = self._index.eta(key, self._bus.now())
+        response = jsonify(video)
         response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
         return response
 

@@ -19,3 +19,10 @@ def percent(stage: str, done: int, total: int) -> int:
     stages = list(SHARES)
     before = sum(SHARES[name] for name in stages[: stages.index(stage)])
     return min(99, int(before + SHARES[stage] * done / max(total, 1)))
+
+
+def part_of_stage(stage: str, progress: int) -> float:
+    """The part of `stage` that is finished, from 0 to 1, where `percent` said `progress`."""
+    stages = list(SHARES)
+    before = sum(SHARES[name] for name in stages[: stages.index(stage)])
+    return min(1.0, max(0.0, (progress - before) / SHARES[stage]))
