@@ -26,10 +26,10 @@ else echo "As root: apt-get update && apt-get install -y $(1); then run make aga
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format lock install chromium clean
+.PHONY: images deploy undeploy cluster smoke test-images help run test check lint format lock install chromium clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
 	@exec .venv/bin/python -m local
@@ -43,6 +43,34 @@ pytest: # what `test` runs beside `lint`
 	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 check: test ## Run what CI runs
+
+test-images: .venv/all-installed ## Build every image and run a video through them (minutes; as root on Debian)
+	@{ command -v buildah && command -v debootstrap; } >/dev/null \
+	|| { $(call apt_install,buildah debootstrap); }
+	@.venv/bin/python -m pytest -m images tests/images
+
+# A tag that never moves: what is not committed has none.
+TAG ?= $(shell [ -z "$$(git status --porcelain --untracked-files=no)" ] && git rev-parse --short=12 HEAD)
+export REGISTRY TAG OVERLAY NAMESPACE ENGINE VARIANT TORCH_INDEX PIP_CONF PUSH URL VIDEOS KEY
+
+images: .tagged ## Build the images as REGISTRY/kinora-*:TAG, TAG being the commit (VARIANT=cpu, PUSH=1)
+	@knative/images.sh
+
+cluster: ## Make a kind cluster with Knative on this machine
+	@knative/cluster.sh
+
+deploy: .tagged ## Deploy OVERLAY=kind or h100 with the images of REGISTRY, into NAMESPACE (kinora)
+	@knative/deploy.sh
+
+undeploy: ## Remove what `make deploy` made, but for its data
+	@knative/undeploy.sh
+
+smoke: ## Make videos at URL, check the files, and show the replicas (VIDEOS=4, NAMESPACE, KEY)
+	@$(PYTHON) knative/smoke.py
+
+.PHONY: .tagged
+.tagged:
+	@[ -n "$(TAG)" ] || { echo "Commit your changes first, or set TAG."; exit 1; }
 
 lint: .venv/all-installed ## Check style, format and types
 	@.venv/bin/python -m ruff check .

@@ -154,6 +154,8 @@ class RunningStack:
     def kill(self, name: str) -> None:
         """SIGKILL a process and all below it, and wait until they are gone."""
         process = self.running.pop(name)
+        if process.poll() is not None:
+            return
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         for child in family:

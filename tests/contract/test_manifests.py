@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import os
 import re
 import runpy
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ import yaml
 
 from functions.shared.config import Settings
 from functions.shared.streams import consumer_config
+from functions.shared.videos import EventName
 from local.stack import ROOT
 from tests import manifests, schemas
 from tests.guarded import permissions
@@ -509,31 +513,120 @@ def test_only_dispatch_may_do_anything_at_the_api(name: str) -> None:
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "dispatch"}]
 
 
-@pytest.mark.parametrize("component", ["outside-s3", "api-keys", "webhooks"])
-@EACH_OVERLAY
-def test_components_fit_every_overlay(
-    name: str, component: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """An overlay with a component is valid, and its variables are settings."""
-    folder = tmp_path_factory.mktemp(component)
-    back = KNATIVE.relative_to("/")
+def _with(name: str, component: str, folder: Path) -> list[Manifest]:
+    """The objects of an overlay with a component."""
     up = "../" * len(folder.relative_to("/").parts)
-    (folder / "kustomization.yaml").write_text(
-        yaml.safe_dump({
-            "resources": [f"{up}{back}/overlays/{name}"],
-            "components": [f"{up}{back}/components/{component}"],
-        })
-    )  # fmt: skip
+    place = f"{up}{KNATIVE.relative_to('/')}"
+    kustomization = {
+        "resources": [f"{place}/overlays/{name}"],
+        "components": [f"{place}/components/{component}"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     objects = manifests.render(folder)
     for item in objects:
         schemas.validate(item)
-    if component == "outside-s3":
-        assert not [item for item in objects if item["metadata"]["name"] == "s3"]
-    else:
-        setting = {"api-keys": "API_KEYS_FILE", "webhooks": "WEBHOOKS_FILE"}[component]
-        assert setting.lower() in Settings.model_fields
-        users = {"api-keys": ("submit", "status"), "webhooks": ("dispatch",)}[component]
-        for function in users:
-            container = container_of(objects, function)
-            path = environment(objects, container)[setting]
-            assert any(path.startswith(m["mountPath"]) for m in container["volumeMounts"])
+    return objects
+
+
+@EACH_OVERLAY
+def test_an_outside_store_takes_the_place_of_the_one_inside(name: str, tmp_path: Path) -> None:
+    """Nothing of the object store is left, and everyone is let out to the other one."""
+    objects = _with(name, "outside-s3", tmp_path)
+    assert not [item for item in objects if item["metadata"]["name"] == "s3"]
+    policy = find(objects, "NetworkPolicy", "to-outside-s3")["spec"]
+    inside = find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]
+    assert policy["podSelector"] == inside["podSelector"]
+
+
+@pytest.mark.parametrize(
+    ("component", "setting", "users"),
+    [
+        ("api-keys", "API_KEYS_FILE", ("submit", "status")),
+        ("webhooks", "WEBHOOKS_FILE", ("dispatch",)),
+    ],
+)
+@EACH_OVERLAY
+def test_files_are_mounted_where_settings_say(
+    name: str, component: str, setting: str, users: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A component's setting exists, and names a file in the Secret that it mounts."""
+    objects = _with(name, component, tmp_path)
+    assert setting.lower() in Settings.model_fields
+    for function in users:
+        container = container_of(objects, function)
+        path = environment(objects, container)[setting]
+        assert any(path.startswith(mount["mountPath"]) for mount in container["volumeMounts"])
+
+
+@EACH_OVERLAY
+def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
+    """`dispatch` once more: the set-up makes its consumer, the SinkBinding names the Broker."""
+    objects = _with(name, "broker", tmp_path)
+    (forward,) = find(objects, "Deployment", "forward")["spec"]["template"]["spec"]["containers"]
+    (job,) = find(objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
+    variables = environment(objects, forward)
+    assert forward["image"] == container_of(objects, "dispatch")["image"]
+    assert variables["FORWARD_EVENTS"] == environment(objects, job)["FORWARD_EVENTS"]
+    fields = Settings.model_fields
+    Settings.model_validate({k.lower(): v for k, v in variables.items() if k.lower() in fields})
+    assert variables["NATS_URL"].startswith("nats://forward:")
+    sink = find(objects, "SinkBinding", "forward")["spec"]["sink"]["ref"]
+    assert find(objects, sink["kind"], sink["name"])["apiVersion"] == sink["apiVersion"]
+
+
+EXAMPLES = sorted((KNATIVE / "eventing").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_valid(path: Path) -> None:
+    """A Trigger wants events that exist, and every object has the schema of its kind."""
+    for item in yaml.safe_load_all(path.read_text()):
+        schemas.validate(item)
+        if item["kind"] == "Trigger":
+            wanted = item["spec"]["filter"]["attributes"]["type"]
+            assert wanted in {name.type for name in EventName}
+
+
+@EACH_OVERLAY
+def test_eta_counts_with_the_replicas_that_always_run(name: str) -> None:
+    """MIN_REPLICAS is min-scale."""
+    objects = overlay(name)
+    template = find(objects, "Service", "generate")["spec"]["template"]["metadata"]
+    least = template["annotations"]["autoscaling.knative.dev/min-scale"]
+    variables = environment(objects, container_of(objects, "status"))
+    given = {k.lower(): v for k, v in variables.items() if k == "MIN_REPLICAS"}
+    assert Settings.model_validate(given).min_replicas == int(least)
+
+
+@EACH_OVERLAY
+def test_deploying_replaces_every_image_of_ours(name: str) -> None:
+    """`make deploy` puts registry and commit in the place of what stands in git."""
+    done = subprocess.run(
+        [KNATIVE / "render.sh", name],
+        env={
+            "PATH": f"{Path(manifests.kubectl()).parent}:{os.environ['PATH']}",
+            "REGISTRY": "registry.example:5000/team",
+            "TAG": "0123abcd",
+        },
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    objects = list(yaml.safe_load_all(done.stdout))
+    for function in (*FUNCTIONS, "ui"):
+        image = container_of(objects, function)["image"]
+        assert image == f"registry.example:5000/team/kinora-{function}:0123abcd"
+    assert "kinora/" not in done.stdout
+
+
+def test_deploying_makes_the_secrets_that_are_named() -> None:
+    """Every key of a Secret that a manifest reads is made by secrets.sh, unless it is optional."""
+    script = (KNATIVE / "secrets.sh").read_text()
+    loop = re.search(r"for user in ([a-z ]+); do\n  add nats", script)
+    assert loop is not None
+    made = {f"nats/{user}" for user in loop[1].split()} | {"s3/*"}
+    for name in OVERLAYS:
+        for _, template in workloads(overlay(name)):
+            for container in template["spec"]["containers"]:
+                for variable in container.get("env", []):
+                    reference = variable.get("valueFrom", {}).get("secretKeyRef", {})
+                    if reference and not reference.get("optional"):
+                        assert f"{reference['name']}/{reference['key']}" in made

@@ -1,0 +1,35 @@
+#!/bin/sh
+# make cluster: a kind cluster with Knative Serving, Eventing and Kourier, from their release files.
+set -eu
+here="$(dirname "$0")"
+KNATIVE=knative-v1.23.0
+NODE=kindest/node:v1.34.0
+releases=https://github.com
+
+for tool in kind kubectl; do
+  command -v "$tool" >/dev/null || {
+    echo "Install $tool: https://kind.sigs.k8s.io, https://kubernetes.io/docs/tasks/tools" >&2
+    exit 1
+  }
+done
+kind get clusters | grep -qx kinora \
+  || kind create cluster --name kinora --image "$NODE" --config "$here/kind.yaml"
+
+# apply OWNER/REPOSITORY FILE
+apply() {
+  kubectl apply -f "$releases/$1/releases/download/$KNATIVE/$2"
+}
+apply knative/serving serving-crds.yaml
+apply knative/eventing eventing-crds.yaml
+kubectl wait crd --all --for=condition=Established --timeout=2m
+apply knative/serving serving-core.yaml
+apply knative-extensions/net-kourier kourier.yaml
+apply knative/eventing eventing-core.yaml
+# For the examples in eventing/: a Broker, in memory.
+apply knative/eventing in-memory-channel.yaml
+apply knative/eventing mt-channel-broker.yaml
+for namespace in knative-serving knative-eventing kourier-system; do
+  kubectl -n "$namespace" wait deployment --all --for=condition=Available --timeout=10m
+done
+kubectl apply --server-side --force-conflicts -k "$here/platform/kind"
+echo "The cluster is ready; its gateway is http://*.127.0.0.1.sslip.io:8080"
