@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from functions.shared.config import Settings
@@ -26,62 +23,16 @@ from functions.shared.http import MAX_RETRY_AFTER
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.profiles import load_profile
 from functions.shared.requested import read_request
-from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.videos import Cancelled, EventName
-from functions.status.app import create_app as create_status
-from functions.submit.app import create_app as create_submit
+from tests.contract.api import BINARY, EVENT, Api, complete, make_api
 from tests.unit.events import CREATED, completed, publish, put_request, request_payload, started
-
-EVENT = {
-    "specversion": "1.0",
-    "id": "1",
-    "source": "/test",
-    "type": "dev.kinora.video.requested.v1",
-}
-BINARY = {f"ce-{name}": value for name, value in EVENT.items()} | {
-    "content-type": "application/json"
-}
-
-
-@dataclass
-class Api:
-    """Both functions over the same streams, as the gateway would show them."""
-
-    bus: MemoryBus
-    store: MemoryStore
-    submit: FlaskClient
-    status: FlaskClient
-
-    def create(self, **fields: Any) -> TestResponse:
-        """POST /v1/videos with JSON."""
-        return self.submit.post("/v1/videos", json={"prompt": "a red circle", **fields})
-
-    def requests(self) -> list[str]:
-        """What lies in REQUESTS."""
-        return self.bus.subjects(REQUESTS, "kinora.requests.*.*")
-
-    def nothing_happened(self) -> bool:
-        """Neither a request nor an event nor a file."""
-        return not (
-            self.requests() or self.bus.subjects(VIDEOS, "kinora.videos.*.*.*") or self.store.files
-        )
-
-
-def _api(settings: Settings) -> Api:
-    bus, store = MemoryBus(), MemoryStore()
-    return Api(
-        bus,
-        store,
-        create_submit(settings, bus, store).test_client(),
-        create_status(settings, bus, store).test_client(),
-    )
 
 
 @pytest.fixture
 def api() -> Api:
     """Without keys: everybody is the account `default`."""
-    return _api(Settings(http_deadline_seconds=0.2))
+    return make_api(Settings(http_deadline_seconds=0.2))
 
 
 def _error(response: TestResponse) -> dict[str, Any]:
@@ -348,7 +299,7 @@ def test_an_idempotency_key_makes_one_remix(api: Api) -> None:
 
 def test_a_full_queue_says_when_to_come_back() -> None:
     """429 with a Retry-After that openai-python honours."""
-    api = _api(Settings(queue_limit=1))
+    api = make_api(Settings(queue_limit=1))
     api.bus.put("kinora.requests.other.v", b"")
     response = api.create()
     assert (response.status_code, _error(response)["code"]) == (429, "queue_full")
@@ -491,21 +442,9 @@ def test_a_bad_event_is_refused_and_a_batch_is_taken_whole_or_not_at_all(
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def _complete(api: Api, name: str = "v1", account: str = "default") -> VideoKey:
-    key = VideoKey(account, name)
-    ledger = Ledger(api.bus, takeover_grace=0)
-    put_request(api.bus, key)
-    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    prefix = f"{key.prefix}1-x/"
-    publish(ledger, state, EventName.COMPLETED, completed(started(key), prefix=prefix))
-    api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
-    api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
-    return key
-
-
 def test_content_is_served_whole_in_part_and_not_again(api: Api) -> None:
     """200, 206 for a range, 304 for a caller who has it, and HEAD without a body."""
-    _complete(api)
+    complete(api)
     url = "/v1/videos/v1/content"
     whole = api.status.get(url)
     assert (whole.status_code, whole.data) == (200, b"0123456789")
@@ -552,7 +491,7 @@ def test_content_is_served_whole_in_part_and_not_again(api: Api) -> None:
 )
 def test_head_is_get_without_a_body(api: Api, path: str, headers: dict[str, str]) -> None:
     """The same status and the same headers."""
-    _complete(api)
+    complete(api)
     # Both as the same request, because its id is one of the headers.
     sent = {**headers, "x-request-id": "r"}
     with api.status.get(path, headers=sent) as get:
@@ -563,7 +502,7 @@ def test_head_is_get_without_a_body(api: Api, path: str, headers: dict[str, str]
 
 def test_head_knows_no_ranges(api: Api) -> None:
     """It tells about the whole file (RFC 9110, section 14.2)."""
-    _complete(api)
+    complete(api)
     head = api.status.head("/v1/videos/v1/content", headers={"Range": "bytes=2-4"})
     assert (head.status_code, head.headers["Content-Length"]) == (200, "10")
     assert (head.headers["Accept-Ranges"], "Content-Range" in head.headers) == ("bytes", False)
@@ -571,7 +510,7 @@ def test_head_knows_no_ranges(api: Api) -> None:
 
 def test_content_that_can_not_be_served_says_why(api: Api) -> None:
     """404 with a reason: not 409, which the official client would repeat."""
-    _complete(api)
+    complete(api)
     ledger = Ledger(api.bus, takeover_grace=0)
     put_request(api.bus, VideoKey("default", "waiting"))
     publish(
@@ -600,7 +539,7 @@ def test_content_that_can_not_be_served_says_why(api: Api) -> None:
 def test_a_replica_that_lags_behind_proves_no_404(api: Api) -> None:
     """Before anything is 'not found' or 'not ready', the leader is asked."""
     api.bus.lag()
-    _complete(api)
+    complete(api)
     waiting = api.create().get_json()["id"]
     assert api.status.get("/v1/videos/v1").get_json()["status"] == "completed"
     assert api.status.get(f"/v1/videos/{waiting}").get_json()["status"] == "queued"
@@ -735,7 +674,7 @@ def test_cancel_and_delete_answer_what_the_official_client_expects(api: Api) -> 
 @pytest.mark.parametrize("video_id", ["*", ">", "a.b", "%2e%2e", "x" * 65, "a%20b", "a%0a"])
 def test_odd_ids_are_not_found_and_touch_nothing(api: Api, video_id: str) -> None:
     """An id '*' must never reach a subject: it would purge every video of the account."""
-    _complete(api)
+    complete(api)
     files = dict(api.store.files)
     for response in (
         api.status.get(f"/v1/videos/{video_id}"),
@@ -752,68 +691,12 @@ def test_odd_ids_are_not_found_and_touch_nothing(api: Api, video_id: str) -> Non
 # -- accounts --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def accounts(tmp_path: Path) -> Api:
-    """Two accounts, each with a key."""
-    lines = [f"{hashlib.sha256(f'key-{name}'.encode()).hexdigest()} {name}" for name in "ab"]
-    path = tmp_path / "keys"
-    path.write_text("# comment\n\n" + "\n".join(lines) + "\n")
-    return _api(Settings(api_keys_file=str(path)))
-
-
-@pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic key-a", "key-a"]
-)
-def test_without_a_valid_key_everything_is_401(accounts: Api, authorization: str | None) -> None:
-    """On every route, CloudEvents included, and nothing is published."""
-    headers = {} if authorization is None else {"Authorization": authorization}
-    for response in (
-        accounts.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers),
-        accounts.submit.post("/", json={"prompt": "x"}, headers={**BINARY, **headers}),
-        accounts.submit.delete("/v1/videos/v1", headers=headers),
-        accounts.submit.post("/v1/videos/v1/cancel", headers=headers),
-        accounts.submit.post("/v1/videos/v1/remix", json={"prompt": "x"}, headers=headers),
-        accounts.status.get("/v1/videos", headers=headers),
-        accounts.status.get("/v1/models", headers=headers),
-        accounts.status.get("/v1/videos/v1", headers=headers),
-        accounts.status.get("/v1/videos/v1/content", headers=headers),
-    ):
-        assert response.status_code == 401
-        assert response.headers["WWW-Authenticate"] == "Bearer"
-        assert _error(response)["type"] == "authentication_error"
-    assert accounts.nothing_happened()
-
-
-def test_another_accounts_video_does_not_exist(accounts: Api) -> None:
-    """404 everywhere, and it stays as it was; the same key of both makes two videos."""
-    _complete(accounts, account="a")
-    b = {"Authorization": "Bearer key-b"}
-    for response in (
-        accounts.status.get("/v1/videos/v1", headers=b),
-        accounts.status.get("/v1/videos/v1/content", headers=b),
-        accounts.submit.delete("/v1/videos/v1", headers=b),
-        accounts.submit.post("/v1/videos/v1/cancel", headers=b),
-        accounts.submit.post("/v1/videos/v1/remix", json={"prompt": "x"}, headers=b),
-    ):
-        assert response.status_code == 404
-    assert accounts.status.get("/v1/videos", headers=b).get_json()["data"] == []
-    a = {"Authorization": "Bearer key-a"}
-    assert accounts.status.get("/v1/videos/v1", headers=a).get_json()["status"] == "completed"
-    same = [
-        accounts.submit.post(
-            "/v1/videos", json={"prompt": "x"}, headers={**who, "Idempotency-Key": "k"}
-        ).get_json()["id"]
-        for who in (a, b)
-    ]
-    assert same[0] != same[1]
-
-
 def test_a_bad_keys_file_stops_the_start(tmp_path: Path) -> None:
     """With the number of the line, and without its content: it may be a key."""
     path = tmp_path / "keys"
     path.write_text("secret-key-in-clear account\n")
     with pytest.raises(ValueError, match="line 1") as error:
-        _api(Settings(api_keys_file=str(path)))
+        make_api(Settings(api_keys_file=str(path)))
     assert "secret" not in str(error.value)
 
 

@@ -74,17 +74,6 @@ def test_a_feed_resumes_where_it_was(
     assert told[-1][0] == EventName.COMPLETED.type
 
 
-def test_nothing_of_another_account_is_told(
-    feeds: Feeds, bus: MemoryBus, ledger: Ledger, key: VideoKey
-) -> None:
-    """Neither its requests nor its events, not even for a video of the same id."""
-    feed = _open(feeds)
-    _begin(feed, bus)
-    _make(bus, ledger, VideoKey("other", key.video_id))
-    _make(bus, ledger, key)
-    assert {_next(feed)[2]["account"] for _ in range(3)} == {"acme"}
-
-
 def test_one_video_can_be_watched_alone(
     feeds: Feeds, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:

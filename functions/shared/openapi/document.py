@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, Final
 
 from flask import Flask, Response
@@ -53,13 +54,19 @@ def document(profile: Profile) -> Json:
 
 def add_document(app: Flask, profile: Profile) -> None:
     """Serve the document at `GET /openapi.json`, and let `app` know what other paths there are."""
-    whole = document(profile)
-    body = json.dumps(whole)
-    answer_for_all_methods(app, whole["paths"])
+    body, paths = _served(profile)
+    answer_for_all_methods(app, paths)
 
     @app.get("/openapi.json")
     def openapi() -> Response:
         return Response(body, mimetype="application/json")
+
+
+@cache
+def _served(profile: Profile) -> tuple[str, Json]:
+    """The document as text, and its paths."""
+    whole = document(profile)
+    return json.dumps(whole), whole["paths"]
 
 
 def _example(profile: Profile) -> Video:

@@ -1,0 +1,76 @@
+"""Both functions over streams and a bucket in memory, for tests of the HTTP contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from functions.shared.config import Settings
+from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.videos import EventName
+from functions.status.app import create_app as create_status
+from functions.submit.app import create_app as create_submit
+from tests.unit.events import completed, publish, put_request, started
+
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/test",
+    "type": "dev.kinora.video.requested.v1",
+}
+BINARY = {f"ce-{name}": value for name, value in EVENT.items()} | {
+    "content-type": "application/json"
+}
+
+
+@dataclass
+class Api:
+    """Both functions over the same streams, as the gateway would show them."""
+
+    bus: MemoryBus
+    store: MemoryStore
+    submit: FlaskClient
+    status: FlaskClient
+
+    def create(self, **fields: Any) -> TestResponse:
+        """POST /v1/videos with JSON."""
+        return self.submit.post("/v1/videos", json={"prompt": "a red circle", **fields})
+
+    def requests(self) -> list[str]:
+        """What lies in REQUESTS."""
+        return self.bus.subjects(REQUESTS, "kinora.requests.*.*")
+
+    def nothing_happened(self) -> bool:
+        """Neither a request nor an event nor a file."""
+        return not (
+            self.requests() or self.bus.subjects(VIDEOS, "kinora.videos.*.*.*") or self.store.files
+        )
+
+
+def make_api(settings: Settings) -> Api:
+    """Both functions with these settings."""
+    bus, store = MemoryBus(), MemoryStore()
+    return Api(
+        bus,
+        store,
+        create_submit(settings, bus, store).test_client(),
+        create_status(settings, bus, store).test_client(),
+    )
+
+
+def complete(api: Api, name: str = "v1", account: str = "default") -> VideoKey:
+    """A completed video with two of its files."""
+    key = VideoKey(account, name)
+    ledger = Ledger(api.bus, takeover_grace=0)
+    put_request(api.bus, key)
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    prefix = f"{key.prefix}1-x/"
+    publish(ledger, state, EventName.COMPLETED, completed(started(key), prefix=prefix))
+    api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
+    api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
+    return key

@@ -1,0 +1,205 @@
+"""An account sees, changes and hears nothing of another's, on any route of the document."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response
+
+from functions.shared.config import Settings
+from functions.shared.openapi import document
+from functions.shared.profiles import load_profile
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from tests.contract.api import BINARY, Api, complete, make_api
+from tests.unit.events import put_request
+
+METHODS = ("get", "head", "post", "put", "patch", "delete")
+OPERATIONS = {
+    operation["operationId"]: (method.upper(), path, operation)
+    for path, item in document(load_profile("demo"))["paths"].items()
+    for method, operation in item.items()
+    if method in METHODS
+}
+DONE, WAITING = "alices-done", "alices-waiting"
+# What nobody but alice may be told.
+SECRETS = ("alice", "her secret prompt", "her secret tag")
+ALICE = {"Authorization": "Bearer key-alice"}
+BOB = {"Authorization": "Bearer key-bob"}
+Call = Callable[..., TestResponse]
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Api:
+    """Two accounts, of which one has a completed video, and two that wait."""
+    lines = [f"{hashlib.sha256(f'key-{n}'.encode()).hexdigest()} {n}" for n in ("alice", "bob")]
+    path = tmp_path / "keys"
+    path.write_text("# comment\n\n" + "\n".join(lines) + "\n")
+    api = make_api(Settings(api_keys_file=str(path), http_deadline_seconds=0.2))
+    complete(api, DONE, "alice")
+    data = {"prompt": "her secret prompt", "metadata": {"tag": "her secret tag"}}
+    put_request(api.bus, VideoKey("alice", WAITING), **data)
+    api.submit.post("/v1/videos", json=data, headers={**ALICE, "Idempotency-Key": "k"})
+    return api
+
+
+def _everything_of_alice(api: Api) -> object:
+    """Her files, and the newest message of each of her subjects."""
+    subjects = [
+        (stream, subject, api.bus.newest(stream, subject, leader=True))
+        for stream, pattern in (
+            (REQUESTS, "kinora.requests.alice.*"),
+            (VIDEOS, "kinora.videos.alice.*.*"),
+        )
+        for subject in api.bus.subjects(stream, pattern)
+    ]
+    files = {name: file for name, file in api.store.files.items() if name.startswith("alice/")}
+    return subjects, files
+
+
+def _caller(api: Api, operation: str, **common: Any) -> Call:
+    """Sends requests to an operation, each with its own path parameter and options."""
+    method, path, _ = OPERATIONS[operation]
+    (client, *_) = [client for client in (api.submit, api.status) if _serves(client, method, path)]
+
+    def call(video_id: str = "", **options: Any) -> TestResponse:
+        headers = {"x-request-id": "r", **common.get("headers", {}), **options.pop("headers", {})}
+        target = path.replace("{video_id}", video_id) + options.pop("query", "")
+        return client.open(target, method=method, headers=headers, **options)
+
+    return call
+
+
+def _serves(client: FlaskClient, method: str, path: str) -> bool:
+    return any(
+        rule.rule == path.replace("{", "<").replace("}", ">") and method in (rule.methods or ())
+        for rule in client.application.url_map.iter_rules()
+    )
+
+
+def _as_if_it_did_not_exist(call: Call, **options: Any) -> None:
+    """Every answer about hers is the one about a video that nobody has."""
+    nobodys = call("nobodys", **options)
+    assert nobodys.status_code == 404
+    for video_id in (DONE, WAITING):
+        answer = call(video_id, **options)
+        assert answer.status_code == 404
+        assert (answer.data, dict(answer.headers)) == (nobodys.data, dict(nobodys.headers))
+
+
+def _lists(call: Call) -> None:
+    for query in ("", "?order=asc&limit=100", "?status=completed", "?q=secret", "?metadata[tag]=x"):
+        page = call(query=query).get_json()
+        assert (page["data"], page["first_id"], page["has_more"]) == ([], None, False)
+    after, nobodys = call(query=f"?after={DONE}"), call(query="?after=nobodys")
+    assert after.status_code == nobodys.status_code == 400
+    assert after.data == nobodys.data
+
+
+def _creates(call: Call) -> None:
+    """The key that alice used for another request is a new one, and makes a video of bob's."""
+    answer = call(json={"prompt": "his own"}, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 202
+    assert answer.get_json()["prompt"] == "his own"
+
+
+def _publishes(call: Call) -> None:
+    """An event's subject names a video of the caller's own, even if alice has one of that id."""
+    for video_id in (DONE, WAITING):
+        answer = call(json={"prompt": "x"}, headers={**BINARY, "ce-subject": video_id})
+        assert answer.status_code == 202
+
+
+def _hears(api: Api, call: Call) -> None:
+    """From the beginning on, and also if it asks for hers by name."""
+    put_request(api.bus, VideoKey("bob", "own"), prompt="bob's own")
+    with call(headers={"Last-Event-ID": "0-0"}) as feed:
+        heard = list(_told_until(feed, "own"))
+    assert [event["account"] for event in heard] == ["bob"]
+    put_request(api.bus, VideoKey("bob", DONE), prompt="bob's own")
+    with call(headers={"Last-Event-ID": "0-0"}, query=f"?video_id={DONE}") as feed:
+        heard = list(_told_until(feed, DONE))
+    assert [event["account"] for event in heard] == ["bob"]
+
+
+def _told_until(feed: Response, subject: str) -> Iterator[dict[str, Any]]:
+    for part in feed.response:
+        text = part.decode() if isinstance(part, bytes) else part
+        for line in text.splitlines():
+            if line.startswith("data: "):
+                event = json.loads(line.removeprefix("data: "))
+                yield event
+                if event["subject"] == subject:
+                    return
+
+
+def _tells_nothing(call: Call) -> None:
+    answer = call()
+    assert answer.status_code in {200, 503}
+    assert not [secret for secret in SECRETS if secret in answer.text]
+
+
+# What is asked of each operation in bob's name. One that is missing here fails its test.
+CASES: dict[str, Callable[[Api, Call], None]] = {
+    "video": lambda _, call: _as_if_it_did_not_exist(call),
+    "content": lambda _, call: _as_if_it_did_not_exist(call),
+    "head_content": lambda _, call: _as_if_it_did_not_exist(call),
+    "delete": lambda _, call: _as_if_it_did_not_exist(call),
+    "cancel": lambda _, call: _as_if_it_did_not_exist(call),
+    "remix": lambda _, call: _as_if_it_did_not_exist(call, json={"prompt": "x"}),
+    "page": lambda _, call: _lists(call),
+    "create": lambda _, call: _creates(call),
+    "receive_events": lambda _, call: _publishes(call),
+    "events": _hears,
+    "models": lambda _, call: _tells_nothing(call),
+    "openapi": lambda _, call: _tells_nothing(call),
+    "healthz": lambda _, call: _tells_nothing(call),
+    "readyz": lambda _, call: _tells_nothing(call),
+    "metrics": lambda _, call: _tells_nothing(call),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_another_accounts_videos_do_not_exist(api: Api, operation: str) -> None:
+    """For bob nothing of alice's is there, and nothing of hers changes, whatever he asks for."""
+    before = _everything_of_alice(api)
+    CASES[operation](api, _caller(api, operation, headers=BOB))
+    assert _everything_of_alice(api) == before
+
+
+def test_what_is_kept_from_others_is_there_for_its_owner(api: Api) -> None:
+    """Or else the other tests would prove nothing."""
+    alice = {"headers": ALICE}
+    assert _caller(api, "content", **alice)(DONE).data == b"0123456789"
+    page = _caller(api, "page", **alice)(query="?q=secret").get_json()
+    assert WAITING in {video["id"] for video in page["data"]}
+    with _caller(api, "events", **alice)(headers={"Last-Event-ID": "0-0"}) as feed:
+        assert {event["account"] for event in _told_until(feed, WAITING)} == {"alice"}
+    assert _caller(api, "delete", **alice)(DONE).status_code == 200
+    assert _everything_of_alice(api)
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic key-bob", "key-bob"]
+)
+@pytest.mark.parametrize(
+    "operation", [name for name, (_, _, about) in OPERATIONS.items() if "security" not in about]
+)
+def test_without_a_valid_key_everything_is_401(
+    api: Api, operation: str, authorization: str | None
+) -> None:
+    """On every route that is not for everybody, and nothing changes."""
+    before = _everything_of_alice(api), api.requests()
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = _caller(api, operation, headers={**BINARY, **headers})(DONE, json={"prompt": "x"})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    if operation != "head_content":
+        assert answer.get_json()["error"]["type"] == "authentication_error"
+    assert (_everything_of_alice(api), api.requests()) == before
