@@ -109,6 +109,9 @@ class Bus(Protocol):
     def backlog(self) -> int:
         """Requests that wait for, or are at, the consumer of `dispatch`."""
 
+    def waiting(self, account: str) -> int:
+        """Requests of `account` that the consumer of `dispatch` was never given."""
+
     def check(self) -> None:
         """Return if both streams and the consumer are there and answer."""
 

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         10_000, ge=1, description="Requests waiting or running at which new ones get 429."
     )
+    account_queue_limit: int | None = Field(
+        None, ge=1, description="Requests of one account waiting at which its new ones get 429."
+    )
     s3_endpoint: str | None = Field(
         None, description="The object store; Amazon's own when it is not set."
     )

@@ -24,7 +24,7 @@ from functions.shared.errors import (
 )
 from functions.shared.follower import Follower
 from functions.shared.nats_connection import AWAY, NatsConnection
-from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.shared.subjects import REQUESTS, VIDEOS, filters
 from functions.shared.timestamps import parse_rfc3339
 
 # JetStream API error codes (server/errors.json of nats-server).
@@ -133,6 +133,21 @@ class JetStream:
         """See `Bus.backlog`."""
         info = self._answer(f"CONSUMER.INFO.{REQUESTS}.{CONSUMER}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
+
+    def waiting(self, account: str) -> int:
+        """See `Bus.waiting`."""
+        info = self._answer(f"CONSUMER.INFO.{REQUESTS}.{CONSUMER}")
+        own, _ = filters(account, None)
+        # A batch of one tells how many follow it (ADR-31), and costs no consumer.
+        body = {"seq": info["delivered"]["stream_seq"] + 1, "next_by_subj": own, "batch": 1}
+        try:
+            answer = self._connection.request(
+                f"$JS.API.DIRECT.GET.{REQUESTS}", json.dumps(body).encode()
+            )
+        except AWAY as problem:
+            raise _away() from problem
+        headers = answer.headers or {}
+        return int(headers["Nats-Num-Pending"]) + 1 if "Nats-Num-Pending" in headers else 0
 
     def check(self) -> None:
         """See `Bus.check`."""

@@ -16,6 +16,7 @@ from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
 from functions.submit.endings import Endings
 from functions.submit.remixing import Remixes
+from functions.submit.room import Room
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
 
@@ -38,7 +39,11 @@ def create_app(
         cors_origins=settings.cors_origins,
     )
     submissions = Submissions(
-        stream, ledger, profile, queue_limit=settings.queue_limit, deadline=deadline
+        stream,
+        ledger,
+        profile,
+        Room(stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit),
+        deadline=deadline,
     )
     app.extensions["kinora.submissions"] = submissions
     SubmitRoutes(

@@ -14,7 +14,6 @@ from functions.shared.errors import (
     InvalidRequest,
     KinoraError,
     OutcomeUnknown,
-    QueueFull,
     SequenceConflict,
     TooLarge,
     Unavailable,
@@ -30,10 +29,9 @@ from functions.shared.timestamps import NANOSECONDS, format_rfc3339
 from functions.shared.videos import EventName, Requested, VideoData
 from functions.submit.burial import SOURCE, Burial
 from functions.submit.clock import StreamClock
+from functions.submit.room import Room
 
 HEADERS = {"content-type": STRUCTURED}
-# The backlog is asked for at most this often; between two answers the limit is that much softer.
-BACKLOG_SECONDS = 0.25
 
 
 def new_video_id() -> str:
@@ -62,15 +60,14 @@ class Submissions:
     """Puts requests into the stream. Safe to use from any thread."""
 
     def __init__(
-        self, bus: Bus, ledger: Ledger, profile: Profile, *, queue_limit: int, deadline: float
+        self, bus: Bus, ledger: Ledger, profile: Profile, room: Room, *, deadline: float
     ) -> None:
         """Publish to `bus`, and stop trying `deadline` seconds after a call began."""
         self._bus = bus
         self._ledger = ledger
         self._profile = profile
-        self._queue_limit = queue_limit
+        self._room = room
         self._deadline = deadline
-        self._backlog = (0.0, 0)
         self._clock = StreamClock(bus)
         self._burial = Burial(bus, ledger)
 
@@ -99,7 +96,7 @@ class Submissions:
             snapshot = self._ledger.read(key)
             if snapshot.name is not None:
                 return self._same(snapshot, digest)
-        self._check_room()
+        self._room.take(key.account)
         data = Requested(**resolved.model_dump(), request_hash=digest)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
         payload = event.to_bytes()
@@ -146,16 +143,6 @@ class Submissions:
         if not isinstance(snapshot.data, VideoData) or snapshot.data.request_hash != digest:
             raise IdempotencyKeyReused
         return Accepted(None, snapshot)
-
-    def _check_room(self) -> None:
-        measured, backlog = self._backlog
-        if time.monotonic() - measured > BACKLOG_SECONDS:
-            backlog = self._bus.backlog()
-            self._backlog = (time.monotonic(), backlog)
-        if backlog >= self._queue_limit:
-            raise QueueFull(
-                f"{backlog} videos are waiting already. Try again later.", retry_after=60
-            )
 
     def _publish(
         self, event: VideoEvent, payload: bytes, resolved: ResolvedRequest, digest: str

@@ -155,6 +155,25 @@ def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey)
     assert bus.requests().fetch(0.3) is None
 
 
+def test_what_waits_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
+    """Not what was taken, ended or purged, nor anybody else's, however similar the name."""
+    keys = [VideoKey(key.account + "w", f"{key.video_id}{n}") for n in range(3)]
+    other = VideoKey(key.account + "x", key.video_id)
+    assert bus.waiting(other.account) == 0
+    for each in (*keys, other):
+        bus.publish(each.request, b"", expected=0)
+    assert (bus.waiting(other.account), bus.waiting(keys[0].account)) == (1, 3)
+    bus.purge(REQUESTS, keys[1].request)
+    assert bus.waiting(keys[0].account) == 2
+    taken = _take(bus, keys[0])
+    assert bus.waiting(keys[0].account) == 1
+    taken.ack()
+    assert (bus.waiting(other.account), bus.waiting(keys[0].account)) == (1, 1)
+    for each in (keys[2], other):
+        _take(bus, each).ack()
+    assert (bus.waiting(other.account), bus.waiting(keys[0].account)) == (0, 0)
+
+
 def test_a_terminated_request_does_not_come_again(bus: Bus, key: VideoKey) -> None:
     """A poison message is settled for good, and stays in the stream to be looked at."""
     bus.publish(key.request, b"", expected=0)

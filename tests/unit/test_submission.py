@@ -19,6 +19,7 @@ from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.testing import MemoryBus, MemoryStore
 from functions.shared.videos import Deleted, EventName
 from functions.submit.endings import Endings
+from functions.submit.room import Room
 from functions.submit.submission import Submissions, derived_video_id
 from tests.harness import wait_until
 from tests.unit.events import CREATED, publish
@@ -30,7 +31,8 @@ SQUARE = check_body({"prompt": "a blue square"})
 @pytest.fixture
 def submissions(bus: MemoryBus, ledger: Ledger, profile: Profile) -> Submissions:
     """With a short patience, so that tests are short."""
-    return Submissions(bus, ledger, profile, queue_limit=3, deadline=0.3)
+    room = Room(bus, limit=3, account_limit=None)
+    return Submissions(bus, ledger, profile, room, deadline=0.3)
 
 
 def _requests(bus: MemoryBus) -> list[str]:
@@ -163,6 +165,34 @@ def test_a_full_queue_takes_nothing_more(submissions: Submissions, bus: MemoryBu
         submissions.submit(VideoKey("acme", "v"), CIRCLE, repeatable=False)
     assert error.value.retry_after
     assert error.value.retry_after <= 120
+
+
+def test_an_account_at_its_limit_leaves_room_for_others(
+    bus: MemoryBus, ledger: Ledger, profile: Profile
+) -> None:
+    """429 with a code of its own, until one of its videos was taken; exact within a process."""
+    submissions = Submissions(
+        bus, ledger, profile, Room(bus, limit=100, account_limit=2), deadline=0.3
+    )
+    for number in range(2):
+        submissions.submit(VideoKey("acme", f"v{number}"), CIRCLE, repeatable=False)
+    with pytest.raises(QueueFull) as error:
+        submissions.submit(VideoKey("acme", "v2"), CIRCLE, repeatable=False)
+    assert error.value.code == "account_queue_full"
+    assert 0 < (error.value.retry_after or 0) <= 120
+    submissions.submit(VideoKey("other", "v"), CIRCLE, repeatable=False)
+    again = submissions.submit(VideoKey("other", "v"), CIRCLE, repeatable=True)
+    assert again.request is not None, "what was taken before is answered, and not refused"
+    assert bus.take() is not None
+
+    def is_taken() -> bool:
+        try:
+            submissions.submit(VideoKey("acme", "v3"), CIRCLE, repeatable=False)
+        except QueueFull:
+            return False
+        return True
+
+    wait_until(is_taken, seconds=5, what="there is room again")
 
 
 def test_a_stream_at_its_size_limit_is_a_full_queue(

@@ -17,7 +17,7 @@ from functions.shared.errors import (
     TooLarge,
     Unavailable,
 )
-from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
 
 
@@ -48,6 +48,7 @@ class MemoryBus:
         self._messages: dict[str, dict[str, Message]] = {REQUESTS: {}, VIDEOS: {}}
         self._queue: deque[int] = deque()
         self._pending: set[int] = set()
+        self._delivered = 0
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
         self._followers: list[tuple[str, str, Callable[[Message], None], Callable[[], None]]] = []
 
@@ -153,6 +154,17 @@ class MemoryBus:
         with self._lock:
             return len(self._waiting()) + len(self._pending)
 
+    def waiting(self, account: str) -> int:
+        """See `Bus.waiting`."""
+        self._ask()
+        with self._lock:
+            own = {
+                message.seq
+                for message in self._messages[REQUESTS].values()
+                if VideoKey.of_subject(message.subject).account == account
+            }
+            return sum(1 for seq in self._waiting() if seq in own and seq > self._delivered)
+
     def _waiting(self) -> list[int]:
         stored = {message.seq for message in self._messages[REQUESTS].values()}
         return [seq for seq in self._queue if seq in stored]
@@ -173,6 +185,7 @@ class MemoryBus:
             if not waiting:
                 return None
             self._queue.remove(waiting[0])
+            self._delivered = max(self._delivered, waiting[0])
             self._pending.add(waiting[0])
             message = self.at(REQUESTS, waiting[0])
         return None if message is None else _MemoryDelivery(self, message)
