@@ -77,7 +77,7 @@ ANNOTATIONS = {
 
 
 def _everything() -> list[tuple[str, Manifest]]:
-    places = [KNATIVE / "base"]
+    places = [KNATIVE / "base", KNATIVE / "nvme"]
     places += [KNATIVE / part / name for part in ("overlays", "platform") for name in OVERLAYS]
     return [
         (f"{place.parent.name}/{place.name}: {item['kind']} {item['metadata']['name']}", item)
@@ -572,6 +572,31 @@ def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
     assert variables["NATS_URL"].startswith("nats://forward:")
     sink = find(objects, "SinkBinding", "forward")["spec"]["sink"]["ref"]
     assert find(objects, sink["kind"], sink["name"])["apiVersion"] == sink["apiVersion"]
+
+
+def test_every_claim_on_the_nodes_disks_finds_its_volume() -> None:
+    """As many volumes as claims, each large enough, of the same class, in a folder that is made."""
+    objects = manifests.render(KNATIVE / "nvme")
+    script = (KNATIVE / "nvme" / "prepare.sh").read_text()
+    made = re.search(r"for folder in ([a-z0-9 -]+);", script)
+    assert made is not None
+    assert "MOUNT:=/mnt/kinora" in script
+    left: dict[str, list[str]] = {}
+    for volume in (item for item in objects if item["kind"] == "PersistentVolume"):
+        folder = volume["spec"]["local"]["path"].removeprefix("/mnt/kinora/")
+        assert folder in made[1].split()
+        assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+        assert volume["spec"]["storageClassName"] == "kinora-nvme"
+        name = volume["metadata"]["labels"]["kinora.dev/volume"]
+        left.setdefault(name, []).append(volume["spec"]["capacity"]["storage"])
+    claims = [item["spec"] for item in overlay("h100") if item["kind"] == "PersistentVolumeClaim"]
+    for item in (item for item in overlay("h100") if item["kind"] == "StatefulSet"):
+        claims += [item["spec"]["volumeClaimTemplates"][0]["spec"]] * item["spec"]["replicas"]
+    for claim in claims:
+        assert claim["storageClassName"] == "kinora-nvme"
+        size = left[claim["selector"]["matchLabels"]["kinora.dev/volume"]].pop()
+        assert claim["resources"]["requests"]["storage"] == size
+    assert not any(left.values())
 
 
 EXAMPLES = sorted((KNATIVE / "eventing").glob("*.yaml"))
