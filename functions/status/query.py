@@ -132,14 +132,17 @@ def _list(account: str, filters: Filters, order: Order) -> _Condition:
 
 
 def _span(place: str, filters: Filters, order: Order) -> _Sql:
-    text = f"{place}.created >= ? AND {place}.created < ?"
-    values: tuple[Any, ...] = (filters.created_from, filters.created_until)
+    first, last = filters.created_from, filters.created_until - 1
+    text = f"{place}.created BETWEEN ? AND ?"
     if order.after is None:
-        return _Sql(text, values)
-    beyond = "<" if order.newest_first else ">"
-    return _Sql(
-        f"{text} AND ({place}.created, {place}.id) {beyond} (?, ?)", (*values, *order.after)
-    )
+        return _Sql(text, (first, last))
+    # Said twice, because SQLite seeks by the first condition alone.
+    if order.newest_first:
+        last, beyond = min(last, order.after[0]), "<"
+    else:
+        first, beyond = max(first, order.after[0]), ">"
+    beyond = f"({place}.created, {place}.id) {beyond} (?, ?)"
+    return _Sql(f"{text} AND {beyond}", (first, last, *order.after))
 
 
 def _pair(account: str, name: str, value: str) -> _Condition:

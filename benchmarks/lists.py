@@ -1,0 +1,236 @@
+"""How fast `status` lists and reads among many videos: 100,000 in real streams, a real app.
+
+`python -m benchmarks.lists` starts a NATS server, fills both streams, and asks a `status` app in
+this process through Flask's test client, so that what is printed is the time inside the function,
+its calls to NATS included and an HTTP server excluded. Baselines in the same run: a bare JetStream
+direct get for a single read, and SQLite's own time for the newest page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import nats
+import psutil
+from flask.testing import FlaskClient
+
+from functions.shared.config import Settings
+from functions.shared.jetstream import JetStream
+from functions.shared.profiles import load_profile
+from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.timestamps import NANOSECONDS, format_rfc3339
+from functions.status.app import create_app
+from functions.status.table import Table
+from tests.harness import RunningStack
+
+ACCOUNT: Final = "default"
+PAGE_AIM: Final = 10.0
+READ_AIM: Final = 5.0
+# So many publishes are under way at a time.
+WINDOW: Final = 2000
+# Of a hundred videos, the newest wait; of the rest, most were completed.
+WAITING: Final = 0.02
+FAILED: Final = 0.05
+# The ended videos were made over so many days, which is less than `MAX_AGE_DAYS`.
+DAYS: Final = 27
+DAY: Final = 24 * 3600 * NANOSECONDS
+TIMINGS: Final = {"encoding": 0.1, "denoising": 1.0, "decoding": 0.5, "saving": 0.1}
+
+
+class Videos:
+    """What the streams are filled with, from a seed."""
+
+    def __init__(self, number: int) -> None:
+        """Make up `number` videos."""
+        self.random = random.Random(1)  # noqa: S311 - a filling that can be had again
+        self.words = [f"w{self.random.getrandbits(20):05x}" for _ in range(3000)]
+        self.number = number
+        self.begun = time.time_ns() - DAYS * DAY
+
+    def prompt(self, n: int) -> str:
+        """Fifteen words; one video of 20,000 has a needle in it."""
+        words = self.random.choices(self.words, k=15)
+        return " ".join([*words, "needle"] if n % 20_000 == 77 else words)
+
+    def messages(self, n: int) -> list[tuple[str, dict[str, Any]]]:
+        """The events of one video: its request, and what became of it."""
+        key = VideoKey(ACCOUNT, f"video_{n:06d}")
+        asked = VideoRequest(
+            prompt=self.prompt(n), metadata={"team": "abcd"[n % 4], "order": str(n)}
+        )
+        request = ResolvedRequest.of(asked, load_profile("demo"), key.account, key.video_id)
+        resolved = request.model_dump(exclude_none=True)
+        found = [(key.request, _event("requested", key, resolved))]
+        if n >= self.number * (1 - WAITING):
+            return found
+        name = "failed" if self.random.random() < FAILED else "completed"
+        created = format_rfc3339(self.begun + n * DAYS * DAY // self.number)
+        data = {"created_at": created, "request": resolved, "attempt": 1, "worker": "w1"}
+        if name == "failed":
+            data["error"] = {"code": "x", "message": "y"}
+        else:
+            data["output"] = {
+                "prefix": f"{key.prefix}1-x/",
+                "bytes": 3,
+                "sha256": "ab" * 32,
+                "width": 96,
+                "height": 64,
+                "frames": 25,
+            }
+            data |= {"timings": TIMINGS, "model_revision": "r"}
+        return [*found, (key.event(name), _event(name, key, data))]
+
+
+def _event(name: str, key: VideoKey, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"{key.video_id}-{name}",
+        "source": "/benchmark",
+        "type": f"dev.kinora.video.{name}.v1",
+        "subject": key.video_id,
+        "data": data,
+    }
+
+
+async def fill(url: str, videos: Videos) -> None:
+    """Publish everything, many at a time."""
+    client = await nats.connect(url)
+    stream = client.jetstream(publish_async_max_pending=2 * WINDOW)
+    acks = []
+    for n in range(videos.number):
+        for subject, event in videos.messages(n):
+            acks.append(await stream.publish_async(subject, json.dumps(event).encode()))
+        if len(acks) >= WINDOW:
+            await asyncio.gather(*acks)
+            acks.clear()
+    await asyncio.gather(*acks)
+    await client.close()
+
+
+def _median(times: int, ask: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds: the median, and the slowest but one of twenty."""
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        ask()
+        taken.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+
+
+def _row(name: str, measured: tuple[float, float], aim: float | None = None) -> None:
+    shown = "" if aim is None else f"   aim: under {aim:g}"
+    print(f"{name:<54} {measured[0]:8.2f} {measured[1]:8.2f}{shown}", flush=True)
+
+
+def _page(client: FlaskClient, query: str) -> Callable[[], object]:
+    def ask() -> object:
+        answer = client.get(f"/v1/videos?{query}")
+        if answer.status_code != 200:
+            raise SystemExit(answer.text)
+        return answer
+
+    return ask
+
+
+def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> None:
+    """Print the table."""
+    oldest = int(time.time()) - (DAYS - 1) * 24 * 3600
+    rng = random.Random(2)  # noqa: S311 - as above
+    print(f"{'milliseconds':<54} {'median':>8} {'95 %':>8}")
+
+    def key() -> VideoKey:
+        return VideoKey(ACCOUNT, f"video_{rng.randrange(int(number * 0.9)):06d}")
+
+    _row(
+        "bare direct get (baseline)",
+        _median(times, lambda: bus.newest(VIDEOS, key().events, leader=False)),
+    )
+    _row(
+        "a single read, completed",
+        _median(times, lambda: client.get(f"/v1/videos/{key().video_id}")),
+        READ_AIM,
+    )
+    queued = f"/v1/videos/video_{number - 1:06d}"
+    _row("a single read, last of the queue", _median(times, lambda: client.get(queued)), READ_AIM)
+    _row("bare SQLite, newest 21 rows (baseline)", _median(times, _bare(number)))
+    for name, query in {
+        "newest page": "",
+        "newest page of 100": "limit=100",
+        "page from the middle": f"after=video_{number // 2:06d}",
+        "status=completed": "status=completed",
+        "status=failed,in_progress": "status=failed,in_progress",
+        "metadata[team]=a": "metadata[team]=a",
+        "metadata[team]=a, metadata[order]=4 (one video)": "metadata[team]=a&metadata[order]=4",
+        "created_before (the oldest of 27 days)": f"created_before={oldest}",
+        "q in few": "q=needle",
+        "q in most": "q=%20w1",
+        "q nowhere": "q=nowhere",
+        "q nowhere, two characters": "q=zz",
+        "all of them": "status=completed&metadata[team]=b&q=needle&created_after=1",
+    }.items():
+        _row(name, _median(times, _page(client, query)), PAGE_AIM)
+
+
+def _bare(number: int) -> Callable[[], object]:
+    """The newest page of a table with nothing but the order and a text of usual length."""
+    table = Table(":memory:")
+    table.db.execute("CREATE TABLE bare (created INTEGER PRIMARY KEY, object TEXT)")
+    text = "x" * 1200
+    table.db.execute("BEGIN")
+    table.db.executemany("INSERT INTO bare VALUES (?, ?)", ((n, text) for n in range(number)))
+    table.db.execute("COMMIT")
+    query = "SELECT * FROM bare ORDER BY created DESC LIMIT 21"
+    return lambda: table.db.execute(query).fetchall()
+
+
+def main() -> None:
+    """Fill, replay, ask, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--times", type=int, default=100, help="each question is asked so often")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        stack = RunningStack(Path(folder))
+        try:
+            stack.start_servers()
+            begun = time.monotonic()
+            asyncio.run(fill(stack.nats_url, Videos(options.videos)))
+            print(f"{options.videos} videos filled in {time.monotonic() - begun:.0f} s", flush=True)
+            _measure_app(stack, options.videos, options.times)
+        finally:
+            stack.close()
+
+
+def _measure_app(stack: RunningStack, number: int, times: int) -> None:
+    me = psutil.Process()
+    before, begun = me.memory_info().rss, time.monotonic()
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": stack.credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": stack.credentials.secret_key,
+    }
+    bus = JetStream(stack.nats_url)
+    s3 = f"http://127.0.0.1:{stack.stack.ports['s3']}"
+    client = create_app(Settings(nats_url=stack.nats_url, s3_endpoint=s3), bus).test_client()
+    pause = threading.Event()
+    while client.get("/readyz").status_code != 200:
+        pause.wait(0.1)
+    grown = (me.memory_info().rss - before) >> 20
+    print(f"replayed in {time.monotonic() - begun:.1f} s, memory grew by {grown} MiB", flush=True)
+    measure(client, bus, number, times)
+    bus.close()
+
+
+if __name__ == "__main__":
+    main()
