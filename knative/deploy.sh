@@ -24,14 +24,19 @@ fi
 
 # A Job can't be changed.
 kubectl -n "$NAMESPACE" delete job set-up weights --ignore-not-found
-"$here/render.sh" "$OVERLAY" | kubectl -n "$NAMESPACE" apply -f -
+manifests="$(mktemp)"
+trap 'rm -f "$manifests"' EXIT
+"$here/render.sh" "$OVERLAY" > "$manifests"
+if grep -q 'kinora.dev/first' "$manifests"; then
+  kubectl -n "$NAMESPACE" apply -f "$manifests" -l kinora.dev/first=true
+  echo "Waiting for the weights: kubectl -n $NAMESPACE logs -f job/weights"
+  kubectl -n "$NAMESPACE" wait job/weights --for=condition=Complete --timeout=6h
+fi
+kubectl -n "$NAMESPACE" apply -f "$manifests"
 
-echo "Waiting for NATS, the streams and the weights ..."
+echo "Waiting for NATS and the streams ..."
 kubectl -n "$NAMESPACE" rollout status statefulset/nats --timeout=15m
 kubectl -n "$NAMESPACE" wait job/set-up --for=condition=Complete --timeout=15m
-if kubectl -n "$NAMESPACE" get job weights >/dev/null 2>&1; then
-  kubectl -n "$NAMESPACE" wait job/weights --for=condition=Complete --timeout=3h
-fi
 echo "Waiting for the functions ..."
 kubectl -n "$NAMESPACE" wait services.serving.knative.dev --all --for=condition=Ready --timeout=30m
 kubectl -n "$NAMESPACE" rollout status deployment/dispatch --timeout=15m

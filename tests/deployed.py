@@ -28,11 +28,25 @@ class DeployedStack(GuardedStack):
         """Nothing is started yet."""
         super().__init__(folder)
         self.objects = overlay("kind")
+        self.table["s3"] = self._store(self.table["s3"])
         self.table["ui"] = replace(self.table.pop("gateway"), name="ui")
         for name, process in self.table.items():
             part = name.partition("-")[0]
             if part in PARTS:
                 self.table[name] = self.deployed(process, part)
+
+    def _store(self, process: Process) -> Process:
+        """The object store as its manifest starts it, on this machine's ports and disk."""
+        manifest = find(self.objects, "StatefulSet", "s3")["spec"]["template"]["spec"]
+        (container,) = manifest["containers"]
+        ports = self.stack.ports
+        parts = ("master", "volume", "filer", "s3")
+        changes = [f"-{part}.port={ports[part]}" for part in parts]
+        changes += [f"-{part}.port.grpc={ports[f'{part}-grpc']}" for part in parts]
+        changes += [f"-dir={self.stack.data / 's3'}", "-s3.ip.bind=127.0.0.1"]
+        path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        env = self.resolved(environment(self.objects, container)) | path
+        return replace(process, argv=[*container["command"], *changes], env=env)
 
     def deployed(self, process: Process, part: str) -> Process:
         """The process as its image starts it; in this class, from a folder of its own."""

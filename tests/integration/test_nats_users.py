@@ -25,9 +25,9 @@ from functions.shared.storage import S3Store
 from functions.shared.subjects import VideoKey
 from functions.shared.videos import EventName, Failed, Failure
 from local.probes import Probe
-from tests.ports import free_ports
 from tests.guarded import USERS, GuardedStack, matches, permissions
 from tests.harness import wait_until
+from tests.ports import free_ports
 from tests.unit.events import publish, started
 
 # Sent only under a load that no test makes.
