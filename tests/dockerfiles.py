@@ -46,6 +46,12 @@ def instructions(path: Path) -> list[tuple[str, str]]:
     return [(word.upper(), rest) for word, rest in split]
 
 
+def read_arg(part: str, name: str) -> str:
+    """The default of a build argument."""
+    defaults = dict(rest.split("=", 1) for word, rest in instructions(PARTS[part]) if word == "ARG")
+    return defaults[name]
+
+
 def read_image(part: str) -> Image:
     """What the image of a part will be."""
     steps = instructions(PARTS[part])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import ROOT
-from tests.dockerfiles import LEFT_OUT, PARTS, instructions, read_image
+from tests.dockerfiles import LEFT_OUT, PARTS, instructions, read_arg, read_image
 
 SCRIPTS = sorted([*(ROOT / "knative").rglob("*.sh"), *(ROOT / "ui").glob("*.sh")])
 DIGEST = re.compile(r"\S+:[\w.-]+@sha256:[0-9a-f]{64}")
@@ -44,13 +44,12 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
 def test_bases_are_pinned_to_their_content(part: str) -> None:
     """The same Dockerfile makes the same image tomorrow."""
     steps = instructions(PARTS[part])
-    defaults = dict(rest.split("=", 1) for word, rest in steps if word == "ARG")
     stages = set()
     for base, _, stage in (rest.partition(" AS ") for word, rest in steps if word == "FROM"):
         if base not in stages:
             name = re.fullmatch(r"\$\{(\w+)\}", base)
             assert name is not None, f"{base} can't be replaced by a build argument"
-            assert DIGEST.fullmatch(defaults[name[1]]), base
+            assert DIGEST.fullmatch(read_arg(part, name[1])), base
         stages.add(stage)
 
 
