@@ -47,6 +47,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
         "LEASE_RENEW_SECONDS": "0.2",
         "WEBHOOKS_FILE": str(webhooks),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        # Without a limit nobody asks how much waits of an account.
+        "ACCOUNT_QUEUE_LIMIT": "1000",
     }
     stack = GuardedStack(folder, settings)
     stack._changes["FORWARD_EVENTS"] = "completed,failed"  # for the set-up
