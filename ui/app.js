@@ -1,69 +1,143 @@
-import { ApiError, createVideo, getModel, newKey } from "./api.js";
-import { announce, find, setText } from "./dom.js";
-import { VideoForm } from "./form.js";
-import { Gallery } from "./gallery.js";
-import { Poll } from "./poll.js";
+import { Api, ApiError } from "./server/api.js";
+import { Media } from "./server/media.js";
+import { Session } from "./server/session.js";
+import { VideoForm } from "./compose/form.js";
+import { offerExamples, showModel } from "./compose/model.js";
+import { Submission } from "./compose/submission.js";
+import { Detail } from "./detail/detail.js";
+import { Gallery } from "./gallery/gallery.js";
+import { Notes } from "./gallery/notes.js";
+import { Toolbar } from "./gallery/toolbar.js";
+import { Connection } from "./page/connection.js";
+import { announce } from "./page/dom.js";
+import { Notifications } from "./page/notifications.js";
+import { Router } from "./page/router.js";
+import { SignIn } from "./page/sign_in.js";
+import { Toasts } from "./page/toasts.js";
+import { actionsOn, save } from "./videos/actions.js";
+import { Eta } from "./videos/eta.js";
+import { Estimate } from "./videos/estimate.js";
+import { shortPrompt, stateLabel } from "./videos/labels.js";
+import { Library } from "./videos/library.js";
+import { Live } from "./videos/live.js";
+import { readQuery, writeQuery } from "./videos/query.js";
 
-/** @typedef {import("./types.js").Video} Video */
-/** @typedef {import("./types.js").VideoRequest} VideoRequest */
+/** @typedef {import("./server/types.js").Video} Video */
 
-const form = new VideoForm(send);
-const gallery = new Gallery(useAgain);
-const poll = new Poll(read, showConnection);
-let haveModel = false;
+// Everything is wired here, and nowhere else.
+const api = new Api(new Session());
+const media = new Media(api);
+const library = new Library(api);
+const estimate = new Estimate();
+const eta = new Eta(estimate);
+const toasts = new Toasts();
+const connection = new Connection();
+const notes = new Notes();
+const router = new Router(open);
+const notifications = new Notifications((id) => router.show(id), (text) => toasts.show(text));
+const submission = new Submission(api, (video) => {
+  notifications.await(video.id);
+  library.add(video);
+  announce(`${stateLabel(video)}: ${shortPrompt(video.prompt)}`);
+});
+const form = new VideoForm((requests) => submission.send(requests), estimate);
+const actions = actionsOn({ api, library, media, toasts, submission, router, form });
+const means = { media, actions, secondsLeft: (/** @type {Video} */ video) => eta.secondsLeft(video) };
+const gallery = new Gallery(library, means, () => attempt(() => library.more()));
+const detail = new Detail(means, {
+  close: () => router.close(),
+  step,
+  downloadPoster: (video) => save(media, toasts, video, "thumbnail"),
+  withKey: () => api.session.signedIn,
+});
+const toolbar = new Toolbar((query) => {
+  router.list(writeQuery(query));
+  attempt(() => library.show(query));
+});
+new SignIn(api, start);
+const live = new Live(api, library, (error, isLive) => {
+  connection.show(error, isLive);
+  if (!error) learn();
+});
 
-// The request whose fate is unknown, and its key: sending it again must not make a second video.
-/** @type {{body: string, key: string} | null} */
-let unanswered = null;
+library.onList = () => {
+  gallery.show();
+  notes.show(library);
+};
+library.onVideo = (/** @type {Video} */ video, /** @type {Video | undefined} */ before) => {
+  eta.heard(video);
+  estimate.learn(video);
+  gallery.update(video);
+  detail.update(video);
+  notifications.heard(video);
+  // Of what was not there a moment ago nobody has to hear how it ended.
+  if (before && before.status !== video.status) announce(`${stateLabel(video)}: ${shortPrompt(video.prompt)}`);
+};
 
-const more = find(document, "#more", HTMLButtonElement);
-more.addEventListener("click", showMore);
-poll.now();
+let started = false;
+library.query = readQuery(location.search);
+toolbar.show(library.query);
+setInterval(() => {
+  gallery.tick();
+  detail.tick();
+}, 1_000);
+start();
+open(router.open);
 
-async function read() {
-  if (!haveModel) {
-    form.setModel(await getModel());
-    haveModel = true;
-  }
-  return gallery.refresh();
+async function start() {
+  if (started) return live.soon(0);
+  // Both at once: the list is what one waits for.
+  live.start();
+  await attempt(async () => {
+    const model = await api.model();
+    started = true;
+    showModel(model);
+    form.setModel(model);
+    offerExamples(model.example_prompts, (prompt) => form.write(prompt));
+  });
 }
 
-/** @param {VideoRequest} request */
-async function send(request) {
-  const body = JSON.stringify(request);
-  const key = unanswered?.body === body ? unanswered.key : newKey();
-  unanswered = { body, key };
+function learn() {
+  form.price();
+  if (!started) start();
+}
+
+/** @param {string | null} id */
+async function open(id) {
+  if (id === null) {
+    const shown = detail.id;
+    detail.close();
+    if (shown) gallery.focus(shown);
+    return;
+  }
+  detail.open(id);
+  const known = library.get(id);
+  if (known) detail.update(known);
   try {
-    gallery.add(await createVideo(request, key));
-    unanswered = null;
-    poll.now();
+    const video = await api.video(id);
+    library.put(video);
+    detail.update(library.get(id) ?? video);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (!error.temporary) unanswered = null;
-    form.showError(error);
+    if (detail.id === id && !known) detail.fail(error);
   }
 }
 
-/** @param {Video} video */
-function useAgain(video) {
-  form.fill(video);
-  announce("The form has the settings of this video.");
+/** @param {number} by */
+function step(by) {
+  const { ids } = library;
+  const place = ids.indexOf(detail.id ?? "");
+  const id = place < 0 ? undefined : ids[place + by];
+  if (id) router.show(id);
 }
 
-async function showMore() {
-  more.disabled = true;
+/** Do it, and if the server does not answer, leave it to the next time. @param {() => Promise<void>} work */
+async function attempt(work) {
   try {
-    await gallery.showMore();
+    await work();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    showConnection(error);
-  } finally {
-    more.disabled = false;
+    connection.show(error, false);
+    live.soon(1_000);
   }
-}
-
-/** @param {ApiError | null} error */
-function showConnection(error) {
-  const text = error?.temporary ? "Reconnecting…" : (error?.message ?? "");
-  setText(find(document, "#connection", HTMLElement), text);
 }

@@ -136,7 +136,8 @@ class Table:
         rows = self.db.execute("SELECT * FROM videos WHERE created < ?", (since,)).fetchall()
         self.db.execute("BEGIN")
         for row in rows:
-            self._unlink(row)
+            self._remove_pairs(row)
+            self._remove_prompt(row)
             self.db.execute("DELETE FROM videos WHERE n = ?", (row["n"],))
         self.db.execute("COMMIT")
         return [VideoKey(row["account"], row["id"]) for row in rows]
@@ -156,24 +157,38 @@ class Table:
             " created, name, status, metadata, prompt, object) VALUES (?,?,?,?,?,?,?,?,?,?)",
             (*place, *content.columns()),
         )
-        self._link(int(cursor.lastrowid or 0), key, content)
+        n = int(cursor.lastrowid or 0)
+        self._add_pairs(n, key, content)
+        if n >= self.searchable + TAIL:
+            self.db.execute(
+                "INSERT INTO prompts (rowid, prompt) SELECT n, prompt FROM videos WHERE n > ?",
+                (self.searchable,),
+            )
+            self.searchable = n
 
     def _replace(self, key: VideoKey, old: sqlite3.Row, content: Content) -> None:
+        columns = content.columns()
         # Most events change neither what is searched nor the place in the list.
-        found_by = (content.created, content.metadata, content.prompt)
-        moved = found_by != (old["created"], old["metadata"], old["prompt"])
-        if moved:
-            self._unlink(old)
+        other_prompt = content.prompt != old["prompt"]
+        other_pairs = (content.created, columns[3]) != (old["created"], old["metadata"])
+        if other_pairs:
+            self._remove_pairs(old)
+        if other_prompt:
+            self._remove_prompt(old)
         self.db.execute(
             "UPDATE videos SET created = ?, name = ?, status = ?, metadata = ?, prompt = ?,"
             " object = ? WHERE n = ?",
-            (*content.columns(), old["n"]),
+            (*columns, old["n"]),
         )
-        if moved:
-            self._link(old["n"], key, content)
+        if other_pairs:
+            self._add_pairs(old["n"], key, content)
+        if other_prompt and old["n"] <= self.searchable:
+            self.db.execute(
+                "INSERT INTO prompts (rowid, prompt) VALUES (?, ?)", (old["n"], content.prompt)
+            )
 
-    def _link(self, n: int, key: VideoKey, content: Content) -> None:
-        if content.video:
+    def _add_pairs(self, n: int, key: VideoKey, content: Content) -> None:
+        if content.video and content.video["metadata"]:
             self.db.executemany(
                 "INSERT INTO pairs VALUES (?,?,?,?,?,?)",
                 [
@@ -181,18 +196,8 @@ class Table:
                     for name, value in content.video["metadata"].items()
                 ],
             )
-        if n <= self.searchable:
-            self.db.execute(
-                "INSERT INTO prompts (rowid, prompt) VALUES (?, ?)", (n, content.prompt)
-            )
-        elif n >= self.searchable + TAIL:
-            self.db.execute(
-                "INSERT INTO prompts (rowid, prompt) SELECT n, prompt FROM videos WHERE n > ?",
-                (self.searchable,),
-            )
-            self.searchable = n
 
-    def _unlink(self, old: sqlite3.Row) -> None:
+    def _remove_pairs(self, old: sqlite3.Row) -> None:
         self.db.executemany(
             "DELETE FROM pairs WHERE account = ? AND name = ? AND value = ? AND created = ?"
             " AND id = ?",
@@ -201,6 +206,8 @@ class Table:
                 for name, value in json.loads(old["metadata"] or "{}").items()
             ],
         )
+
+    def _remove_prompt(self, old: sqlite3.Row) -> None:
         if old["n"] <= self.searchable:
             # A table without content of its own must be told what it had.
             self.db.execute(

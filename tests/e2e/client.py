@@ -41,6 +41,10 @@ class Client:
         video: dict[str, Any] = response.json()
         return video
 
+    def delete(self, video_id: str) -> None:
+        """DELETE /v1/videos/{id}."""
+        requests.delete(f"{self.url}/v1/videos/{video_id}", timeout=20).raise_for_status()
+
     def wait(self, video_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
         """Return the video once it is in one of `states`."""
 

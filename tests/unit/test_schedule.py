@@ -6,7 +6,7 @@ import dataclasses
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.shared.bus import Message
@@ -195,6 +195,7 @@ def test_guidance_costs_what_it_was_seen_to_cost() -> None:
     assert (alone["denoising"], known["denoising"]) == (5.0, 9.0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_the_longer_one_waits_behind_others_the_later_one_is_done(seed: int, slots: int) -> None:
     """With equal work, nobody further behind is expected earlier, and nothing is negative."""

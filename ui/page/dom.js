@@ -14,6 +14,21 @@ export function find(root, selector, kind) {
 }
 
 /**
+ * A copy of a template's one element.
+ *
+ * @template {Element} T
+ * @param {string} selector
+ * @param {new () => T} kind
+ * @returns {T}
+ */
+export function copyOf(selector, kind) {
+  const template = find(document, selector, HTMLTemplateElement);
+  const copy = document.importNode(template.content, true).firstElementChild;
+  if (!(copy instanceof kind)) throw new TypeError(`${selector} holds no ${kind.name}`);
+  return copy;
+}
+
+/**
  * Set the text only when it differs: screen readers and selections notice every write.
  *
  * @param {Element} element
@@ -40,6 +55,8 @@ export function showText(element, text) {
  * @param {string} text
  */
 export function announce(text) {
+  // A dialog makes everything outside of it inert, the announcer too, so it has one of its own.
+  const root = document.querySelector("dialog[open]") ?? document;
   // A new node, so that the same sentence twice is read twice.
-  find(document, "#announcer", HTMLElement).replaceChildren(document.createTextNode(text));
+  find(root, ".announcer", HTMLElement).replaceChildren(document.createTextNode(text));
 }

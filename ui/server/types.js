@@ -5,28 +5,32 @@
 /**
  * @typedef {object} Video
  * @property {string} id
- * @property {string} model
+ * @property {string | null} model
  * @property {Status} status
  * @property {number} progress whole percent
  * @property {string | null} stage what the worker does now
  * @property {number} created_at Unix seconds, as are the other times
  * @property {number | null} started_at
  * @property {number | null} completed_at
- * @property {number | null} expires_at
+ * @property {number} expires_at
  * @property {string} prompt
- * @property {string} negative_prompt
- * @property {string} seconds from the first frame to the last
- * @property {string | null} size null if the request was not valid: "WIDTHxHEIGHT"
- * @property {number} seed
- * @property {number} num_frames
- * @property {number} fps
- * @property {number} num_inference_steps
- * @property {number} guidance_scale
- * @property {string | null} remixed_from_video_id the video whose settings it took over
- * @property {number | null} eta_seconds until it is done, as far as can be told
+ * @property {string | null} negative_prompt null, as are all settings, if the request was not valid
+ * @property {string | null} seconds from the first frame to the last
+ * @property {string | null} size "WIDTHxHEIGHT"
+ * @property {number | null} seed
+ * @property {number | null} num_frames
+ * @property {number | null} fps
+ * @property {number | null} num_inference_steps
+ * @property {number | null} guidance_scale
+ * @property {Record<string, string>} metadata
  * @property {number | null} queue_position 1 is next
+ * @property {number | null} [eta_seconds] until it will be completed
  * @property {number} attempt
  * @property {{code: string, message: string} | null} error
+ * @property {{bytes: number, sha256: string, width: number, height: number, frames: number} | null} output
+ * @property {Record<string, number> | null} timings seconds by stage
+ * @property {string | null} model_revision
+ * @property {string | null} [remixed_from_video_id]
  */
 
 /**
@@ -47,7 +51,7 @@
  * @property {boolean} demo
  * @property {string[]} sizes suggestions, as "WIDTHxHEIGHT"
  * @property {string} default_size
- * @property {Span} num_frames
+ * @property {Span} num_frames one more than a multiple of `multiple`
  * @property {Span} fps
  * @property {Span} num_inference_steps
  * @property {Span} guidance_scale
@@ -68,5 +72,16 @@
  * @property {number} [guidance_scale]
  * @property {number} [seed]
  */
+
+/**
+ * A CloudEvent about a video, as the feed tells it.
+ *
+ * @typedef {object} VideoEvent
+ * @property {string} type such as "dev.kinora.video.completed.v1"
+ * @property {string} subject the video's id
+ * @property {{progress?: number, stage?: string, attempt?: number}} data
+ */
+
+/** @typedef {"video" | "thumbnail" | "spritesheet"} Variant */
 
 export {};

@@ -1,0 +1,105 @@
+"""A real Chromium, and the page of the running stack in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.e2e.page.crowd import publish
+from tests.e2e.page.look import watched
+from tests.harness import RunningStack
+
+# What Chromium does on its own: it asks for updates and the like.
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The Chromium of this machine; `make test` installs one where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    assert path is not None, "no Chromium on the PATH: run `make test`"
+    # Chromium's sandbox refuses to run as root, which is what containers and CI are.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox])
+        yield browser
+        browser.close()
+
+
+NewContext = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def new_context(browser: Browser) -> Iterator[NewContext]:
+    """Opens browser profiles of their own; errors in the page's scripts fail the test."""
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def new(**settings: Any) -> BrowserContext:
+        context = browser.new_context(**settings)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        context.on("page", lambda page: watched(page, problems))
+        return context
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(new_context: NewContext, kinora: RunningStack) -> Page:
+    """The page, freshly opened in a profile that has never seen it."""
+    page = new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(kinora.url)
+    return page
+
+
+KEYS = {"crowd-key": "crowd", "solo-key": "solo"}
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack that asks for API keys and makes no videos; the account `crowd` has 10,000."""
+    folder = tmp_path_factory.mktemp("keyed")
+    keys = folder / "keys"
+    digests = {hashlib.sha256(key.encode()).hexdigest(): account for key, account in KEYS.items()}
+    keys.write_text("".join(f"{digest} {account}\n" for digest, account in digests.items()))
+    stack = RunningStack(folder / "data", {"API_KEYS_FILE": str(keys)})
+    # Nothing is lost when it ends, so nothing has to reach the disk ten thousand times.
+    config = stack.stack.data / "nats.conf"
+    config.write_text(config.read_text().replace("sync_interval: always", "sync_interval: 1m"))
+    try:
+        stack.start_servers()
+        publish(stack.nats_url, "crowd")
+        stack.start("submit", "status", "gateway")
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def signed_in(new_context: NewContext, keyed: RunningStack) -> Callable[..., Page]:
+    """Opens the page of an account, signed in; further settings are the browser's."""
+
+    def open_page(key: str, path: str = "/", **settings: Any) -> Page:
+        context = new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        # Once, so that a test can sign out; the empty page before the first one has no storage.
+        script = (
+            "if (location.protocol === 'http:' && !sessionStorage.getItem('signed-in')) {"
+            f" sessionStorage.setItem('signed-in', 'yes'); localStorage['kinora.api-key'] = '{key}' }}"
+        )
+        context.add_init_script(script)
+        page = context.new_page()
+        page.goto(keyed.url + path)
+        return page
+
+    return open_page

@@ -1,0 +1,222 @@
+"""One video with everything about it, and what can be done with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, expect
+
+from functions.shared.jetstream import JetStream
+from tests.e2e.client import Client
+from tests.e2e.page.look import (
+    LONG,
+    SHORT,
+    card_of,
+    create,
+    expect_state,
+    new_prompt,
+    open_detail,
+)
+from tests.harness import RunningStack, wait_until
+
+PROMPT = 'it\'s "quoted" $HOME `id` \\ <b>🎈</b>'
+
+
+def _press(dialog: Locator, name: str) -> None:
+    dialog.get_by_role("button", name=name, exact=True).click()
+
+
+def _download(page: Page, dialog: Locator, name: str, folder: Path) -> Path:
+    with page.expect_download() as download:
+        _press(dialog, name)
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def test_it_has_an_address_a_player_and_all_that_is_known(page: Page, kinora: RunningStack) -> None:
+    """The address opens it again, the back button closes it."""
+    card = create(page, new_prompt("with an address"), **SHORT, seed="11")
+    expect_state(card, "completed")
+    video_id = str(card.get_attribute("data-id"))
+    dialog = open_detail(card)
+    expect(page).to_have_url(f"{kinora.url}/videos/{video_id}")
+    page.go_back()
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(f"{kinora.url}/")
+    expect(card.get_by_role("link")).to_be_focused()
+    page.go_forward()
+    expect(dialog).to_be_visible()
+    page.reload()
+    expect(dialog.get_by_role("heading").first).to_contain_text("with an address")
+    video = dialog.locator("video")
+    wait_until(lambda: video.evaluate("e => e.currentTime > 0"), seconds=20, what="it plays")
+    facts = dialog.locator(".facts")
+    for text in ("64 × 64", "13 frames", "12 fps", "Seed", "11", "mochi-1-demo", video_id):
+        expect(facts).to_contain_text(text)
+    expect(dialog.locator(".stages")).to_contain_text("Denoising")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(f"{kinora.url}/")
+
+
+def test_from_one_video_to_the_next(page: Page) -> None:
+    """The arrow keys go through the list."""
+    older, newer = new_prompt("the older one"), new_prompt("the newer one")
+    create(page, older, **SHORT)
+    expect(card_of(page, older)).to_be_visible()
+    dialog = open_detail(create(page, newer, **SHORT))
+    expect(dialog.get_by_role("heading").first).to_have_text(newer)
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("heading").first).to_have_text(older)
+    _press(dialog, "Newer video")
+    expect(dialog.get_by_role("heading").first).to_have_text(newer)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_a_video_that_is_not_there(page: Page, kinora: RunningStack) -> None:
+    """An old address says so, and leads back to the list."""
+    page.goto(f"{kinora.url}/videos/nothing")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading").first).to_have_text("There is no such video")
+    _press(dialog, "Close")
+    expect(page).to_have_url(f"{kinora.url}/")
+
+
+def test_download_and_remix(page: Page, tmp_path: Path) -> None:
+    """The mp4 and the poster come as files; the form takes over all settings, and the seed."""
+    prompt = new_prompt("to be saved")
+    card = create(page, prompt, **SHORT, seed="21", negative_prompt="blue")
+    expect_state(card, "completed")
+    dialog = open_detail(card)
+    video_file = _download(page, dialog, "Download mp4", tmp_path)
+    assert video_file.suffix == ".mp4"
+    with av.open(video_file) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 13
+    assert _download(page, dialog, "Poster", tmp_path).read_bytes().startswith(b"\xff\xd8")
+
+    page.evaluate("localStorage.removeItem('kinora.form')")
+    _press(dialog, "Remix")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_label("Prompt", exact=True)).to_be_focused()
+    for name, value in {"prompt": prompt, "negative_prompt": "blue", "seed": "21"}.items():
+        expect(page.locator(f"#{name}")).to_have_value(value)
+    expect(page.locator("#size input[value='64x64']")).to_be_checked()
+
+
+def test_what_is_copied_makes_the_same_video(page: Page, kinora: RunningStack) -> None:
+    """The curl line runs in a shell, the Python program with the openai package."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    prompt = new_prompt(PROMPT)
+    card = create(page, prompt, **SHORT, seed="5", negative_prompt="a \"b\" 'c'")
+    expect_state(card, "completed")
+    dialog = open_detail(card)
+
+    def copied(name: str) -> str:
+        button = dialog.get_by_role("button", name=name, exact=True)
+        handle = button.element_handle()
+        button.click()
+        wait_until(lambda: handle.inner_text() == "Copied", seconds=5, what="it says so")
+        text: str = page.evaluate("navigator.clipboard.readText()")
+        return text
+
+    assert copied("Copy prompt") == prompt
+    programs = [["sh", "-c", copied("Copy as curl")], [sys.executable, "-c", copied("Copy as Python")]]
+    first = Client(kinora.url).get(str(card.get_attribute("data-id")))
+    for program in programs:
+        environ = {**os.environ, "HOME": "/nonexistent"}
+        done = subprocess.run(
+            program, env=environ, capture_output=True, text=True, timeout=60, check=True, cwd="/tmp"  # noqa: S108 - the program writes a file of its own name
+        )
+        if program[0] == "sh":
+            assert '"id":"video_' in done.stdout
+    same = requests.get(f"{kinora.url}/v1/videos", params={"q": prompt}, timeout=20).json()["data"]
+    kept = ("prompt", "negative_prompt", "size", "num_frames", "fps", "seed", "guidance_scale")
+    assert len(same) == 3
+    assert all(video[name] == first[name] for video in same for name in kept)
+
+
+def test_cancel_then_try_again(page: Page) -> None:
+    """Cancelling stops it; once more makes a new video with the same settings."""
+    prompt = new_prompt("to be cancelled")
+    card = create(page, prompt, **LONG | {"num_inference_steps": "200"})
+    card.get_by_role("button", name="Cancel").click()
+    expect_state(card, "cancelled")
+    expect(card).to_contain_text("was cancelled")
+    card.get_by_role("button", name="Try again").click()
+    expect(card_of(page, prompt)).to_have_count(2)
+    again = card_of(page, prompt).first
+    expect(again.get_by_role("progressbar")).to_be_visible(timeout=30_000)
+    _press(open_detail(again), "Cancel")
+    expect(page.get_by_role("dialog").locator("[data-part=state]")).to_have_text("Cancelled")
+    page.keyboard.press("Escape")
+
+
+def test_a_failure_tells_its_reason(page: Page, kinora: RunningStack) -> None:
+    """Another system's mistake has no settings to show, and breaks nothing."""
+    bus = JetStream(kinora.nats_url)
+    bus.publish("kinora.requests.default.garbage", b"garbage", expected=0)
+    bus.close()
+    card = page.locator("article[data-id=garbage]")
+    expect_state(card, "failed", seconds=15)
+    expect(card).to_contain_text("not valid JSON")
+    assert card.get_by_role("button", name="Try again").count() == 0
+    dialog = open_detail(card)
+    expect(dialog.locator("[data-part=problem]")).to_contain_text("not valid JSON")
+
+
+def test_a_deletion_can_be_undone(page: Page, kinora: RunningStack) -> None:
+    """For some seconds nothing has happened; then the video is gone everywhere."""
+    client = Client(kinora.url)
+    prompt = new_prompt("to be deleted")
+    card = create(page, prompt, **SHORT)
+    expect_state(card, "completed")
+    video_id = str(card.get_attribute("data-id"))
+    card.get_by_role("button", name="Delete").click()
+    expect(card).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(card).to_be_visible()
+    assert client.get(video_id)["status"] == "completed"
+    _press(open_detail(card), "Delete")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(card).to_have_count(0)
+    page.get_by_role("button", name="Close this notice").click()
+    wait_until(lambda: client.get(video_id) == {}, seconds=10, what="it is deleted")
+
+
+@pytest.mark.parametrize("leave", ["close the tab", "go elsewhere"])
+def test_leaving_the_page_carries_deletions_out(
+    page: Page, kinora: RunningStack, leave: str
+) -> None:
+    """What was deleted is not there again the next time, although nobody waited for the undo."""
+    client = Client(kinora.url)
+    card = create(page, new_prompt(f"deleted, then {leave}"), **SHORT)
+    expect(card).to_be_visible()
+    video_id = str(card.get_attribute("data-id"))
+    card.get_by_role("link").press("Delete")
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    if leave == "close the tab":
+        page.close(run_before_unload=True)
+    else:
+        page.goto("about:blank")
+    wait_until(lambda: client.get(video_id) == {}, seconds=10, what="it is deleted")
+
+
+def test_another_video_is_linked_from_its_remix(page: Page, kinora: RunningStack) -> None:
+    """A remix names the video that it was made from, as a link."""
+    client = Client(kinora.url)
+    first = client.create(prompt=new_prompt("the first"), num_inference_steps=2, size="64x64")
+    answer = requests.post(
+        f"{kinora.url}/v1/videos/{first['id']}/remix", json={"prompt": "the second"}, timeout=20
+    )
+    page.goto(f"{kinora.url}/videos/{answer.json()['id']}")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("link", name=re.compile(first["id"])).click()
+    expect(dialog.get_by_role("heading").first).to_have_text(first["prompt"])

@@ -1,0 +1,183 @@
+"""From a prompt to a video, used as a person uses it: a real Chromium against the real stack."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.client import Client
+from tests.e2e.page.conftest import NewContext
+from tests.e2e.page.look import (
+    LONG,
+    SHORT,
+    card_of,
+    create,
+    expect_state,
+    fill,
+    new_prompt,
+    open_detail,
+)
+from tests.harness import RunningStack, wait_until
+
+
+def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:
+    """Stage and progress show on the way, the time that is left too, and then the picture."""
+    prompt = new_prompt("a red circle moving right")
+    card = create(page, prompt, **LONG)
+    expect(card.get_by_role("progressbar")).to_be_visible()
+    expect(card.locator("[data-part=stage]")).to_contain_text("Denoising")
+    expect(card.locator("[data-part=left]")).to_contain_text("left")
+    seen: list[float] = []
+
+    def completed() -> bool:
+        # State and bar in one look: the bar goes away when the video is completed.
+        state, shown = card.evaluate(
+            "a => { const p = a.querySelector('progress');"
+            " return [a.dataset.state, p.checkVisibility() ? p.value : null] }"
+        )
+        if shown is not None:
+            seen.append(shown)
+        return bool(state == "completed")
+
+    wait_until(completed, seconds=90, what="the card says completed")
+    assert seen == sorted(seen)
+    assert len({value for value in seen if 0 < value < 100}) >= 2, "the bar moved"
+    image = card.locator("img")
+    expect(image).to_be_visible()
+    assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [160, 96]
+
+
+def test_a_card_plays_while_one_points_at_it(page: Page) -> None:
+    """The video runs, without sound, under the pointer or the focus, and is gone after it."""
+    card = create(page, new_prompt("it plays"), **SHORT)
+    expect_state(card, "completed")
+    assert card.locator("video").count() == 0, "nothing is loaded before"
+    card.hover()
+    video = card.locator("video")
+    expect(video).to_have_class("playing")
+    assert video.evaluate("e => e.muted && e.loop && e.currentTime >= 0 && !e.paused")
+    page.mouse.move(0, 0)
+    expect(video).to_have_count(0)
+    card.get_by_role("link").focus()
+    expect(card.locator("video")).to_have_class("playing")
+
+
+def test_who_wants_less_motion_gets_stills(new_context: NewContext, kinora: RunningStack) -> None:
+    """With reduced motion nothing plays by itself."""
+    page = new_context(reduced_motion="reduce").new_page()
+    page.goto(kinora.url)
+    card = create(page, new_prompt("it stands still"), **SHORT)
+    expect_state(card, "completed")
+    expect(card.locator("img")).to_be_visible()
+    card.hover()
+    video = open_detail(card).locator("video")
+    expect(video).to_be_visible()
+    assert video.evaluate("e => e.paused")
+    assert card.locator("video").count() == 0
+
+
+def test_variations_have_different_seeds(page: Page, kinora: RunningStack) -> None:
+    """Four videos of one prompt, each with a seed of its own, sent with Ctrl and Enter."""
+    prompt = new_prompt("four of it")
+    fill(page, prompt, **SHORT, variations="4", seed="4294967294")
+    page.get_by_label("Prompt", exact=True).press("Control+Enter")
+    expect(card_of(page, prompt)).to_have_count(4)
+    ids = [card.get_attribute("data-id") for card in card_of(page, prompt).all()]
+    seeds = {Client(kinora.url).get(str(video_id))["seed"] for video_id in ids}
+    assert seeds == {4294967294, 4294967295, 0, 1}
+
+
+def test_a_seed_is_new_each_time_unless_it_is_locked(page: Page, kinora: RunningStack) -> None:
+    """Dice and lock do what they say."""
+
+    def seed_of(text: str) -> int:
+        card = create(page, new_prompt(text), **SHORT)
+        expect(card).to_be_visible()
+        return int(Client(kinora.url).get(str(card.get_attribute("data-id")))["seed"])
+
+    first, second = seed_of("random seed"), seed_of("random seed")
+    assert first != second
+    page.get_by_role("button", name="Another seed").click()
+    page.get_by_role("button", name="Keep this seed").click()
+    shown = int(page.locator("#seed").input_value())
+    assert [seed_of("locked seed"), seed_of("locked seed")] == [shown, shown]
+    assert shown != second
+
+
+def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
+    """A reload finds the form as it was; a reset makes it the model's own."""
+    fill(page, "an unfinished thought", **LONG, guidance_scale="3", seed="7", variations="2")
+    page.reload()
+    expect(page.locator("#size input[value='160x96']")).to_be_checked()
+    expect(page.locator("#num_frames input[value='61']")).to_be_checked()
+    expect(page.locator("#variations input[value='2']")).to_be_checked()
+    values = {"prompt": "an unfinished thought", "num_inference_steps": "60"}
+    for name, value in (values | {"guidance_scale": "3", "seed": "7"}).items():
+        expect(page.locator(f"#{name}")).to_have_value(value)
+    expect(page.get_by_role("button", name="Keep this seed")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.get_by_role("button", name="Reset the settings").click()
+    expect(page.locator("#size input[value='96x64']")).to_be_checked()
+    expect(page.locator("#num_inference_steps")).to_have_value("16")
+    expect(page.locator("#prompt")).to_have_value("an unfinished thought")
+    assert kinora.url in page.url
+
+
+def test_sizes_and_lengths_say_what_they_cost(page: Page) -> None:
+    """After some videos in seconds, and larger ones cost more."""
+    expect_state(create(page, new_prompt("to learn from"), **SHORT), "completed")
+
+    def seconds(selector: str) -> float:
+        cost = page.locator(f"label:has({selector}) [data-part=cost]")
+        expect(cost).to_contain_text("~")
+        number, unit = cost.inner_text().removeprefix("~").split()
+        return float(number) * (60 if unit == "min" else 1)
+
+    assert seconds("[value='64x64']") < seconds("[value='160x96']")
+    assert seconds("[name=num_frames][value='13']") < seconds("[name=num_frames][value='61']")
+    expect(page.locator("#cost")).to_contain_text("of work")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [("prompt", " ", "what the video should show"), ("num_inference_steps", "1", "2")],
+)
+def test_what_is_wrong_stands_at_its_field(page: Page, field: str, value: str, reason: str) -> None:
+    """Before anything is sent, with the focus on it."""
+    fill(page, "fine", **{field: value})
+    page.get_by_role("button", name="Create video").click()
+    expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(f"#{field}-error")).to_contain_text(reason)
+    expect(page.locator(f"#{field}")).to_be_focused()
+
+
+def test_what_the_server_refuses_stands_at_its_field_too(page: Page) -> None:
+    """The API's `param` finds the field, be it one of several of the page's."""
+    fill(page, "fine", num_inference_steps="150")
+    page.evaluate("document.querySelector('#num_inference_steps').max = 999")
+    page.locator("#num_inference_steps").fill("500")
+    page.get_by_role("button", name="Create video").click()
+    expect(page.locator("#num_inference_steps-error")).to_contain_text("200")
+    expect(page.locator("#num_inference_steps")).to_be_focused()
+
+
+def test_the_demo_model_is_named_and_examples_are_offered(page: Page) -> None:
+    """Nobody takes the tiny model for the full one, or has to think of a prompt."""
+    expect(page.locator("#model")).to_have_text("Demo model")
+    expect(page.locator("#demo-notice")).to_contain_text("demo")
+    page.get_by_role("group", name="Example prompts").get_by_role("button").first.click()
+    expect(page.get_by_label("Prompt", exact=True)).not_to_have_value("")
+
+
+def test_a_prompt_is_shown_as_text(page: Page) -> None:
+    """Markup in a prompt is data, in the gallery and in the detail view, and nothing of it runs."""
+    prompt = new_prompt("<img src=x onerror=\"document.title='gotcha'\"><script>alert(1)</script>🎈")
+    card = create(page, prompt, **SHORT)
+    expect(card.get_by_role("heading")).to_have_text(prompt)
+    expect_state(card, "completed")
+    assert card.locator("h3 img, h3 script").count() == 0
+    dialog = open_detail(card)
+    expect(dialog.get_by_role("heading").first).to_have_text(prompt)
+    assert dialog.locator("h2 img, h2 script").count() == 0
+    assert "gotcha" not in page.title().split(",")[0].replace(prompt.split(",")[0], "")

@@ -1,0 +1,192 @@
+import { announce, find, setText, showText } from "../page/dom.js";
+import { lengthLabel, sizeLabel } from "../videos/labels.js";
+import { Choices } from "./choices.js";
+import { Costs } from "./costs.js";
+import { Fields } from "./fields.js";
+import { lengthChoices } from "./lengths.js";
+import { NUMBERS, remember, rememberedSettings, rememberedText } from "./remembered.js";
+import { Seed } from "./seed.js";
+
+/** @typedef {import("../server/types.js").Model} Model */
+/** @typedef {import("../server/types.js").Video} Video */
+/** @typedef {import("../server/types.js").VideoRequest} VideoRequest */
+/** @typedef {import("../server/api.js").ApiError} ApiError */
+/** @typedef {import("../videos/estimate.js").Estimate} Estimate */
+/** @typedef {{accepted: number, error: ApiError | null}} Outcome */
+
+const WRITTEN = ["prompt", "negative_prompt", ...NUMBERS, "seed"];
+
+/** The form that asks for videos. Its fields have the names of the API's. */
+export class VideoForm {
+  /** @type {Model | null} */
+  #model = null;
+  /** The frame rate for which lengths are offered. */
+  #fps = 0;
+
+  /** @param {(requests: VideoRequest[]) => Promise<Outcome>} send @param {Estimate} estimate */
+  constructor(send, estimate) {
+    this.send = send;
+    this.form = find(document, "#video-form", HTMLFormElement);
+    this.button = find(this.form, "#submit", HTMLButtonElement);
+    this.problem = find(this.form, "#form-error", HTMLElement);
+    this.fields = new Fields(this.form);
+    this.size = new Choices("size");
+    this.frames = new Choices("num_frames");
+    this.seed = new Seed(this.form);
+    this.costs = new Costs(this.fields, this.size, this.frames, estimate);
+    this.#recallText();
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      this.form.requestSubmit();
+    });
+    for (const type of ["input", "change"]) this.form.addEventListener(type, () => this.#changed());
+    find(this.form, "#reset", HTMLButtonElement).addEventListener("click", () => this.#reset());
+  }
+
+  /** @param {Model} model */
+  setModel(model) {
+    this.#model = model;
+    for (const name of NUMBERS) {
+      const { min, max } = model[name];
+      Object.assign(this.fields.get(name), { min, max });
+      setText(find(this.form, `#${name}-hint`, HTMLElement), `${min} to ${max}`);
+    }
+    const sizes = [...new Set([model.default_size, ...model.sizes])];
+    this.size.offer(sizes.map((size) => ({ value: size, label: sizeLabel(size) })));
+    this.#recallSettings(model);
+    this.#changed();
+  }
+
+  /** Take over the settings of a video, and its seed. @param {Video} video */
+  fill(video) {
+    for (const name of WRITTEN) {
+      const value = video[/** @type {keyof Video} */ (name)];
+      if (value !== null || name === "negative_prompt") this.fields.get(name).value = String(value ?? "");
+    }
+    if (video.size !== null) this.size.choose({ value: video.size, label: sizeLabel(video.size) });
+    this.#changed();
+    if (video.num_frames !== null) this.frames.choose({ value: String(video.num_frames), label: "" });
+    if (video.seed !== null) this.seed.fix(video.seed);
+    this.fields.clear();
+    this.#changed();
+    this.focus();
+    announce("The form has the prompt and the settings of this video.");
+  }
+
+  /** @param {string} prompt */
+  write(prompt) {
+    this.fields.get("prompt").value = prompt;
+    this.fields.mark("prompt", "");
+    this.#changed();
+    this.focus();
+  }
+
+  focus() {
+    const prompt = this.fields.get("prompt");
+    prompt.focus();
+    prompt.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Say again what everything costs: something was learned. */
+  price() {
+    if (this.#model) this.costs.show(this.#model, this.#count);
+  }
+
+  get #count() {
+    return Number(new FormData(this.form).get("variations") ?? 1);
+  }
+
+  async #submit() {
+    if (this.button.ariaDisabled === "true") return;
+    showText(this.problem, "");
+    if (!this.fields.check()) return;
+    this.button.ariaDisabled = "true";
+    setText(this.button, "Sending…");
+    try {
+      this.#show(await this.send(this.#requests()));
+    } finally {
+      this.button.ariaDisabled = null;
+      setText(this.button, "Create video");
+    }
+  }
+
+  /** @param {Outcome} outcome */
+  #show({ accepted, error }) {
+    if (!error) return;
+    const done = accepted ? `${accepted} of ${this.#count} were accepted. ` : "";
+    if (this.fields.mark(error.param, error.message)) this.fields.focusFirstError();
+    else showText(this.problem, done + error.message);
+    this.problem.scrollIntoView({ block: "nearest" });
+  }
+
+  /** @returns {VideoRequest[]} an empty field is left out, so that the server decides */
+  #requests() {
+    const seeds = this.seed.next(this.#count);
+    this.#keep();
+    const size = this.size.value && { size: this.size.value };
+    const frames = this.frames.value && { num_frames: Number(this.frames.value) };
+    const model = this.#model && { model: this.#model.id };
+    return seeds.map((seed) =>
+      ({ ...model, prompt: "", ...this.fields.read(), ...size, ...frames, seed }));
+  }
+
+  #changed() {
+    if (this.#model) this.#offerLengths(this.#model);
+    this.price();
+    this.#keep();
+  }
+
+  /** Seconds at this frame rate. @param {Model} model */
+  #offerLengths(model) {
+    const fps = Number(this.fields.get("fps").value) || model.fps.default;
+    if (fps !== this.#fps) {
+      const chosen = this.frames.value || String(model.num_frames.default);
+      const counts = lengthChoices(model.num_frames, fps).map(String);
+      this.frames.offer(counts.map((value) => ({ value, label: "" })));
+      this.frames.choose({ value: chosen, label: "" });
+      this.#fps = fps;
+    }
+    this.frames.relabel((count) => lengthLabel(Number(count), fps));
+  }
+
+  #keep() {
+    if (!this.#model) return;
+    const text = Object.fromEntries(WRITTEN.map((name) => [name, this.fields.get(name).value]));
+    const chosen = { size: this.size.value, num_frames: this.frames.value };
+    remember({ ...text, ...chosen, variations: this.#count, locked: this.seed.locked });
+  }
+
+  #reset() {
+    const model = this.#model;
+    if (!model) return;
+    remember({ prompt: this.fields.get("prompt").value });
+    this.fields.clear();
+    this.#recallText();
+    this.setModel(model);
+    announce("All settings are the model's own.");
+  }
+
+  #recallText() {
+    const { prompt, negative_prompt, seed, locked } = rememberedText();
+    this.fields.get("prompt").value = prompt;
+    this.fields.get("negative_prompt").value = negative_prompt;
+    this.fields.get("seed").value = seed;
+    this.seed.locked = locked && seed !== "";
+  }
+
+  /** @param {Model} model */
+  #recallSettings(model) {
+    const settings = rememberedSettings(model);
+    for (const name of NUMBERS) this.fields.get(name).value = String(settings[name]);
+    this.size.choose({ value: settings.size, label: sizeLabel(settings.size) });
+    this.#offerLengths(model);
+    this.frames.choose({ value: String(settings.num_frames), label: "" });
+    const variations = `[name=variations][value="${settings.variations}"]`;
+    find(this.form, variations, HTMLInputElement).checked = true;
+  }
+}

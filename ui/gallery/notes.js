@@ -1,0 +1,24 @@
+import { find } from "../page/dom.js";
+import { isFiltered } from "../videos/query.js";
+
+/** @typedef {import("../videos/library.js").Library} Library */
+
+/** What stands in the place of videos: that they are coming, or why there are none. */
+export class Notes {
+  constructor() {
+    this.loading = find(document, "#loading", HTMLElement);
+    this.empty = find(document, "#empty", HTMLElement);
+    this.unmatched = find(document, "#unmatched", HTMLElement);
+    this.end = find(document, "#end", HTMLElement);
+  }
+
+  /** @param {Library} library */
+  show({ loaded, ids, hasMore, query }) {
+    const none = loaded && ids.length === 0 && !hasMore;
+    this.loading.hidden = loaded;
+    this.empty.hidden = !none || isFiltered(query);
+    this.unmatched.hidden = !none || !isFiltered(query);
+    // Worth saying only to who has scrolled there.
+    this.end.hidden = !loaded || hasMore || ids.length < 12;
+  }
+}

@@ -1,0 +1,44 @@
+import { find, setText, showText } from "./dom.js";
+
+/** @typedef {import("../server/api.js").ApiError} ApiError */
+
+// A blip that is over before one has read about it is not worth a banner.
+const PATIENCE_MS = 700;
+
+/** Tells whether what is shown is up to date, and if not, why. */
+export class Connection {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #text = "";
+
+  constructor() {
+    this.banner = find(document, "#banner", HTMLElement);
+    this.light = find(document, "#live", HTMLElement);
+  }
+
+  /** @param {ApiError | null} error of the latest request @param {boolean} live whether events arrive */
+  show(error, live) {
+    const state = error ? "down" : live ? "live" : "polling";
+    this.light.dataset.state = state;
+    setText(this.light, { down: "Disconnected", live: "Live", polling: "Every few seconds" }[state]);
+    this.#tell(textOf(error));
+  }
+
+  /** @param {string} text */
+  #tell(text) {
+    if (text === this.#text) return;
+    this.#text = text;
+    clearTimeout(this.#timer);
+    const show = () => showText(this.banner, text);
+    if (text && this.banner.hidden) this.#timer = setTimeout(show, PATIENCE_MS);
+    else show();
+  }
+}
+
+/** @param {ApiError | null} error */
+function textOf(error) {
+  if (error === null || error.status === 401) return "";
+  if (!navigator.onLine) return "You are offline. This page goes on by itself when you are back.";
+  if (error.unreachable) return "The server does not answer. Trying again by itself…";
+  return error.message;
+}

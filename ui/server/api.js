@@ -1,0 +1,166 @@
+/** @typedef {import("./types.js").Model} Model */
+/** @typedef {import("./types.js").Video} Video */
+/** @typedef {import("./types.js").VideoPage} VideoPage */
+/** @typedef {import("./types.js").VideoRequest} VideoRequest */
+/** @typedef {import("./types.js").Variant} Variant */
+/** @typedef {import("./session.js").Session} Session */
+
+// Longer than the 5 s that the server itself keeps trying before it answers 503.
+const TIMEOUT_MS = 15_000;
+const RETRY_MS = 1_000;
+
+/** A request that was refused, or that got no answer (`status` 0). */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {{message?: string, param?: string | null, code?: string | null}} error
+   * @param {number} [retryAfterSeconds]
+   */
+  constructor(status, error, retryAfterSeconds = 0) {
+    super(error.message || `The server answered ${status}.`);
+    this.name = "ApiError";
+    this.status = status;
+    this.param = error.param ?? null;
+    this.code = error.code ?? null;
+    this.retryAfterMs = retryAfterSeconds * 1000;
+  }
+
+  /** Nobody knows whether the server did it, or it may do it later: asking again can help. */
+  get temporary() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+
+  /** Nobody answered, or only the gateway, on behalf of what is down behind it. */
+  get unreachable() {
+    return this.status === 0 || this.status === 502 || this.status === 503;
+  }
+}
+
+/** The HTTP API, called with this browser's key. Every method rejects with an `ApiError`. */
+export class Api {
+  /** @param {Session} session */
+  constructor(session) {
+    this.session = session;
+  }
+
+  /** @returns {Promise<Model>} */
+  async model() {
+    const list = await this.#json("GET", "/v1/models");
+    return list.data[0];
+  }
+
+  /** @param {URLSearchParams} query @returns {Promise<VideoPage>} */
+  videos(query) {
+    return this.#json("GET", `/v1/videos?${query}`);
+  }
+
+  /** @param {string} id @returns {Promise<Video>} */
+  video(id) {
+    return this.#json("GET", videoPath(id));
+  }
+
+  /**
+   * Ask for a video. Without an answer it asks once more; the key makes that one video, not two.
+   *
+   * @param {VideoRequest} request
+   * @param {string} idempotencyKey
+   * @returns {Promise<Video>}
+   */
+  async create(request, idempotencyKey) {
+    const headers = { "Idempotency-Key": idempotencyKey, "Content-Type": "application/json" };
+    const body = JSON.stringify(request);
+    const send = () => this.#json("POST", "/v1/videos", { headers, body });
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      return send();
+    }
+  }
+
+  /** @param {string} id @returns {Promise<Video>} */
+  cancel(id) {
+    return this.#json("POST", `${videoPath(id)}/cancel`);
+  }
+
+  /** Outlives the page, if it is being left just now. @param {string} id @returns {Promise<unknown>} */
+  remove(id) {
+    return this.#json("DELETE", videoPath(id), { keepalive: true });
+  }
+
+  /** @param {string} id @param {Variant} variant @returns {Promise<Blob>} */
+  async content(id, variant) {
+    const response = await this.#answer("GET", contentPath(id, variant));
+    try {
+      return await response.blob();
+    } catch {
+      throw unreachable();
+    }
+  }
+
+  /**
+   * The event feed, open. It ends with `signal`, and never by time.
+   *
+   * @param {string | null} lastEventId
+   * @param {AbortSignal} signal
+   * @returns {Promise<ReadableStream<Uint8Array>>}
+   */
+  async events(lastEventId, signal) {
+    /** @type {Record<string, string>} */
+    const headers = lastEventId === null ? {} : { "Last-Event-ID": lastEventId };
+    const response = await this.#answer("GET", "/v1/events", { headers, signal });
+    if (!response.body) throw unreachable();
+    return response.body;
+  }
+
+  /** @param {string} method @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+  async #json(method, path, options = {}) {
+    const response = await this.#answer(method, path, options);
+    try {
+      return await response.json();
+    } catch {
+      // A 200 that is no JSON comes from something else than the API, such as a captive portal.
+      throw new ApiError(502, { message: "The answer can't be read." });
+    }
+  }
+
+  /** @param {string} method @param {string} path @param {RequestInit} [options] */
+  async #answer(method, path, options = {}) {
+    const headers = { ...options.headers, ...this.session.headers };
+    const signal = options.signal ?? AbortSignal.timeout(TIMEOUT_MS);
+    /** @type {Response} */
+    let response;
+    try {
+      response = await fetch(path, { ...options, method, headers, signal });
+    } catch {
+      throw unreachable();
+    }
+    if (response.ok) return response;
+    if (response.status === 401) this.session.refuse();
+    const json = await response.json().catch(() => null);
+    const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+    throw new ApiError(response.status, json?.error ?? {}, retryAfter);
+  }
+}
+
+/** @param {string} id @param {Variant} variant */
+export function contentPath(id, variant) {
+  return `${videoPath(id)}/content${variant === "video" ? "" : `?variant=${variant}`}`;
+}
+
+/** A new key for `create`. `randomUUID` is missing where a page is served without TLS. */
+export function newKey() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** @param {string} id */
+function videoPath(id) {
+  return `/v1/videos/${encodeURIComponent(id)}`;
+}
+
+function unreachable() {
+  return new ApiError(0, { message: "The server can't be reached." });
+}

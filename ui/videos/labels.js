@@ -1,0 +1,108 @@
+import { isCancelled } from "./state.js";
+
+/** @typedef {import("../server/types.js").Video} Video */
+/** @typedef {import("../server/types.js").Span} Span */
+
+const STATES = {
+  queued: "Queued", in_progress: "In progress", completed: "Completed", failed: "Failed",
+};
+/** @type {Record<string, string>} */
+const STAGES = {
+  encoding: "Reading the prompt",
+  denoising: "Denoising",
+  decoding: "Decoding frames",
+  saving: "Saving",
+  uploading: "Uploading",
+};
+
+/** @param {Video} video */
+export function stateLabel(video) {
+  return isCancelled(video) ? "Cancelled" : STATES[video.status];
+}
+
+/** @param {string | null} stage */
+export function stageLabel(stage) {
+  return STAGES[stage ?? "encoding"] ?? String(stage).replaceAll("_", " ");
+}
+
+/** @param {Video} video */
+export function progressLabel(video) {
+  const again = video.attempt > 1 ? `, attempt ${video.attempt}` : "";
+  return `${stageLabel(video.stage)} · ${video.progress}%${again}`;
+}
+
+/** @param {number | null | undefined} position 1 is next */
+export function queueLabel(position) {
+  if (!position) return "Waiting";
+  return position === 1 ? "Next in the queue" : `${ordinal(position)} in the queue`;
+}
+
+/** @param {number} seconds */
+export function timeLeftLabel(seconds) {
+  return seconds < 1.5 ? "nearly done" : `${durationLabel(Math.round(seconds))} left`;
+}
+
+/** About so long, in few words. @param {number} seconds */
+export function durationLabel(seconds) {
+  if (seconds < 1) return `${seconds.toFixed(2)} s`;
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  const hours = Math.floor(seconds / 3600);
+  return `${hours} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+/** @param {string} size "WIDTHxHEIGHT" */
+export function sizeLabel(size) {
+  return size.replace("x", " × ");
+}
+
+/** From the first frame to the last. @param {number} numFrames @param {number} fps */
+export function lengthLabel(numFrames, fps) {
+  return `${Math.round(((numFrames - 1) / fps) * 10) / 10} s`;
+}
+
+/** One line of a card. @param {Video} video */
+export function settingsLine(video) {
+  if (video.size === null || video.num_frames === null || video.fps === null) return "";
+  const length = lengthLabel(video.num_frames, video.fps);
+  const parts = [sizeLabel(video.size), length, `${video.num_inference_steps} steps`];
+  // No-break spaces, so that a line breaks only between settings.
+  return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
+}
+
+/** @param {number} bytes */
+export function bytesLabel(bytes) {
+  const units = ["bytes", "kB", "MB", "GB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  const value = bytes / 1000 ** power;
+  return `${power === 0 || value >= 100 ? Math.round(value) : Math.round(value * 10) / 10} ${units[power]}`;
+}
+
+/** @param {number} unixSeconds @param {number} [now] in milliseconds */
+export function ageLabel(unixSeconds, now = Date.now()) {
+  // The two clocks differ, so a video can seem to come from the future.
+  const minutes = Math.max(0, Math.floor((now / 1000 - unixSeconds) / 60));
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  return new Date(unixSeconds * 1000).toLocaleDateString("en", { dateStyle: "medium" });
+}
+
+/** @param {number | null} unixSeconds */
+export function momentLabel(unixSeconds) {
+  if (unixSeconds === null) return "";
+  return new Date(unixSeconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });
+}
+
+/** @param {string} prompt its beginning, for announcements */
+export function shortPrompt(prompt) {
+  const characters = [...prompt];
+  return characters.length > 60 ? `${characters.slice(0, 59).join("")}…` : prompt;
+}
+
+/** @param {number} n */
+function ordinal(n) {
+  const rule = new Intl.PluralRules("en", { type: "ordinal" }).select(n);
+  return n + ({ one: "st", two: "nd", few: "rd" }[String(rule)] ?? "th");
+}
