@@ -61,6 +61,8 @@ FLAG_OF_VOLUME = {
     "csi": "kubernetes.podspec-volumes-csi",
     "image": "kubernetes.podspec-volumes-image",
 }
+# Where nothing may be mounted; /tmp may be since Knative 1.13 (serving#14719).
+RESERVED_PATHS = {"/", "/dev", "/dev/log", "/var"}
 # Fields of the pod and of the container that no flag allows.
 NEVER = {"terminationGracePeriodSeconds", "activeDeadlineSeconds", "restartPolicy"}
 NEVER_IN_CONTAINER = {"lifecycle"}
@@ -438,8 +440,8 @@ def test_ports_are_those_that_are_listened_on(name: str) -> None:
         assert container["ports"] == [{"containerPort": 8080}]
         assert "PORT" not in environment(objects, container)
         for probe in ("readinessProbe", "livenessProbe"):
-            # Without a port it is the container's.
-            assert "port" not in container[probe]["httpGet"]
+            # Any other is refused; without one, some of Knative's versions take none.
+            assert container[probe]["httpGet"]["port"] == 8080
     dispatch = container_of(objects, "dispatch")
     assert environment(objects, dispatch)["PORT"] == str(dispatch["ports"][0]["containerPort"])
     for item in (i for i in objects if i["kind"] == "Service" and i["apiVersion"] == "v1"):
@@ -474,6 +476,7 @@ def test_the_platform_allows_what_the_manifests_need_and_no_more(name: str) -> N
         assert not NEVER_IN_CONTAINER & container.keys()
         assert "fieldRef" not in yaml.safe_dump(container), "kubernetes.podspec-fieldref"
         flags |= {FLAG_OF_FIELD[field] for field in spec if field in FLAG_OF_FIELD}
+        assert not RESERVED_PATHS & {mount["mountPath"] for mount in container["volumeMounts"]}
         for volume in spec["volumes"]:
             (source,) = volume.keys() - {"name"}
             flags |= {FLAG_OF_VOLUME[source]} if source in FLAG_OF_VOLUME else set()
