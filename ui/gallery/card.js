@@ -92,7 +92,9 @@ export class Card {
     if (!this.#passing) this.poster.show();
     this.#part("download").hidden = !done;
     this.#part("cancel").hidden = !isActive(video);
-    this.#part("again").hidden = video.status !== "failed" || !video.prompt || video.size === null;
+    const made = video.prompt !== "" && video.size !== null;
+    this.#part("remix").hidden = !made;
+    this.#part("again").hidden = video.status !== "failed" || !made;
     this.tick();
     // A button that went away under the hands of the keyboard.
     if (focused instanceof HTMLElement && focused.hidden && this.element.contains(focused)) this.focus();

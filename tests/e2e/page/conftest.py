@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.e2e.page.browsers import launch
 from tests.e2e.page.crowd import publish
 from tests.e2e.page.look import watched
 from tests.harness import RunningStack
 
-# What Chromium does on its own: it asks for updates and the like.
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The Chromium of this machine; `make test` installs one where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    assert path is not None, "no Chromium on the PATH: run `make test`"
-    # Chromium's sandbox refuses to run as root, which is what containers and CI are.
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    """One for all tests; each has a profile of its own in it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox])
+        browser = launch(playwright)
         yield browser
         browser.close()
 
