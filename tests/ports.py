@@ -18,7 +18,7 @@ _NUMBER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _PROCES
 
 
 def stack_settings(replicas: int = 2) -> dict[str, str]:
-    """PORT, NATS_PORT and S3_PORT of a stack, such that all ports that follow from them are free."""
+    """PORT, NATS_PORT and S3_PORT of a stack, with all ports that follow from them free now."""
     first = 10_000 + _NUMBER * _WIDTH
     return free_settings(replicas, among=range(first, first + _WIDTH))
 
