@@ -1,3 +1,5 @@
+import { takeEarly } from "./early.js";
+
 /** @typedef {import("./types.js").Model} Model */
 /** @typedef {import("./types.js").Video} Video */
 /** @typedef {import("./types.js").VideoPage} VideoPage */
@@ -132,7 +134,8 @@ export class Api {
     /** @type {Response} */
     let response;
     try {
-      response = await fetch(path, { ...options, method, headers, signal });
+      const early = method === "GET" ? takeEarly(path) : undefined;
+      response = await (early ?? fetch(path, { ...options, method, headers, signal }));
     } catch {
       throw unreachable();
     }

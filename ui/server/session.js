@@ -2,6 +2,11 @@ import { keep, recall } from "../page/storage.js";
 
 const NAME = "kinora.api-key";
 
+/** What to send with each request. @returns {Record<string, string>} */
+export function authorization(key = recall(NAME)) {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
 /** The API key that this browser keeps, if any. A server without keys needs none. */
 export class Session {
   /** @type {() => void} called when the server refuses the key, or misses one */
@@ -19,9 +24,8 @@ export class Session {
     return this.#key !== "";
   }
 
-  /** @returns {Record<string, string>} what to send with each request */
   get headers() {
-    return this.#key ? { Authorization: `Bearer ${this.#key}` } : {};
+    return authorization(this.#key);
   }
 
   /** @param {string} key */

@@ -16,6 +16,7 @@ const NAME = "kinora.feed";
 export class SharedFeed {
   #open = false;
   #leading = false;
+  #started = false;
   #channel = new BroadcastChannel(NAME);
 
   /**
@@ -35,7 +36,10 @@ export class SharedFeed {
     return this.#open;
   }
 
+  /** Can be called again. */
   start() {
+    if (this.#started) return;
+    this.#started = true;
     if (navigator.locks) {
       navigator.locks.request(NAME, () => {
         this.#leading = true;

@@ -66,7 +66,7 @@ export function lengthLabel(numFrames, fps) {
 export function settingsLine(video) {
   if (video.size === null || video.num_frames === null || video.fps === null) return "";
   const length = lengthLabel(video.num_frames, video.fps);
-  const parts = [sizeLabel(video.size), length, `${video.num_inference_steps} steps`];
+  const parts = [sizeLabel(video.size), length];
   // No-break spaces, so that a line breaks only between settings.
   return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
 }

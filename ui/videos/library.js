@@ -1,4 +1,5 @@
-import { EVERYTHING, apiFilters, matches } from "./query.js";
+import { FIRST_PAGE } from "../server/early.js";
+import { EVERYTHING, apiQuery, matches } from "./query.js";
 import { isActive, later } from "./state.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
@@ -6,8 +7,7 @@ import { isActive, later } from "./state.js";
 /** @typedef {import("../server/types.js").VideoPage} VideoPage */
 /** @typedef {import("./query.js").Query} Query */
 
-// The first page is small, so that something shows soon; the largest that the API gives follow.
-const FIRST_PAGE = 30;
+// The most that the API gives at a time.
 const PAGE = 100;
 // How long the server's list may take to hear of a video that was just made.
 const LAG_MS = 10_000;
@@ -144,10 +144,7 @@ export class Library {
 
   /** @param {number} limit @param {string} [after] */
   #page(limit, after) {
-    const filters = apiFilters(this.query);
-    const query = new URLSearchParams({ limit: String(limit), ...filters });
-    if (after !== undefined) query.set("after", after);
-    return this.api.videos(query);
+    return this.api.videos(apiQuery(this.query, limit, after));
   }
 
   async #readOn() {

@@ -46,12 +46,15 @@ export class Live {
       this.soon(0);
     });
     document.addEventListener("visibilitychange", () => this.soon(0));
-    window.addEventListener("online", () => this.soon(0));
-    window.addEventListener("offline", () => this.soon(0));
+    for (const type of ["online", "offline"]) {
+      window.addEventListener(type, () => {
+        this.#behind = true;
+        this.soon(0);
+      });
+    }
   }
 
   start() {
-    this.feed.start();
     this.soon(0);
   }
 
@@ -89,6 +92,8 @@ export class Live {
     let wait = LAST_RETRY_MS;
     try {
       await this.#read();
+      // Not before: the list is what one waits for.
+      this.feed.start();
       this.#failures = 0;
       this.report(null, this.feed.open);
       wait = this.#rest();

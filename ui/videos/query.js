@@ -37,14 +37,22 @@ export function writeQuery(query) {
   return filled.length === 0 ? "" : `?${new URLSearchParams(filled)}`;
 }
 
-/** For the API. @param {Query} query @returns {Record<string, string>} */
-export function apiFilters({ q, status, from, to }) {
-  return {
+/**
+ * For the API.
+ *
+ * @param {Query} query
+ * @param {number} limit of videos
+ * @param {string} [after] the id of the video before the page
+ */
+export function apiQuery({ q, status, from, to }, limit, after) {
+  return new URLSearchParams({
+    limit: String(limit),
     ...(q.trim() && { q: q.trim() }),
     ...(status && { status }),
     ...(from && { created_after: String(startOf(from)) }),
     ...(to && { created_before: String(endOf(to)) }),
-  };
+    ...(after !== undefined && { after }),
+  });
 }
 
 /** Whether the API would list the video. @param {Video} video @param {Query} query */

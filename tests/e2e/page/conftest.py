@@ -14,6 +14,7 @@ from tests.e2e.page.crowd import publish
 from tests.e2e.page.look import watched
 from tests.harness import RunningStack
 
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One for all tests; each has a profile of its own in it."""
@@ -61,8 +62,8 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack that asks for API keys and makes no videos; the account `crowd` has 10,000."""
     folder = tmp_path_factory.mktemp("keyed")
     keys = folder / "keys"
-    digests = {hashlib.sha256(key.encode()).hexdigest(): account for key, account in KEYS.items()}
-    keys.write_text("".join(f"{digest} {account}\n" for digest, account in digests.items()))
+    lines = [f"{hashlib.sha256(key.encode()).hexdigest()} {name}\n" for key, name in KEYS.items()]
+    keys.write_text("".join(lines))
     stack = RunningStack(folder / "data", {"API_KEYS_FILE": str(keys)})
     # Nothing is lost when it ends, so nothing has to reach the disk ten thousand times.
     config = stack.stack.data / "nats.conf"
@@ -85,7 +86,8 @@ def signed_in(new_context: NewContext, keyed: RunningStack) -> Callable[..., Pag
         # Once, so that a test can sign out; the empty page before the first one has no storage.
         script = (
             "if (location.protocol === 'http:' && !sessionStorage.getItem('signed-in')) {"
-            f" sessionStorage.setItem('signed-in', 'yes'); localStorage['kinora.api-key'] = '{key}' }}"
+            " sessionStorage.setItem('signed-in', 'yes');"
+            f" localStorage.setItem('kinora.api-key', '{key}') }}"
         )
         context.add_init_script(script)
         page = context.new_page()

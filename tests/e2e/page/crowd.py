@@ -46,7 +46,9 @@ async def _publish(nats_url: str, account: str) -> None:
         created = now - number * (DAYS * 86_400 * NANOSECONDS // NUMBER)
         event = _event(key, number, created, profile)
         acknowledged.append(
-            await stream.publish_async(key.event(EventName(event["name"])), json.dumps(event["body"]).encode())
+            await stream.publish_async(
+                key.event(EventName(event["name"])), json.dumps(event["body"]).encode()
+            )
         )
         if len(acknowledged) >= WINDOW:
             await asyncio.gather(*acknowledged)

@@ -59,7 +59,7 @@ def test_it_has_an_address_a_player_and_all_that_is_known(page: Page, kinora: Ru
     video = dialog.locator("video")
     wait_until(lambda: video.evaluate("e => e.currentTime > 0"), seconds=20, what="it plays")
     facts = dialog.locator(".facts")
-    for text in ("64 × 64", "13 frames", "12 fps", "Seed", "11", "mochi-1-demo", video_id):
+    for text in ("64 \u00d7 64", "13 frames", "12 fps", "Seed", "11", "mochi-1-demo", video_id):
         expect(facts).to_contain_text(text)
     expect(dialog.locator(".stages")).to_contain_text("Denoising")
     page.keyboard.press("Escape")
@@ -128,12 +128,21 @@ def test_what_is_copied_makes_the_same_video(page: Page, kinora: RunningStack) -
         return text
 
     assert copied("Copy prompt") == prompt
-    programs = [["sh", "-c", copied("Copy as curl")], [sys.executable, "-c", copied("Copy as Python")]]
+    programs = [
+        ["sh", "-c", copied("Copy as curl")],
+        [sys.executable, "-c", copied("Copy as Python")],
+    ]
     first = Client(kinora.url).get(str(card.get_attribute("data-id")))
     for program in programs:
         environ = {**os.environ, "HOME": "/nonexistent"}
         done = subprocess.run(
-            program, env=environ, capture_output=True, text=True, timeout=60, check=True, cwd="/tmp"  # noqa: S108 - the program writes a file of its own name
+            program,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            cwd="/tmp",  # noqa: S108 - the program writes a file of its own name
         )
         if program[0] == "sh":
             assert '"id":"video_' in done.stdout

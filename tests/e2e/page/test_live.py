@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.e2e.client import Client
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.look import LONG, SHORT, card_of, create, expect_state, fill, new_prompt
-from tests.harness import RunningStack
+from tests.harness import RunningStack, wait_until
 
 
 def _live(page: Page) -> None:
@@ -116,8 +116,12 @@ def test_a_lost_answer_makes_no_second_video(page: Page, kinora: RunningStack) -
             route.fulfill(response=answer)
 
     prompt = new_prompt("asked for once")
-    page.route(f"{kinora.url}/v1/videos", lambda r: lose(r) if r.request.method == "POST" else r.fallback())
+    page.route(
+        f"{kinora.url}/v1/videos", lambda r: lose(r) if r.request.method == "POST" else r.fallback()
+    )
     expect_state(create(page, prompt, **SHORT), "completed")
+    # The feed may tell of the video before the answer is asked for again.
+    wait_until(lambda: page.evaluate("1") == len(answers) - 1, seconds=10, what="asked again")
     assert answers == [202, 202]
     expect(card_of(page, prompt)).to_have_count(1)
 
@@ -133,7 +137,10 @@ def test_a_notification_is_asked_for_and_then_shown(
         window.shown = []; window.asked = 0;
         window.Notification = class extends EventTarget {
           static permission = "default";
-          static async requestPermission() { window.asked += 1; return (this.permission = "granted"); }
+          static async requestPermission() {
+            window.asked += 1;
+            return (this.permission = "granted");
+          }
           constructor(title, options) { super(); window.shown.push(title); }
           close() {}
         };

@@ -172,7 +172,9 @@ def test_the_demo_model_is_named_and_examples_are_offered(page: Page) -> None:
 
 def test_a_prompt_is_shown_as_text(page: Page) -> None:
     """Markup in a prompt is data, in the gallery and in the detail view, and nothing of it runs."""
-    prompt = new_prompt("<img src=x onerror=\"document.title='gotcha'\"><script>alert(1)</script>🎈")
+    prompt = new_prompt(
+        "<img src=x onerror=\"document.title='gotcha'\"><script>alert(1)</script>🎈"
+    )
     card = create(page, prompt, **SHORT)
     expect(card.get_by_role("heading")).to_have_text(prompt)
     expect_state(card, "completed")
