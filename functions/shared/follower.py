@@ -126,7 +126,8 @@ class Follower:
                 await subscription.unsubscribe()
             raise
         self._subscription = subscription
-        nothing_yet = info.delivered is None or info.delivered.stream_seq == 0
+        # Not its place in the stream, which begins behind what was purged.
+        nothing_yet = info.delivered is None or info.delivered.consumer_seq == 0
         if info.num_pending == 0 and nothing_yet:
             self._on_caught_up()
 

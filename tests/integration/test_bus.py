@@ -245,3 +245,21 @@ def test_a_follower_is_told_that_its_stream_was_begun_anew(tmp_path: Path, key: 
     finally:
         bus.close()
         stack.close()
+
+
+def test_a_stream_of_which_everything_was_purged_is_caught_up_with(
+    tmp_path: Path, key: VideoKey
+) -> None:
+    """Nothing is waited for: the sequences go on, but there is no message any more."""
+    stack = RunningStack(tmp_path)
+    stack.start_servers()
+    bus = JetStream(stack.nats_url)
+    try:
+        bus.publish(key.request, b"asked for, and then deleted", expected=0)
+        bus.purge(REQUESTS, key.request)
+        caught_up = threading.Event()
+        bus.follow(REQUESTS, lambda _: None, caught_up.set, lambda: None)
+        assert caught_up.wait(10)
+    finally:
+        bus.close()
+        stack.close()
