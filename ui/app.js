@@ -38,6 +38,7 @@ const notifications = new Notifications((id) => router.show(id), (text) => toast
 const submission = new Submission(api, (video) => {
   notifications.await(video.id);
   library.add(video);
+  gallery.toTop();
   announce(`${stateLabel(video)}: ${shortPrompt(video.prompt)}`);
 });
 const form = new VideoForm((requests) => submission.send(requests), estimate);

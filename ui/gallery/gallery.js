@@ -1,5 +1,7 @@
 import { find } from "../page/dom.js";
 import { Card } from "./card.js";
+import { goalOf } from "./keys.js";
+import { Newcomers } from "./newcomers.js";
 import { between, heightOf, layoutFor, placeOf } from "./layout.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
@@ -27,6 +29,8 @@ export class Gallery {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #resting;
   #scrolling = false;
+  /** @type {string[]} the videos that have a place */
+  #ids = [];
 
   /** @param {Library} library @param {Means} means @param {() => Promise<void>} readOn */
   constructor(library, means, readOn) {
@@ -34,6 +38,7 @@ export class Gallery {
     this.means = means;
     this.readOn = readOn;
     this.list = find(document, "#videos", HTMLElement);
+    this.newcomers = new Newcomers();
     window.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(this.list);
     this.list.addEventListener("keydown", (event) => this.#move(event));
@@ -55,9 +60,14 @@ export class Gallery {
     for (const card of this.#cards.values()) card.tick();
   }
 
+  /** Show the newest. Where the form stands above the list, it is below and needs no move. */
+  toTop() {
+    if (this.list.getBoundingClientRect().top < 0) window.scrollTo({ top: 0 });
+  }
+
   /** @param {string} id @returns {boolean} whether it is in the list, and has the focus now */
   focus(id) {
-    const index = this.library.ids.indexOf(id);
+    const index = this.#ids.indexOf(id);
     if (index < 0) return false;
     const { y } = placeOf(this.#layout, index);
     const top = this.list.getBoundingClientRect().top + y;
@@ -99,11 +109,13 @@ export class Gallery {
   }
 
   #render() {
-    const { ids, hasMore } = this.library;
+    const top = -this.list.getBoundingClientRect().top;
+    const ids = this.newcomers.shown(this.library.ids, top < this.#layout.height);
+    if (ids[0] !== this.#ids[0]) this.#arranged = false;
+    this.#ids = ids;
     if (!this.#arranged) this.list.style.height = `${heightOf(this.#layout, ids.length)}px`;
     // A feed without articles would be none.
     this.list.role = ids.length > 0 ? "feed" : "group";
-    const top = -this.list.getBoundingClientRect().top;
     const around = innerHeight * AROUND;
     const { first, last } = between(this.#layout, top - around, top + innerHeight + around, ids.length);
     const wanted = ids.slice(first, last);
@@ -113,7 +125,7 @@ export class Gallery {
     this.#arranged = true;
     if (bereft >= 0) this.#focusNear(bereft, ids);
     const end = heightOf(this.#layout, ids.length);
-    if (hasMore && end - top < innerHeight * (1 + AHEAD)) this.readOn();
+    if (this.library.hasMore && end - top < innerHeight * (1 + AHEAD)) this.readOn();
   }
 
   /**
@@ -174,20 +186,14 @@ export class Gallery {
     }
   }
 
-  /** Arrows, Home and End go from card to card. @param {KeyboardEvent} event */
+  /** @param {KeyboardEvent} event */
   #move(event) {
     const card = event.target instanceof Element ? event.target.closest("article") : null;
-    if (!card || event.ctrlKey || event.metaKey || event.altKey) return;
-    const { columns } = this.#layout;
-    /** @type {Record<string, number>} */
-    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
-    const { ids } = this.library;
-    const index = ids.indexOf(card.dataset.id ?? "");
-    const step = steps[event.key];
-    const goal = event.key === "Home" ? 0 : event.key === "End" ? ids.length - 1 : index + (step ?? 0);
-    if (goal === index || index < 0) return;
+    const index = this.#ids.indexOf(card?.dataset.id ?? "");
+    const goal = index < 0 ? null : goalOf(event, index, this.#ids.length, this.#layout);
+    const id = goal === null ? undefined : this.#ids[goal];
+    if (!id) return;
     event.preventDefault();
-    const id = ids[Math.max(0, Math.min(ids.length - 1, goal))];
-    if (id) this.focus(id);
+    this.focus(id);
   }
 }

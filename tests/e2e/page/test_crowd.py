@@ -6,6 +6,7 @@ import re
 import statistics
 from collections.abc import Callable
 
+import requests
 from playwright.sync_api import Page, expect
 
 from tests.e2e.page.conftest import NewContext
@@ -77,6 +78,28 @@ def test_ten_thousand_videos_scroll_smoothly(
     record_property("scrolling (ms)", rounds)
     assert min(found["frame"] for found in rounds) <= FRAME_MS, rounds
     assert min(found["work"] for found in rounds) < WORK_MS, rounds
+
+
+def test_what_comes_in_above_pushes_nothing_away(signed_in: Open, keyed: RunningStack) -> None:
+    """Who looks at older videos goes on looking at them, and is told of the new ones."""
+    page = signed_in("crowd-key")
+    expect(card_of(page, prompt_of(0))).to_be_visible()
+    expect(page.locator("#live")).to_have_text("Live")
+    page.evaluate("window.scrollTo(0, 3000)")
+    seen = card_of(page, prompt_of(40))
+    expect(seen).to_be_in_viewport()
+    before = seen.bounding_box()
+    headers = {"Authorization": "Bearer crowd-key"}
+    body = {"prompt": "from another program"}
+    made = requests.post(f"{keyed.url}/v1/videos", json=body, headers=headers, timeout=20).json()
+    told = page.get_by_role("button", name="1 new video")
+    expect(told).to_be_visible()
+    assert seen.bounding_box() == before
+    told.click()
+    card = card_of(page, "from another program")
+    expect(card).to_be_in_viewport()
+    requests.delete(f"{keyed.url}/v1/videos/{made['id']}", headers=headers, timeout=20)
+    expect(card).to_have_count(0)
 
 
 def test_search_and_filters_narrow_the_list_down(signed_in: Open, keyed: RunningStack) -> None:
