@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
@@ -68,7 +68,13 @@ def _refused(page: Page) -> None:
 
 
 def _none(page: Page) -> None:
-    body = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    body: dict[str, Any] = {
+        "object": "list",
+        "data": [],
+        "first_id": None,
+        "last_id": None,
+        "has_more": False,
+    }
     page.route("**/v1/videos?*", lambda route: route.fulfill(json=body))
     page.reload()
     expect(page.locator("#empty")).to_be_visible()
@@ -130,7 +136,7 @@ def main(target: Path) -> None:
                 for state, (path, lead) in STATES.items():
                     context = browser.new_context(
                         viewport={"width": width, "height": height},
-                        color_scheme=theme,  # type: ignore[arg-type]  # one of its literals
+                        color_scheme=theme,
                         reduced_motion="reduce",
                     )
                     page = context.new_page()

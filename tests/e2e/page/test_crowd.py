@@ -69,7 +69,7 @@ def test_ten_thousand_videos_scroll_smoothly(
     assert page.locator(".card").count() < 100
     assert len(asked) < NUMBER / 100 + 10, "pages of a hundred, each read once"
     page.evaluate("window.scrollTo(0, 20000)")
-    rounds = []
+    rounds: list[dict[str, float]] = []
     # What else the machine does only adds to it: the best of three.
     while not rounds or (rounds[-1]["frame"] > FRAME_MS and len(rounds) < 3):
         measured = page.evaluate(SCROLL, 4)

