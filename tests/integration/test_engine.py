@@ -116,6 +116,12 @@ def test_a_render_is_a_video_that_browsers_play(render: Render) -> None:
     assert frames_of(rendered).shape == (25, 64, 96, 3)
     assert (rendered.width, rendered.height, rendered.frames) == (96, 64, 25)
     assert rendered.timings.keys() == set(Stage)
+    assert (rendered.engine.device, rendered.engine.ranks) == ("CPU", 1)
+    assert (rendered.engine.attention, rendered.engine.precision) == ("torch", "float32")
+    if sys.platform == "linux":
+        # A process with torch and diffusers is hundreds of megabytes, and the demo little more.
+        assert rendered.engine.peak_memory.keys() == set(Stage)
+        assert all(10e6 < peak < 4e9 for peak in rendered.engine.peak_memory.values())
     assert rendered.model_revision == checkpoint.locate(str(DEMO)).revision
 
 

@@ -48,7 +48,8 @@ def main(connection: Connection, plan: Plan, rank: int, folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("functions").setLevel(logging.INFO)  # which device and kernel are used
     try:
         renderer = _load(plan, rank, folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
