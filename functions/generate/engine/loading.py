@@ -57,7 +57,7 @@ def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
         )
     parts = {"transformer": transformer, "text_encoder": text_encoder, "vae": vae}
     for name, part in parts.items():
-        _fill(part, checkpoint.weights[name], device, dtype)
+        fill(part, checkpoint.weights[name], device, dtype)
         part.eval()  # T5 has dropout, and a seed must make one video
     pipeline = MochiPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
@@ -71,10 +71,14 @@ def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
     return pipeline
 
 
-def _fill(
+def fill(
     part: nn.Module, files: tuple[Path, ...], device: torch.device, dtype: torch.dtype
 ) -> None:
-    """Give `part`, built on the device 'meta', its weights."""
+    """Read the weights of `part`, built on the device 'meta', from safetensors files to `device`.
+
+    Raises:
+        CheckpointError: the files have other tensors than `part`.
+    """
 
     def read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt", device=str(device)) as file:
