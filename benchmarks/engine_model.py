@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKLMochi, MochiTransformer3DModel
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5EncoderModel
 
@@ -108,7 +107,7 @@ def build_text_encoder(size: Size, device: torch.device, dtype: torch.dtype) -> 
     return _with_random_weights(model, device, dtype)
 
 
-def _with_random_weights(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+def _with_random_weights(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
     model = model.to(dtype).to_empty(device=device).eval().requires_grad_(requires_grad=False)
     generator = torch.Generator(device).manual_seed(0)
     for weight in model.parameters():

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLMochi, MochiPipeline, MochiTransformer3DModel
+from pydantic import ValidationError
 
 from functions.generate.engine import checkpoint
 from functions.generate.engine.attention import (
@@ -26,9 +27,12 @@ from functions.generate.engine.attention import (
 from functions.generate.engine.compilation import compile_blocks
 from functions.generate.engine.encoding import TextEncoder
 from functions.generate.engine.loading import load_pipeline
+from functions.generate.engine.messages import Order, Rendered, Shape
 from functions.generate.engine.ranks import Ranks
-from functions.generate.engine.rendering import Renderer
+from functions.generate.engine.rendering import Renderer, Report
 from functions.generate.engine.streaming_decode import StreamingDecoder
+from functions.generate.engine.warmup import warm_up
+from functions.shared.config import Settings
 from functions.shared.profiles import load_profile
 from functions.shared.requests import ResolvedRequest, VideoRequest
 from tests.two_ranks import DEMO, fates, latents, latents_of, run
@@ -218,6 +222,27 @@ def test_the_empty_negative_prompt_is_encoded_once() -> None:
     assert first["prompt_embeds"].dtype is torch.float32
     assert torch.equal(first["negative_prompt_embeds"], again["negative_prompt_embeds"])
     assert not first["negative_prompt_attention_mask"].any()
+
+
+def test_a_warm_engine_has_met_every_shape_and_an_empty_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is compiled or planned for the first time is so before the first video."""
+    renderer = Renderer(checkpoint.locate(str(DEMO)), Ranks())
+    render, seen = renderer.render, []
+
+    def listen(order: Order, report: Report) -> Rendered | None:
+        asked = order.request
+        seen.append((asked.size, asked.num_frames, asked.negative_prompt))
+        return render(order, report)
+
+    monkeypatch.setattr(renderer, "render", listen)
+    warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"))
+    assert {("16x16", 7, ""), ("16x16", 7, "warm up")} < set(seen)
+    assert {("32x48", 13, ""), ("48x32", 7, "")} < set(seen)
+    assert Shape.parse_all(None) == ()
+    with pytest.raises(ValidationError, match="engine_warm_up"):
+        Settings(engine_warm_up="848x480")
 
 
 def test_two_ranks_give_the_bits_of_one(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -175,6 +177,31 @@ def test_ranks_are_reached_from_this_machine_only(pair: Engine) -> None:
         if connection.status == psutil.CONN_LISTEN
     ]
     assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def test_a_checkpoint_that_no_rank_can_load_is_one_clear_line(tmp_path: Path) -> None:
+    """The line names the file and the tensor; no rank waits for one that never comes."""
+    folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    (folder / "vae" / "config.json").write_text(json.dumps(config | {"latent_channels": 6}))
+    engine = Engine(str(folder), hang_seconds=HANG_SECONDS, ranks=2)
+    before = _ranks()
+    engine.start()
+    try:
+        assert not engine.wait(START_SECONDS)
+        assert engine.failure is not None
+        assert engine.failure.startswith(f"{folder / 'vae'}: the tensor encoder.proj_out.weight ")
+        assert "\n" not in engine.failure
+        _, alive = psutil.wait_procs(_ranks() - before, 10)
+        assert not alive
+    finally:
+        engine.close()
+
+
+def _ranks() -> set[psutil.Process]:
+    """The processes that this one has spawned."""
+    children = [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+    return {child for child in children if "spawn_main" in " ".join(child.cmdline())}
 
 
 def test_closing_leaves_nothing(shared_pair: Engine) -> None:

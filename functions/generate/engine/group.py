@@ -38,9 +38,14 @@ class WorkerGroup:
     def __init__(self, plan: Plan) -> None:
         # Where the ranks meet: a file that only this user can see, and no port.
         self._folder = tempfile.TemporaryDirectory(prefix="kinora-engine-")
-        self.children: Final = [
-            SpawnedChild(plan, rank, Path(self._folder.name)) for rank in range(plan.ranks)
-        ]
+        self.children: list[SpawnedChild] = []
+        try:
+            for rank in range(plan.ranks):
+                self.children.append(SpawnedChild(plan, rank, Path(self._folder.name)))
+        except OSError:  # no memory or no number for another process
+            self.end()
+            self.join()
+            raise
         self._first, *self._others = self.children
         self._working: list[SpawnedChild] = []
 

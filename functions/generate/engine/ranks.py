@@ -26,6 +26,10 @@ class PeerFailed(AttemptFailed):
     """Another process of the engine failed; its log says more."""
 
 
+class TooFewDevices(Exception):
+    """Two ranks would have to share a GPU, which has no room for two models."""
+
+
 class _Fate(IntEnum):
     """What became of a rank's part, as the ranks tell each other; the worst counts."""
 
@@ -51,13 +55,19 @@ class Ranks:
 
         Tensors on GPUs travel by NCCL, those on the CPU by gloo; neither is reachable from outside
         of this machine.
+
+        Raises:
+            TooFewDevices: there are GPUs, but not one for each rank.
         """
+        gpus = torch.cuda.device_count()
+        if 0 < gpus < size:
+            raise TooFewDevices(f"ENGINE_RANKS is {size}, and the GPUs that can be used are {gpus}")
         if size > 1:
             loopback = next(n for _, n in socket.if_nameindex() if n.startswith("lo"))
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
             os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
             dist.init_process_group(
-                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                "cpu:gloo,cuda:nccl" if gpus else "gloo",
                 init_method=(folder / "ranks").as_uri(),
                 rank=rank,
                 world_size=size,
