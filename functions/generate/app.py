@@ -8,6 +8,7 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from functions.generate.attempt import Means
+from functions.generate.engine.messages import Shape
 from functions.generate.engine.process import Engine
 from functions.generate.routes import GenerateRoutes
 from functions.generate.worker import Worker
@@ -34,7 +35,14 @@ def create_app(
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
     if engine is None:
-        engine = Engine(settings.model, hang_seconds=settings.hang_seconds)
+        engine = Engine(
+            settings.model,
+            hang_seconds=settings.hang_seconds,
+            render_seconds=settings.render_seconds,
+            ranks=settings.engine_ranks,
+            compiled=settings.engine_compile,
+            warm_up=Shape.parse_all(settings.engine_warm_up),
+        )
         engine.start()
     means = Means(
         Ledger(stream, takeover_grace=settings.takeover_grace_seconds),

@@ -7,7 +7,7 @@ import logging
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,7 @@ from functions.shared.progress import UPLOADING, percent
 from functions.shared.requested import StoredRequest
 from functions.shared.requests import ResolvedRequest
 from functions.shared.storage import Store
-from functions.shared.videos import EventName, Failure, Output
+from functions.shared.videos import EngineUsed, EventName, Failure, Output
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,7 @@ class Attempt:
             "output": output,
             "timings": {stage: round(taken, 3) for stage, taken in seconds.items()},
             "model_revision": rendered.model_revision,
+            "engine": EngineUsed.model_validate(asdict(rendered.engine)),
         }
 
     def _put(self, path: Path, name: str, content_type: str, done: int) -> None:

@@ -105,6 +105,20 @@ class Settings(BaseSettings):
     hang_seconds: float = Field(
         300, gt=0, description="How long the engine may make no progress before it is restarted."
     )
+    render_seconds: float = Field(
+        1500, gt=0, description="How long one attempt may render before its video fails for good."
+    )
+    engine_ranks: int | None = Field(
+        None, ge=1, description="Processes that make a video together: 1 or 2. Not set: one a GPU."
+    )
+    engine_compile: bool | None = Field(
+        None, description="Whether the engine compiles the model at its start. Not set: on GPUs."
+    )
+    engine_warm_up: str | None = Field(
+        None,
+        pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*x[1-9]\d*)*$",
+        description="Videos rendered before the engine is ready: `848x480x163,...`.",
+    )
     http_deadline_seconds: float = Field(
         5, gt=0, description="After so long without an answer from NATS a caller gets 503."
     )

@@ -211,6 +211,13 @@ class OutOfMemory(AttemptFailed):
     retryable = False
 
 
+class DeadlineExceeded(AttemptFailed):
+    """The video took too long. Ask for a smaller size, fewer frames or fewer steps."""
+
+    code = "deadline_exceeded"
+    retryable = False
+
+
 class RenderCancelled(AttemptFailed):
     """The video was cancelled, or another worker took it over."""
 

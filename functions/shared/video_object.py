@@ -13,6 +13,7 @@ from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.videos import (
     STATE_OF,
     Completed,
+    EngineUsed,
     EventName,
     Failed,
     Output,
@@ -39,6 +40,19 @@ class VideoOutput(TypedDict):
     width: int
     height: int
     frames: int
+
+
+class VideoEngine(TypedDict):
+    """What a completed video was made with."""
+
+    device: Annotated[str, Field(description="The GPU's name, or `CPU`.")]
+    ranks: Annotated[int, Field(description="Processes that made it, each with its own GPU.")]
+    precision: Annotated[str, Field(description="What the model computed in.")]
+    attention: Annotated[str, Field(description="The attention kernel.")]
+    compiled: Annotated[bool, Field(description="Whether the transformer was compiled.")]
+    peak_memory: Annotated[
+        dict[str, int], Field(description="The most bytes in use, by stage, on one device.")
+    ]
 
 
 class VideoSettings(TypedDict):
@@ -88,6 +102,7 @@ class Video(VideoSettings):
         dict[str, float] | None, Field(description="Seconds by stage, of the attempt that won.")
     ]
     model_revision: Annotated[str | None, Field(description="Which weights made it.")]
+    engine: Annotated[VideoEngine | None, Field(description="What it was made with.")]
 
 
 CANCELLED: Final[VideoError] = {"code": "cancelled", "message": "The video was cancelled."}
@@ -123,6 +138,7 @@ def queued_video(
         "output": None,
         "timings": None,
         "model_revision": None,
+        "engine": None,
     }
 
 
@@ -150,6 +166,7 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
     elif isinstance(data, Completed):
         video |= {"progress": 100, "output": _output(data.output), "timings": data.timings}
         video["model_revision"] = data.model_revision
+        video["engine"] = _engine(data.engine)
     elif isinstance(data, Failed):
         video["error"] = {"code": data.error.code, "message": data.error.message}
         video["prompt"] = video["prompt"] or data.prompt or ""
@@ -173,6 +190,19 @@ def _output(output: Output) -> VideoOutput:
         "width": output.width,
         "height": output.height,
         "frames": output.frames,
+    }
+
+
+def _engine(engine: EngineUsed | None) -> VideoEngine | None:
+    if engine is None:
+        return None
+    return {
+        "device": engine.device,
+        "ranks": engine.ranks,
+        "precision": engine.precision,
+        "attention": engine.attention,
+        "compiled": engine.compiled,
+        "peak_memory": engine.peak_memory,
     }
 
 

@@ -107,6 +107,20 @@ class Output(_Data):
     frames: int
 
 
+class EngineUsed(_Data):
+    """What a video was made with, and how much memory that took."""
+
+    device: str = Field(description="The GPU's name, or `CPU`.")
+    ranks: int = Field(ge=1, description="Processes that made it, each with a GPU of its own.")
+    precision: str = Field(description="What the model computed in, such as `bfloat16`.")
+    attention: str = Field(description="The attention kernel: `cudnn`, `flash` or `torch`'s own.")
+    compiled: bool = Field(description="Whether the transformer was compiled.")
+    peak_memory: dict[str, int] = Field(
+        default_factory=dict,
+        description="By stage, the most bytes in use on one GPU, or in RAM on a CPU.",
+    )
+
+
 class Requested(RemixedRequest):
     """What `requested` carries: by anyone who may publish it; only `prompt` is required."""
 
@@ -155,6 +169,9 @@ class Completed(VideoData):
     output: Output
     timings: dict[str, float] = Field(description="Seconds by stage, of the attempt that won.")
     model_revision: str = Field(description="Which weights made it.")
+    engine: EngineUsed | None = Field(
+        None, description="What it was made with; absent from events of older workers."
+    )
 
 
 class Failed(VideoData):

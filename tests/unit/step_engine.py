@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from functions.generate.engine.messages import Progress, Rendered, Stage
+from functions.generate.engine.messages import EngineReport, Progress, Rendered, Stage
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.requests import ResolvedRequest
 
@@ -51,4 +51,7 @@ class StepEngine:
             request.num_frames,
             {"denoising": 1.25},
             "revision",
+            EngineReport(
+                "CPU", 2, "float32", "torch", compiled=False, peak_memory={"denoising": 9}
+            ),
         )

@@ -80,6 +80,9 @@ def test_a_video_is_made_and_the_stream_says_where_it_is(
     assert data.worker == "w1"
     assert data.started_at is not None
     assert set(data.timings) == {"denoising", "uploading"}
+    assert data.engine is not None
+    assert (data.engine.ranks, data.engine.attention) == (2, "torch")
+    assert data.engine.peak_memory == {"denoising": 9}
 
 
 def test_progress_renews_the_lease(

@@ -38,14 +38,16 @@ class Checkpoint:
 
     Attributes:
         folder: where `model_index.json` lies.
-        variant: which of several sets of weights to load; None for the only one.
+        weights: the safetensors files of each of `WEIGHTS`.
+        force_zeros_for_empty_prompt: whether an empty prompt counts as no text at all.
         revision: which weights these are: the commit of a download from the hub, else a digest
             (`sha256:` and 16 digits) of the configuration, of the tokenizer, and of 2 MiB of each
             weights file, spread evenly; of all of it where it is smaller.
     """
 
     folder: Path
-    variant: str | None
+    weights: dict[str, tuple[Path, ...]]
+    force_zeros_for_empty_prompt: bool
     revision: str
 
 
@@ -60,12 +62,13 @@ def locate(model: str) -> Checkpoint:
         if not _HUB_ID.fullmatch(model):
             raise CheckpointError(f"{model}: no such folder (looked for {folder.absolute()})")
         folder = _download(model)
-    _check_pipeline(folder)
-    weights = [path for part in WEIGHTS for path in _weights(folder, part)]
+    index = _checked_index(folder)
+    weights = {part: tuple(_weights(folder, part)) for part in WEIGHTS}
     return Checkpoint(
         folder=folder,
-        variant=VARIANT if any(f".{VARIANT}" in path.name for path in weights) else None,
-        revision=_revision(folder, weights),
+        weights=weights,
+        force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
+        revision=_revision(folder, [path for part in weights.values() for path in part]),
     )
 
 
@@ -83,12 +86,13 @@ def _download(model: str) -> Path:
         ) from error
 
 
-def _check_pipeline(folder: Path) -> None:
+def _checked_index(folder: Path) -> dict[str, Any]:
     index = _json(folder / "model_index.json")
     if index.get("_class_name") != PIPELINE:
         raise CheckpointError(
             f"{folder}: is a {index.get('_class_name')}, and this engine runs a {PIPELINE}"
         )
+    return index
 
 
 def _weights(folder: Path, part: str) -> list[Path]:

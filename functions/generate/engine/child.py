@@ -1,4 +1,4 @@
-"""The engine's child process: loads the model and renders one order after the other.
+"""A process of the engine: loads the model and renders one order after the other.
 
 The parent imports this module too, to name `main`; so torch is imported only inside it.
 """
@@ -12,13 +12,16 @@ import signal
 import threading
 import traceback
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.generate.engine.messages import (
     Failed,
+    Finished,
     Loaded,
     NotLoaded,
     Order,
+    Plan,
     Progress,
     Rendered,
     Stage,
@@ -32,8 +35,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def main(connection: Connection, model: str) -> None:
-    """Load `model`, say so, and then answer each `Order` with `Rendered` or `Failed`.
+def main(connection: Connection, plan: Plan, rank: int, folder: Path) -> None:
+    """Load the plan's model, say so, and then answer each `Order`, with ranks met in `folder`.
+
+    The first rank reports its progress, asks whether to go on, and answers `Rendered`; the others
+    hear of that from it, and answer `Finished`. Any of them may answer `Failed`.
 
     Returns when the parent closes the connection or the model can't be loaded.
     """
@@ -42,11 +48,13 @@ def main(connection: Connection, model: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("functions").setLevel(logging.INFO)  # which device and kernel are used
     try:
-        renderer = _load(model)
+        renderer = _load(plan, rank, folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        _log.debug("can't load %s", model, exc_info=True)
-        connection.send(NotLoaded(_one_line(error, model)))
+        _log.debug("can't load %s", plan.model, exc_info=True)
+        connection.send(NotLoaded(_one_line(error, plan.model)))
         return
     connection.send(Loaded(renderer.model_revision))
     while True:
@@ -54,7 +62,7 @@ def main(connection: Connection, model: str) -> None:
             order: Order = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(_work(renderer, order, connection))
+        connection.send(_work(renderer, order, connection, first=rank == 0))
 
 
 def _die_with_parent() -> None:
@@ -65,25 +73,30 @@ def _die_with_parent() -> None:
         os._exit(1)  # no clean-up: it would wait for the main thread
 
 
-def _load(model: str) -> Renderer:
+def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     # Imports take seconds and half a gigabyte: the parent, which imports this module, has no use
     # for them. A checkpoint that is plainly wrong is found before them.
     from functions.generate.engine import checkpoint  # noqa: PLC0415
 
-    found = checkpoint.locate(model)
+    found = checkpoint.locate(plan.model)
     # All that is needed is here now; nothing that a folder lacks may be looked up on the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
     # Threads that wait for each other should sleep: spinning, a demo video that takes half a second
     # took up to 12 on cores shared with two busy processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from functions.generate.engine import rendering  # noqa: PLC0415
+    from functions.generate.engine.ranks import Ranks  # noqa: PLC0415
+    from functions.generate.engine.rendering import Renderer  # noqa: PLC0415
+    from functions.generate.engine.warmup import warm_up  # noqa: PLC0415
 
-    renderer = rendering.Renderer(found)
-    renderer.warm_up()
+    ranks = Ranks.join(rank, plan.ranks, folder)
+    renderer = Renderer(found, ranks, compiled=plan.compiled)
+    warm_up(renderer, plan.warm_up)
     return renderer
 
 
-def _work(renderer: Renderer, order: Order, connection: Connection) -> Rendered | Failed:
+def _work(
+    renderer: Renderer, order: Order, connection: Connection, *, first: bool
+) -> Rendered | Finished | Failed:
     def report(stage: Stage, done: int, total: int) -> None:
         connection.send(Progress(stage, done, total))
         verdict: Verdict = connection.recv()
@@ -91,7 +104,7 @@ def _work(renderer: Renderer, order: Order, connection: Connection) -> Rendered 
             raise RenderCancelled
 
     try:
-        return renderer.render(order, report)
+        return renderer.render(order, report if first else lambda *_: None) or Finished()
     except AttemptFailed as error:
         # The frames of a traceback keep tensors alive, and pickle leaves them out anyway.
         traceback.clear_frames(error.__traceback__)

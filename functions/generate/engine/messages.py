@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from functions.shared.errors import AttemptFailed
 from functions.shared.requests import ResolvedRequest
@@ -15,8 +16,8 @@ class Stage(StrEnum):
 
     ENCODING = "encoding"  # the text, by T5
     DENOISING = "denoising"  # steps of the transformer
-    DECODING = "decoding"  # latents to frames, by the VAE
-    SAVING = "saving"  # frames to files
+    DECODING = "decoding"  # latents to frames, by the VAE, and these into the video
+    SAVING = "saving"  # the video is finished, and its pictures made
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,28 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class EngineReport:
+    """What a video was made with, and what it took.
+
+    Attributes:
+        device: the GPU's name, or `CPU`.
+        ranks: how many processes worked on it, each with a device of its own on GPUs.
+        precision: what the model computed in, as torch names it.
+        attention: the kernel: `cudnn`, `flash`, or `torch` for torch's own choice.
+        compiled: whether the transformer was compiled.
+        peak_memory: by stage, the most bytes in use on the first rank: on a GPU what was allocated
+            there, on a CPU what the process had in RAM.
+    """
+
+    device: str
+    ranks: int
+    precision: str
+    attention: str
+    compiled: bool
+    peak_memory: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Rendered:
     """A finished video.
 
@@ -44,6 +67,7 @@ class Rendered:
         frames: how many there are.
         timings: seconds by stage, the names being those of `Stage`.
         model_revision: which weights made it; see `checkpoint.Checkpoint.revision`.
+        engine: what it was made with.
     """
 
     video: Path
@@ -54,11 +78,43 @@ class Rendered:
     frames: int
     timings: dict[str, float]
     model_revision: str
+    engine: EngineReport
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a video, in pixels and frames."""
+
+    width: int
+    height: int
+    frames: int
+
+    @classmethod
+    def parse_all(cls, text: str | None) -> tuple[Self, ...]:
+        """Read `WIDTHxHEIGHTxFRAMES`, several with commas, as the setting checks them."""
+        return tuple(cls(*map(int, one.split("x"))) for one in text.split(",")) if text else ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every process of an engine is started with.
+
+    Attributes:
+        model: a folder or a hub id.
+        ranks: how many processes there are: 1 or 2.
+        compiled: whether to compile the transformer; None for what suits the device.
+        warm_up: what to render once before the first order, besides the smallest video.
+    """
+
+    model: str
+    ranks: int
+    compiled: bool | None
+    warm_up: tuple[Shape, ...]
 
 
 @dataclass(frozen=True)
 class Order:
-    """Parent to child: render `request` into `folder`."""
+    """Parent to every rank: render `request`; the first rank puts the files into `folder`."""
 
     request: ResolvedRequest
     video_id: str
@@ -67,27 +123,32 @@ class Order:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Parent to child, the answer to each `Progress`: whether to go on."""
+    """Parent to first rank, the answer to each `Progress`: whether to go on."""
 
     go_on: bool
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Child to parent: the model is loaded and has rendered once."""
+    """Rank to parent: the model is loaded and has rendered once."""
 
     model_revision: str
 
 
 @dataclass(frozen=True)
 class NotLoaded:
-    """Child to parent, its last word: one line that says why the model can't be loaded."""
+    """Rank to parent, its last word: one line that says why the model can't be loaded."""
 
     reason: str
 
 
 @dataclass(frozen=True)
+class Finished:
+    """Rank to parent, from all but the first: its part of the order is done."""
+
+
+@dataclass(frozen=True)
 class Failed:
-    """Child to parent: the order ended with this error; the child can take another."""
+    """Rank to parent: the order ended with this error; the rank can take another."""
 
     error: AttemptFailed

@@ -1,92 +1,117 @@
 """From a request to files, with the maths of diffusers' `MochiPipeline`.
 
-The same request makes the same frames on the same machine: the noise is drawn on the CPU from the
-request's seed, and torch keeps one number of threads for the life of the process (its default, the
-number of cores, or `OMP_NUM_THREADS`). Another number of threads, device or version of torch sums
-in another order, and differs in the last bits.
+The same request makes the same frames on the same machine, with one process and with two: the noise
+is drawn on the CPU from the request's seed, and torch keeps one number of threads for the life of
+the process (its default, the number of cores, or `OMP_NUM_THREADS`). Another number of threads,
+device or version of torch sums in another order, and differs in the last bits.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from functions.generate.engine.attention import choose_kernel
 from functions.generate.engine.checkpoint import Checkpoint
+from functions.generate.engine.compilation import compile_blocks
+from functions.generate.engine.encoding import TextEncoder
+from functions.generate.engine.guidance import GuidedTransformer
 from functions.generate.engine.loading import load_pipeline
-from functions.generate.engine.media import Frame, Mp4Writer, Spritesheet, save_jpeg
-from functions.generate.engine.messages import Order, Rendered, Stage
+from functions.generate.engine.memory import PeakMemory, is_out_of_memory
+from functions.generate.engine.messages import EngineReport, Order, Rendered, Stage
+from functions.generate.engine.ranks import Ranks
+from functions.generate.engine.saving import recorded
+from functions.generate.engine.stages import StageMeter
+from functions.generate.engine.streaming_decode import StreamingDecoder
 from functions.shared.errors import OutOfMemory
 from functions.shared.requests import ResolvedRequest
 
 # Stage, parts done, parts in all. Raises RenderCancelled if the render is to end.
 Report = Callable[[Stage, int, int], None]
 
-# The least that Mochi can make: one patch of two by two latents of 8x8 pixels, two latent frames,
-# and two steps, because its schedule can't be made of one.
-SMALLEST: Final = ResolvedRequest(
-    prompt="warm up",
-    negative_prompt="",
-    model="",
-    width=16,
-    height=16,
-    num_frames=7,
-    fps=1,
-    num_inference_steps=2,
-    guidance_scale=4.5,
-    seed=0,
-    metadata={},
-)
+_log = logging.getLogger(__name__)
 
 
 class Renderer:
-    """A loaded model, on a GPU if there is one, else on the CPU.
+    """A loaded model: on the GPU of this process's rank if there are GPUs, else on the CPU.
+
+    Args:
+        checkpoint: what to load.
+        ranks: the processes that work together, each with a renderer; rank 0 makes the files.
+        compiled: whether to compile the transformer's blocks; None to do so on a GPU, where the
+            minutes that it takes come back with the first videos.
+        dtype: what to compute in; None for bf16 on a GPU, and fp32 on a CPU.
 
     Raises:
-        Exception: diffusers or transformers can't load the checkpoint.
+        Exception: the checkpoint can't be loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        ranks: Ranks,
+        *,
+        compiled: bool | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.model_revision = checkpoint.revision
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._pipeline = load_pipeline(checkpoint, self._device)
+        self._ranks = ranks
+        self._device = torch.device("cpu")
+        if torch.cuda.is_available():
+            self._device = torch.device("cuda", ranks.rank)
+            torch.cuda.set_device(self._device)
+        on_gpu = self._device.type == "cuda"
+        dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
+        kernel = choose_kernel(self._device, dtype)
+        self._pipeline = load_pipeline(checkpoint, self._device, dtype)
+        transformer = GuidedTransformer(self._pipeline.transformer, kernel, ranks)
+        compiled = on_gpu if compiled is None else compiled
+        if compiled:
+            compile_blocks(transformer.inner)
+        self._pipeline.transformer = transformer
+        self._text = TextEncoder(self._pipeline)
+        self._decoder = StreamingDecoder(self._pipeline.vae)
+        self._report = EngineReport(
+            device=torch.cuda.get_device_name(self._device) if on_gpu else "CPU",
+            ranks=ranks.size,
+            precision=str(dtype).removeprefix("torch."),
+            attention=kernel.value,
+            compiled=compiled,
+        )
+        _log.info("rank %d of the engine: %s", ranks.rank, self._report)
 
-    def warm_up(self) -> None:
-        """Render the smallest video, so that what is slow the first time, or broken, shows now."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.render(Order(SMALLEST, "warm-up", Path(folder)), lambda *_: None)
-
-    def render(self, order: Order, report: Report) -> Rendered:
-        """Make the video that `order` asks for.
+    def render(self, order: Order, report: Report) -> Rendered | None:
+        """Make the video that `order` asks for. All ranks do this at the same time.
 
         Args:
             order: its folder is made if it does not exist.
-            report: called at the beginning of each stage and after each finished part.
+            report: called at the beginning of each stage and after each finished part. What it
+                raises while text or video is computed reaches every rank.
+
+        Returns:
+            The video on rank 0, and None on others, which are done when the latents are.
 
         Raises:
-            RenderCancelled: from `report`.
+            RenderCancelled: from `report`, of any rank.
             OutOfMemory: it does not fit; the model is still usable.
+            PeerFailed: another rank failed.
         """
-        timings: dict[str, float] = {}
+        meter = StageMeter(PeakMemory(self._device))
         try:
             with torch.no_grad():
-                with self._timed(Stage.ENCODING, timings):
+                with meter.measure(Stage.ENCODING):
                     text = self._encode(order.request, report)
-                with self._timed(Stage.DENOISING, timings):
+                with meter.measure(Stage.DENOISING):
                     latents = self._denoise(order.request, text, report)
-                with self._timed(Stage.DECODING, timings):
-                    video = self._decode(latents, report)
-                with self._timed(Stage.SAVING, timings):
-                    return self._save(order, video, report, timings)
+                return self._finish(order, latents, report, meter) if not self._ranks.rank else None
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             asked = f"{order.request.size} with {order.request.num_frames} frames"
         # Outside of the handler, where the traceback no longer keeps the tensors.
@@ -98,32 +123,25 @@ class Renderer:
         )
 
     def _encode(self, request: ResolvedRequest, report: Report) -> dict[str, Tensor]:
-        """The text as the pipeline's arguments: embeddings and masks of one or two branches."""
-        report(Stage.ENCODING, 0, 1)
-        guided = request.guidance_scale > 1  # as the pipeline decides it
-        names = ("prompt_embeds", "prompt_attention_mask")
-        encoded = self._pipeline.encode_prompt(
-            request.prompt,
-            negative_prompt=request.negative_prompt,
-            do_classifier_free_guidance=guided,
-        )
-        self._finish_device()
-        report(Stage.ENCODING, 1, 1)
-        text = dict(zip(names, encoded[:2], strict=True))
-        if guided:
-            text |= {f"negative_{n}": t for n, t in zip(names, encoded[2:], strict=True)}
+        with self._ranks.together():
+            report(Stage.ENCODING, 0, 1)
+            text = self._text.encode(request)
+            self._finish_device()
+            report(Stage.ENCODING, 1, 1)
         return text
 
     def _denoise(self, request: ResolvedRequest, text: dict[str, Tensor], report: Report) -> Tensor:
-        """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized."""
+        """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized, fp32."""
         steps = request.num_inference_steps
 
         def step_done(_: Any, step: int, __: Any, state: dict[str, Any]) -> dict[str, Any]:
-            self._finish_device()
-            report(Stage.DENOISING, step + 1, steps)
+            with self._ranks.together():
+                self._finish_device()
+                report(Stage.DENOISING, step + 1, steps)
             return state
 
-        report(Stage.DENOISING, 0, steps)
+        with self._ranks.together():
+            report(Stage.DENOISING, 0, steps)
         result = self._pipeline(
             **text,
             width=request.width,
@@ -138,81 +156,35 @@ class Renderer:
         latents: Tensor = result.frames
         return latents
 
-    def _decode(self, latents: Tensor, report: Report) -> Tensor:
-        """Frames: frames x height x width x 3 bytes, RGB, on the device."""
-        report(Stage.DECODING, 0, 1)
-        vae = self._pipeline.vae
-        # The pipeline's own formula, which it does not offer as a function.
-        if vae.config.latents_mean is not None and vae.config.latents_std is not None:
-            mean, std = (
-                torch.tensor(values).view(1, -1, 1, 1, 1).to(latents.device, latents.dtype)
-                for values in (vae.config.latents_mean, vae.config.latents_std)
-            )
-            latents = latents * std / vae.config.scaling_factor + mean
-        else:
-            latents = latents / vae.config.scaling_factor
-        video = vae.decode(latents, return_dict=False)[0][0]  # 3 x frames x height x width
-        pixels = ((video / 2 + 0.5).clamp(0, 1).float() * 255).round().to(torch.uint8)
-        self._finish_device()
-        report(Stage.DECODING, 1, 1)
-        frames: Tensor = pixels.permute(1, 2, 3, 0)
-        return frames
-
-    def _save(
-        self, order: Order, video: Tensor, report: Report, timings: dict[str, float]
-    ) -> Rendered:
-        frames, height, width, _ = video.shape
-        order.folder.mkdir(parents=True, exist_ok=True)
-        result = Rendered(
-            video=order.folder / "video.mp4",
-            thumbnail=order.folder / "thumbnail.jpg",
-            spritesheet=order.folder / "spritesheet.jpg",
-            width=width,
-            height=height,
+    def _finish(self, order: Order, latents: Tensor, report: Report, meter: StageMeter) -> Rendered:
+        """From latents to files. The frames are encoded while the rest is still being decoded."""
+        request, frames = order.request, order.request.num_frames
+        with ExitStack() as stack:
+            with meter.measure(Stage.DECODING):
+                recording = stack.enter_context(recorded(order, self.model_revision))
+                report(Stage.DECODING, 0, frames)
+                recording.take(
+                    self._decoder.decode(latents),
+                    lambda done: report(Stage.DECODING, done, frames),
+                )
+            with meter.measure(Stage.SAVING):
+                report(Stage.SAVING, 0, 1)
+                recording.save_pictures()
+                stack.close()  # finishes the video
+                report(Stage.SAVING, 1, 1)
+        return Rendered(
+            video=recording.video,
+            thumbnail=recording.thumbnail,
+            spritesheet=recording.spritesheet,
+            width=request.width,
+            height=request.height,
             frames=frames,
-            timings=timings,  # to which the caller adds this stage
+            timings=meter.seconds,
             model_revision=self.model_revision,
+            engine=replace(self._report, peak_memory=meter.peak_bytes),
         )
-        sheet = Spritesheet(frames=frames, width=width, height=height)
-        tags = _tags(order, self.model_revision)
-        report(Stage.SAVING, 0, frames)
-        with Mp4Writer(
-            result.video, width=width, height=height, fps=order.request.fps, tags=tags
-        ) as mp4:
-            for index, picture in enumerate(video):
-                frame: Frame = picture.cpu().contiguous().numpy()
-                mp4.add(frame)
-                sheet.add(index, frame)
-                if index == frames // 2:
-                    save_jpeg(result.thumbnail, frame)
-                report(Stage.SAVING, index + 1, frames)
-        sheet.save(result.spritesheet)
-        return result
-
-    @contextmanager
-    def _timed(self, stage: Stage, timings: dict[str, float]) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        timings[stage.value] = round(time.perf_counter() - began, 3)
 
     def _finish_device(self) -> None:
         """Wait until the device has done what was queued: only then it counts as progress."""
         if self._device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def _tags(order: Order, revision: str) -> dict[str, str]:
-    """The file's metadata: the prompt for people, and how to make the video again for programs."""
-    request = order.request
-    made_by = request.model_dump(exclude={"metadata", "fps"}) | {
-        "model_revision": revision,
-        "video_id": order.video_id,
-    }
-    return {"title": request.prompt, "comment": json.dumps(made_by, ensure_ascii=False)}
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # On the CPU torch raises a plain RuntimeError.
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "can't allocate memory" in str(error)
+            torch.cuda.synchronize(self._device)

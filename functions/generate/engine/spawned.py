@@ -1,35 +1,36 @@
-"""The parent's end of the child process: start it, talk to it, end it."""
+"""The parent's end of one process of the engine: start it, talk to it, end it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final
 
 from functions.generate.engine import child
-from functions.generate.engine.messages import Order, Verdict
+from functions.generate.engine.messages import Order, Plan, Verdict
 
 # A killed process that holds gigabytes is gone within seconds.
 OBITUARY_SECONDS: Final = 5.0
 
 
 class ChildGone(Exception):
-    """The child has ended, or counts as hung; the message is a sentence that says how."""
+    """A child has ended, or counts as hung; the message is a sentence that says how."""
 
 
 class SpawnedChild:
-    """A started child process and the connection to it.
+    """A started child process, number `rank` of a group that meets in `folder`.
 
     Nothing is closed by hand: one thread may still wait on what another has given up, and a closed
     descriptor's number may be in use again.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, plan: Plan, rank: int, folder: Path) -> None:
         context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        self._connection, theirs = context.Pipe()
+        self.connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=child.main, args=(theirs, model), name="engine", daemon=True
+            target=child.main, args=(theirs, plan, rank, folder), name=f"engine-{rank}", daemon=True
         )
         self._process.start()
         theirs.close()  # or the child's end would not end the connection
@@ -47,7 +48,7 @@ class SpawnedChild:
     @property
     def news(self) -> list[Connection | int]:
         """What becomes readable when there is a message, or when the child ends."""
-        return [self._connection, self._process.sentinel]
+        return [self.connection, self._process.sentinel]
 
     def send(self, message: Order | Verdict) -> None:
         """Send a message.
@@ -56,27 +57,22 @@ class SpawnedChild:
             ChildGone: the child has ended.
         """
         try:
-            self._connection.send(message)
+            self.connection.send(message)
         except OSError as error:
             raise ChildGone(self.obituary()) from error
 
-    def receive(self, *, timeout: float | None = None) -> Any:
-        """The child's next message.
+    def read(self) -> Any:
+        """The child's next message, which is there, or else the child is gone.
 
         Raises:
-            ChildGone: the child has ended, or said nothing for `timeout` seconds.
+            ChildGone: the child has ended.
         """
-        ready = wait(self.news, timeout)
-        if not ready:
-            raise ChildGone(
-                f"The engine made no progress for {timeout:g} seconds and was restarted."
-            )
-        if self._connection not in ready:
-            raise ChildGone(self.obituary())
         try:
-            return self._connection.recv()
+            if self.connection.poll():
+                return self.connection.recv()
         except (EOFError, OSError) as error:
             raise ChildGone(self.obituary()) from error
+        raise ChildGone(self.obituary())
 
     def obituary(self) -> str:
         """How the child, which must be about to end, has ended."""

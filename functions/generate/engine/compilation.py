@@ -1,0 +1,26 @@
+"""Compile the transformer, block by block: 48 blocks of one shape are compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def compile_blocks(transformer: Any, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Let each block of a `MochiTransformer3DModel` be compiled when it is first called.
+
+    One graph serves all sizes and lengths of text, so that a video of a new size waits for no
+    compiler; only a text of no tokens gets one of its own. diffusers' own way,
+    `compile_repeated_blocks`, refuses Mochi.
+
+    Args:
+        transformer: with dense attention.
+        backend: torch's compiler.
+    """
+    # A first and a last kind of block, each with and without text, and room for flags that torch
+    # looks at; beyond its limit torch gives up and runs the blocks as they are.
+    torch._dynamo.config.recompile_limit = 16  # noqa: SLF001 - where torch documents it
+    for block in transformer.transformer_blocks:
+        block.compile(backend=backend, fullgraph=True, dynamic=True)
