@@ -95,6 +95,8 @@ class Follower:
     async def _is_another_stream(self) -> bool:
         """Whether this stream does not go on where the one that was followed has stopped."""
         client = await self._connection.client()
+        # Before the question is asked: what is delivered meanwhile may be newer than the answer.
+        seen = self._last
         answer = await client.request(
             f"$JS.API.STREAM.INFO.{self._stream}", timeout=REQUEST_TIMEOUT
         )
@@ -103,7 +105,7 @@ class Follower:
             return False
         if self._created is None:
             self._created = info["created"]
-        return bool(info["created"] != self._created or info["state"]["last_seq"] < self._last)
+        return bool(info["created"] != self._created or info["state"]["last_seq"] < seen)
 
     async def _subscribe(self) -> None:
         client = await self._connection.client()

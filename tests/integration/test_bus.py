@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.shared import follower
 from functions.shared.bus import Bus, Delivery
 from functions.shared.errors import SequenceConflict, TooLarge, Unavailable
 from functions.shared.jetstream import JetStream
@@ -263,3 +264,23 @@ def test_a_stream_of_which_everything_was_purged_is_caught_up_with(
     finally:
         bus.close()
         stack.close()
+
+
+def test_a_stream_that_goes_on_is_never_taken_for_another(
+    jetstream: JetStream, key: VideoKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is delivered while the stream is looked at may be newer than what the look tells."""
+    monkeypatch.setattr(follower, "LOOK_SECONDS", 0.0)
+    others = [VideoKey(key.account, uuid.uuid4().hex) for _ in range(500)]
+    last, anew = threading.Event(), threading.Event()
+    stop = jetstream.follow(
+        VIDEOS,
+        lambda m: last.set() if m.subject == others[-1].event("started") else None,
+        lambda: None,
+        anew.set,
+    )
+    for other in others:
+        jetstream.publish(other.event("started"), b"", expected=0)
+    assert last.wait(20)
+    stop()
+    assert not anew.is_set()
