@@ -54,7 +54,7 @@ def page(new_context: NewContext, kinora: RunningStack) -> Page:
     return page
 
 
-KEYS = {"crowd-key": "crowd", "solo-key": "solo"}
+KEYS = {"crowd-key": "crowd", "solo-key": "solo", "empty-key": "empty"}
 
 
 @pytest.fixture(scope="session")

@@ -116,11 +116,14 @@ def _show(view: str, signed_in: Open, **settings: str) -> Page:
         }
         expect(awaited[view]).to_be_visible()
         return page
-    page = signed_in("unknown-key" if view == "sign-in" else "solo-key", **settings)
+    keys = {"sign-in": "unknown-key", "empty": "empty-key"}
+    page = signed_in(keys.get(view, "solo-key"), **settings)
     if view == "sign-in":
         expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
         return page
     expect(page.locator("#size input").first).to_be_attached()
+    if view == "empty":
+        expect(page.get_by_text("No videos yet.")).to_be_visible()
     if view == "queued":
         page.get_by_label("Prompt", exact=True).fill("it waits")
     if view in {"queued", "wrong form"}:
