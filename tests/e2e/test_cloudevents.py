@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nats
@@ -29,7 +30,9 @@ def _publish(url: str, subject: str, payload: bytes, headers: dict[str, str] | N
         await connection.publish(subject, payload, headers=headers)
         await connection.close()
 
-    asyncio.run(publish())
+    # On a thread of its own: beside tests of the page, this one has a running event loop.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, publish()).result()
 
 
 def _event(data: object) -> dict[str, Any]:
