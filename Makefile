@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 # Most tests wait for servers, so more of them than two cores can compute run at a time.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 PIP_INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 # $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.
@@ -39,8 +39,8 @@ test: .venv/all-installed node_modules/installed chromium ## Run every check and
 	@$(MAKE) --no-print-directory -j2 lint pytest
 
 .PHONY: pytest
-pytest: # what `test` runs beside `lint`; slow files first, so that none is left over at the end
-	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+pytest: # what `test` runs beside `lint`
+	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 check: test ## Run what CI runs
 

@@ -78,7 +78,8 @@ class S3Store:
     def __init__(self, bucket: str, *, endpoint: str | None, region: str) -> None:
         """Use `bucket`; `endpoint` is the store's URL, or None for Amazon's own."""
         self._bucket = bucket
-        self._client: S3Client = boto3.client(
+        # A session of its own: the default one keeps the credentials that it found first.
+        self._client: S3Client = boto3.Session().client(
             "s3",
             endpoint_url=endpoint,
             region_name=region,
