@@ -15,8 +15,8 @@ from tests.e2e.page.look import watched
 from tests.harness import RunningStack
 
 
-# Not for the whole run: while Playwright runs, the thread of the tests has a running event loop, and
-# tests of other folders in the same process could start none.
+# Not for the whole run: while Playwright runs, the thread of the tests has a running event loop,
+# and tests of other folders in the same process could start none.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One for all tests; each has a profile of its own in it."""
