@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
+
+import nats
+import nats.errors
+from nats.js.api import ClusterInfo
 
 from local.probes import Probe
 from local.processes import Process
 from tests.ports import free_ports
 
-SERVERS = ("nats-1", "nats-2", "nats-3")
+SERVERS: Final = ("nats-1", "nats-2", "nats-3")
 
 
 def cluster(single: Process, folder: Path) -> list[Process]:
@@ -36,3 +42,53 @@ cluster {{
         argv = [single.argv[0], "-c", str(config)]
         servers.append(replace(single, name=name, argv=argv, probe=Probe("nats", ports[name])))
     return servers
+
+
+def in_step(url: str) -> bool:
+    """Whether every server of the cluster at `url` has all that the streams and consumers hold.
+
+    Three copies survive the loss of one. Lost while another one lags, an acknowledged message may
+    be gone: the empty server and the late one are a majority, and would agree without it.
+    """
+    try:
+        return asyncio.run(_in_step(url))
+    except (nats.errors.Error, OSError):
+        return False
+
+
+def leader(url: str, stream: str) -> str:
+    """The server of the cluster at `url` that leads `stream`."""
+    return asyncio.run(_leader(url, stream))
+
+
+async def _leader(url: str, stream: str) -> str:
+    async with await nats.connect(url.split(","), connect_timeout=2) as client:
+        info = await client.jetstream(timeout=2).stream_info(stream)
+    if info.cluster is None or not info.cluster.leader:
+        raise AssertionError(f"{stream} has no leader")
+    return info.cluster.leader
+
+
+async def _in_step(url: str) -> bool:
+    async with await nats.connect(
+        url.split(","), allow_reconnect=False, connect_timeout=2, error_cb=_ignore
+    ) as client:
+        context = client.jetstream(timeout=2)
+        for stream in await context.streams_info():
+            name = stream.config.name or ""
+            consumers = await context.consumers_info(name)
+            if not all(map(_has_all, [stream.cluster, *(one.cluster for one in consumers)])):
+                return False
+    return True
+
+
+def _has_all(cluster: ClusterInfo | None) -> bool:
+    # An ordered consumer is kept by one server, and nothing waits for its copies.
+    return cluster is None or (
+        bool(cluster.leader)
+        and all(peer.current and not peer.lag for peer in cluster.replicas or ())
+    )
+
+
+async def _ignore(_: Exception) -> None:
+    """The caller hears of it anyway; nats-py would log it with its traceback."""

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 # How often it is made sure that the stream is still the same one. Nothing tells of its loss.
 LOOK_SECONDS: Final = 2.0
+# A leader that was frozen answers from what it knew then, until another's heartbeat (1 s) tells it
+# that it leads no more. So a stream ends too early only if it does so when looked at again.
+BEHIND_LOOKS: Final = 2
 
 
 class Follower:
@@ -52,6 +55,7 @@ class Follower:
         self._on_caught_up = on_caught_up
         self._on_begun_anew = on_begun_anew
         self._created: str | None = None
+        self._behind = 0
         self._subscription: JetStreamContext.PushSubscription | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -101,11 +105,12 @@ class Follower:
             f"$JS.API.STREAM.INFO.{self._stream}", timeout=REQUEST_TIMEOUT
         )
         info: dict[str, Any] = json.loads(answer.data)
-        if "error" in info:
+        if "error" in info or not _by_its_leader(info):
             return False
         if self._created is None:
             self._created = info["created"]
-        return bool(info["created"] != self._created or info["state"]["last_seq"] < seen)
+        self._behind = self._behind + 1 if info["state"]["last_seq"] < seen else 0
+        return bool(info["created"] != self._created or self._behind >= BEHIND_LOOKS)
 
     async def _subscribe(self) -> None:
         client = await self._connection.client()
@@ -145,3 +150,11 @@ class Follower:
         finally:
             if pending == 0:
                 self._on_caught_up()
+
+
+def _by_its_leader(info: dict[str, Any]) -> bool:
+    """Whether an answer comes from who knows: one server alone, or the leader of a cluster.
+
+    A server whose disk was replaced answers too, before it has copied anything, and says 0.
+    """
+    return "cluster" not in info or bool(info["cluster"].get("leader"))

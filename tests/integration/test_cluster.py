@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from functions.shared import follower
 from functions.shared.errors import KinoraError
 from functions.shared.jetstream import JetStream
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.videos import EventName
+from tests.cluster import in_step, leader
 from tests.harness import RunningStack, wait_until
 from tests.unit.events import publish, started
 
@@ -54,6 +57,37 @@ def test_what_was_acknowledged_is_read_from_every_leader(clustered: RunningStack
         bus.close()
 
 
+def test_a_leader_that_comes_back_without_its_disk_is_not_believed(
+    clustered: RunningStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until another one leads it answers for a stream of which it has copied nothing yet."""
+    # Often: it says so for less than half a second, and for milliseconds when it is led already.
+    monkeypatch.setattr(follower, "LOOK_SECONDS", 0.1)
+    key, anew = VideoKey("acme", f"v{uuid.uuid4().hex[:8]}"), threading.Event()
+    # Each hears from its own server before it hears from any other.
+    buses = [
+        JetStream(f"nats://127.0.0.1:{server.probe.port}") for server in clustered.nats_servers
+    ]
+    try:
+        ledger = Ledger(buses[0], takeover_grace=0)
+        wait_until(lambda: _started(ledger, key), seconds=30, what="a leader")
+        for bus in buses:
+            caught_up = threading.Event()
+            bus.follow(VIDEOS, lambda _: None, caught_up.set, anew.set)
+            assert caught_up.wait(20)
+        for _ in range(2):
+            _wait_in_step(clustered)
+            name = leader(clustered.nats_url, VIDEOS)
+            clustered.kill(name)
+            clustered.remove_data(name)
+            clustered.start(name)
+        _wait_in_step(clustered)
+        assert not anew.is_set()
+    finally:
+        for bus in buses:
+            bus.close()
+
+
 def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None:
     """A cluster whose majority is late is set up when it is there, and not given up before."""
     stack = RunningStack(tmp_path, clustered=True)
@@ -72,6 +106,10 @@ def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None
             setting_up.result(60)
     finally:
         stack.close()
+
+
+def _wait_in_step(stack: RunningStack) -> None:
+    wait_until(lambda: in_step(stack.nats_url), seconds=30, what="every server has everything")
 
 
 def _started(ledger: Ledger, key: VideoKey) -> Snapshot | None:

@@ -51,7 +51,8 @@ def collect(streams: Streams) -> tuple[dict[tuple[str, str], History], int]:
     audits = [streams.audit(name) for name in names]
     seen = {message.seq for message in audits[1]}
     newest = max((message.seq for message in held[1]), default=0)
-    return histories(audits, held), sum(1 for seq in range(1, newest + 1) if seq not in seen)
+    unseen = frozenset(range(1, newest + 1)) - seen
+    return histories(audits, held, unseen), len(unseen)
 
 
 def check(

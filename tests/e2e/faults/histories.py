@@ -30,6 +30,7 @@ class History:
         events: what VIDEOS ever took, in its order.
         now: what VIDEOS holds.
         has_request: whether REQUESTS still holds a request.
+        unseen: the places in VIDEOS of which nobody knows what they held.
     """
 
     key: tuple[str, str]
@@ -37,6 +38,7 @@ class History:
     events: list[Stored] = field(default_factory=list)
     now: list[Stored] = field(default_factory=list)
     has_request: bool = False
+    unseen: frozenset[int] = frozenset()
 
     @property
     def final(self) -> Stored | None:
@@ -88,16 +90,31 @@ class History:
                 continue
             attempt = event.data.get("attempt", 0)
             last = before.data["attempt"] if before else 0
-            if event.name == "started":
-                if attempt != last + 1 or attempt > MAX_ATTEMPTS:
-                    yield f"attempt {attempt} begins after attempt {last}"
-                if before is not None:
-                    yield from _check_takeover(before, event)
-            elif attempt != last:
-                yield f"attempt {attempt} is {event.name} while attempt {last} runs"
-            elif before is not None and event.name == "progressed":
-                yield from _check_progress(before, event)
+            # Between the two another attempt may have begun, and nobody saw it.
+            in_doubt = attempt > last and self._may_miss(before, event)
+            if attempt > MAX_ATTEMPTS:
+                yield f"attempt {attempt} begins after attempt {last}"
+            elif not in_doubt:
+                yield from _check_follows(before, event)
             before = event
+
+    def _may_miss(self, before: Stored | None, event: Stored) -> bool:
+        first = before.seq if before else 0
+        return any(first < seq < event.seq for seq in self.unseen)
+
+
+def _check_follows(before: Stored | None, event: Stored) -> Iterator[str]:
+    attempt = event.data.get("attempt", 0)
+    last = before.data["attempt"] if before else 0
+    if event.name == "started":
+        if attempt != last + 1:
+            yield f"attempt {attempt} begins after attempt {last}"
+        if before is not None:
+            yield from _check_takeover(before, event)
+    elif attempt != last:
+        yield f"attempt {attempt} is {event.name} while attempt {last} runs"
+    elif before is not None and event.name == "progressed":
+        yield from _check_progress(before, event)
 
 
 def _check_takeover(before: Stored, started: Stored) -> Iterator[str]:
@@ -115,13 +132,16 @@ def _check_progress(before: Stored, event: Stored) -> Iterator[str]:
 
 
 def histories(
-    audits: Iterable[Iterable[Stored]], held: Iterable[Iterable[Stored]]
+    audits: Iterable[Iterable[Stored]],
+    held: Iterable[Iterable[Stored]],
+    unseen: frozenset[int],
 ) -> dict[tuple[str, str], History]:
     """Put together what belongs to each video.
 
     Args:
         audits: all that REQUESTS, and all that VIDEOS, ever took.
         held: what they hold now.
+        unseen: the places in VIDEOS that the audit missed, and that hold nothing now.
     """
     found: dict[tuple[str, str], History] = {}
     by_key: defaultdict[tuple[str, str], dict[str, list[Stored]]] = defaultdict(
@@ -134,6 +154,11 @@ def histories(
             by_key[message.account, message.video_id][kind].append(message)
     for key, kinds in by_key.items():
         found[key] = History(
-            key, kinds["requests"], kinds["events"], kinds["now"], bool(kinds["request now"])
+            key,
+            kinds["requests"],
+            kinds["events"],
+            kinds["now"],
+            bool(kinds["request now"]),
+            unseen,
         )
     return found

@@ -13,9 +13,11 @@ from typing import Final
 
 import psutil
 
+from tests.cluster import in_step
 from tests.e2e.faults.plan import BUSY_WORKER, PAST_LEASE, Fault
 from tests.e2e.faults.proxy import Proxy
 from tests.e2e.faults.stack import WORKERS, FaultyStack
+from tests.harness import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +126,19 @@ class Injector:
         self._stack.start(fault.target)
 
     def _lose_data(self, fault: Fault) -> None:
+        # One disk at a time, as whoever replaces it would see to: another server that lags has
+        # lost something too.
+        self._wait_in_step()
         self._stack.kill(fault.target)
         self._stack.remove_data(fault.target)
         self._over.wait(fault.seconds)
         self._stack.start(fault.target)
+        self._wait_in_step()
+
+    def _wait_in_step(self) -> None:
+        wait_until(
+            lambda: in_step(self._stack.nats_url), seconds=60, what="every server has everything"
+        )
 
     def _kill_engine(self, fault: Fault) -> None:
         engine = self._stack.engine(fault.target)

@@ -109,7 +109,10 @@ class Streams:
     async def _start_audit(self) -> None:
         async with await _connect(self._url) as client:
             sources = [StreamSource(name=name) for name in ("REQUESTS", "VIDEOS")]
-            await client.jetstream(timeout=10).add_stream(StreamConfig(name=AUDIT, sources=sources))
+            context = client.jetstream(timeout=10)
+            # As many copies as what it copies: a server that loses its disk must not take it along.
+            copies = (await context.stream_info("VIDEOS")).config.num_replicas
+            await context.add_stream(StreamConfig(name=AUDIT, sources=sources, num_replicas=copies))
 
     def set_ack_wait(self, seconds: float) -> None:
         """Have requests of a killed `dispatch` delivered again after `seconds`."""

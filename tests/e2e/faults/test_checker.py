@@ -44,6 +44,17 @@ def test_an_ordinary_life_is_no_finding() -> None:
     assert list(History(KEY, [], [*life, tombstone], [tombstone]).check()) == []
 
 
+def test_what_the_audit_missed_is_no_finding() -> None:
+    """Attempt 2 is no surprise if a message before it is missing; attempt 1 after it would be."""
+    events = [_started(3, 110, 2), _event(4, "completed", 120, attempt=2)]
+    newest = {event.subject: event for event in events}
+    history = History(KEY, [], events, list(newest.values()), unseen=frozenset({2}))
+    assert list(history.check()) == []
+    backwards = [*events, _started(7, 121, 1)]
+    history = History(KEY, [], backwards, backwards, unseen=frozenset({2, 6}))
+    assert any("attempt 1 begins after attempt 2" in problem for problem in history.check())
+
+
 @pytest.mark.parametrize(
     ("events", "finding"),
     [
