@@ -16,6 +16,8 @@ _PROCESSES: Final = 8
 _WIDTH: Final = 10_000 // _PROCESSES
 _NUMBER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _PROCESSES
 
+_GIVEN: Final[set[int]] = set()
+
 
 def stack_settings(replicas: int = 2) -> dict[str, str]:
     """PORT, NATS_PORT and S3_PORT of a stack, with all ports that follow from them free now."""
@@ -24,11 +26,13 @@ def stack_settings(replicas: int = 2) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that are free now, none of them a stack's."""
+    """So many ports that are free now, that were not given before, and that are no stack's."""
     first = 20_000 + _NUMBER * _WIDTH
-    found: set[int] = set()
+    found: list[int] = []
     while len(found) < count:
         port = random.randrange(first, first + _WIDTH)
-        if is_free(port):
-            found.add(port)
-    return sorted(found)
+        # Who was given one before may not listen there yet.
+        if port not in _GIVEN and is_free(port):
+            _GIVEN.add(port)
+            found.append(port)
+    return found
