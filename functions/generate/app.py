@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from typing import Never
 
 from flask import Flask
+from gunicorn.arbiter import Arbiter
 from prometheus_client import CollectorRegistry
 
 from functions.generate.attempt import Means
@@ -31,6 +34,7 @@ def create_app(
     """Wire the function. What is not given is the real thing that the environment names.
 
     The model is loaded from here on, in the engine's own process; `/readyz` tells when it is there.
+    If it can't be loaded, this process and its gunicorn end.
     """
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
@@ -42,6 +46,7 @@ def create_app(
             ranks=settings.engine_ranks,
             compiled=settings.engine_compile,
             warm_up=Shape.parse_all(settings.engine_warm_up),
+            on_not_loadable=_end,
         )
         engine.start()
     means = Means(
@@ -77,3 +82,10 @@ def create_app(
 
     GenerateRoutes(worker, engine).register(app)
     return app
+
+
+def _end() -> Never:
+    """End what can't make a video: whoever started it sees that it failed."""
+    # With this status gunicorn ends as well, instead of starting another worker. From the engine's
+    # thread an exception would end nothing.
+    os._exit(Arbiter.WORKER_BOOT_ERROR)

@@ -24,13 +24,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from functions.generate.engine import checkpoint, process
+from functions.generate.engine import checkpoint
 from functions.generate.engine.messages import Progress, Rendered, Stage
 from functions.generate.engine.process import Engine
 from functions.shared.errors import AttemptFailed, EngineCrashed, OutOfMemory, RenderCancelled
 from functions.shared.profiles import load_profile
 from functions.shared.requests import ResolvedRequest, VideoRequest
-from tests.harness import wait_until
 
 DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
 # Far longer than a step of the demo takes, even on a busy machine.
@@ -382,23 +381,5 @@ def test_a_checkpoint_that_does_not_load_is_a_failure(tmp_path: Path) -> None:
         assert engine.failure.startswith(f"{folder / 'transformer'}: the tensor ")
         assert "\n" not in engine.failure
         assert not engine.ready
-    finally:
-        engine.close()
-
-
-def test_a_checkpoint_that_arrives_later_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A replica that was started while its weights were on their way needs no second start."""
-    monkeypatch.setattr(process, "LONGEST_PAUSE", 0.2)
-    engine = Engine(str(tmp_path / "weights"), hang_seconds=HANG_SECONDS)
-    engine.start()
-    try:
-        assert not engine.wait(START_SECONDS)
-        assert engine.failure is not None
-        shutil.copytree(DEMO, tmp_path / "copied")
-        (tmp_path / "copied").rename(tmp_path / "weights")
-        wait_until(lambda: engine.ready, seconds=START_SECONDS, what="the weights are loaded")
-        assert engine.failure is None
     finally:
         engine.close()

@@ -56,6 +56,8 @@ class Engine:
         ranks: how many processes make a video together; None for one for each GPU.
         compiled: whether to compile the transformer; None to do so on GPUs.
         warm_up: what to render once before the engine is ready.
+        on_not_loadable: called, on another thread, if the model can't be loaded here at all, after
+            the log has said why. The engine tries no more.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class Engine:
         ranks: int | None = None,
         compiled: bool | None = None,
         warm_up: tuple[Shape, ...] = (),
+        on_not_loadable: Callable[[], None] = lambda: None,
     ) -> None:
         self._model = model
+        self._on_not_loadable = on_not_loadable
         self._hang_seconds = hang_seconds
         self._render_seconds = render_seconds
         self._asked_ranks = ranks
@@ -110,8 +114,8 @@ class Engine:
     def failure(self) -> str | None:
         """One line that says why the model could not be loaded; None while there is hope.
 
-        Another group is on its way, and this turns None when that is ready: after a crash while
-        loading, or when a checkpoint that was missing or incomplete has arrived.
+        After a crash while loading, another group is on its way, and this turns None when that is
+        ready. A checkpoint that can't be loaded is the end.
         """
         with self._changed:
             return self._failure
@@ -229,7 +233,8 @@ class Engine:
                 pause = FIRST_PAUSE
             except (NotLoadable, TooManyRanks) as error:
                 self._fail(str(error))
-                self._closing.wait(LONGEST_PAUSE)
+                self._on_not_loadable()
+                return
             except (ChildGone, OSError, subprocess.CalledProcessError) as error:
                 self._fail(f"{error} It was to load {self._model}.")
                 self._closing.wait(pause)

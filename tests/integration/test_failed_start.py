@@ -1,0 +1,63 @@
+"""A `generate` that has no model to load does not start, and says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gunicorn.arbiter import Arbiter
+
+from local.stack import ROOT
+from tests.harness import RunningStack
+
+DEMO = ROOT / "functions" / "generate" / "demo" / "checkpoint"
+
+
+def _missing(folder: Path) -> str:
+    shutil.rmtree(folder)
+    return f"{folder}: no such folder"
+
+
+def _cut_off(folder: Path) -> str:
+    (weights,) = (folder / "vae").glob("*.safetensors")
+    with weights.open("r+b") as file:
+        file.truncate(weights.stat().st_size - 1)
+    return f"{weights}: is cut off"
+
+
+def _another_model(folder: Path) -> str:
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "FluxPipeline"}))
+    return f"{folder}: is a FluxPipeline"
+
+
+def _not_its_configuration(folder: Path) -> str:
+    config = folder / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"latent_channels": 6}))
+    return f"{folder / 'vae'}: the tensor "
+
+
+@pytest.mark.parametrize("spoil", [_missing, _cut_off, _another_model, _not_its_configuration])
+def test_a_bad_checkpoint_is_a_failed_start(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
+    """Gunicorn ends with the status of a failed start; one line of its log names what is wrong."""
+    folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
+    reason = spoil(folder)
+    stack = RunningStack(tmp_path / "stack")
+    generate = stack.table["generate-1"]
+    stack.table["generate-1"] = replace(generate, env={**generate.env, "MODEL": str(folder)})
+    try:
+        # No server is up, so that nothing else can be ready first.
+        with pytest.raises(AssertionError, match=f"ended with {Arbiter.WORKER_BOOT_ERROR}"):
+            stack.start("generate-1")
+        lines = stack.log("generate-1").splitlines()
+        assert [line for line in lines if reason in line] == [
+            line for line in lines if line.startswith("ERROR functions.generate.engine")
+        ], lines
+        assert sum(reason in line for line in lines) == 1
+        assert not any("Traceback" in line for line in lines)
+    finally:
+        stack.close()
