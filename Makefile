@@ -40,7 +40,7 @@ test: .venv/all-installed node_modules/installed chromium ## Run every check and
 
 .PHONY: pytest
 pytest: # what `test` runs beside `lint`
-	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: test ## Run what CI runs
 

@@ -53,7 +53,7 @@ class GuardedStack(RunningStack):
         clustered: bool = False,
     ) -> None:
         """As `RunningStack`; the servers trace what their clients do."""
-        super().__init__(folder, settings, clustered=clustered)
+        super().__init__(folder, settings, replicas=1, clustered=clustered)
         # A value that begins with a digit would be read as a number.
         self.passwords = {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
         routes = free_ports(len(self.nats_servers)) if clustered else []

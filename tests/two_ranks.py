@@ -17,12 +17,20 @@ DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
 def run(work: Callable[..., None], *arguments: Any) -> None:
     """Call `work(rank, *arguments)` in two processes, and wait until both have ended well."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=work, args=(rank, *arguments)) for rank in range(2)]
+    processes = [context.Process(target=_run, args=(work, rank, *arguments)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
         assert process.exitcode == 0
+
+
+def _run(work: Callable[..., None], rank: int, *arguments: Any) -> None:
+    import torch.distributed  # noqa: PLC0415 - the test process need not have it
+
+    work(rank, *arguments)
+    # Threads of the group that are still there when the interpreter ends may abort the process.
+    torch.distributed.destroy_process_group()
 
 
 def latents(rank: int, requests: list[ResolvedRequest], dtypes: list[str], folder: Path) -> None:

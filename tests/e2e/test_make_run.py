@@ -41,7 +41,8 @@ class Run:
     """
 
     def __init__(self, settings: dict[str, str], root: Path = ROOT) -> None:
-        environ = {**os.environ, "GENERATE_REPLICAS": "2", **settings}
+        # As few as can be: each loads torch.
+        environ = {**os.environ, "GENERATE_REPLICAS": "1", **settings}
         self.stack = Stack.from_environ(environ, root)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
@@ -110,7 +111,7 @@ def make_video(run: Run, prompt: str) -> str:
 
 def test_the_url_is_printed_once_everything_answers(settings: dict[str, str]) -> None:
     """At the moment of the line, every process is ready, and only 127.0.0.1 is listened on."""
-    with running(settings) as run:
+    with running({**settings, "GENERATE_REPLICAS": "2"}) as run:
         credentials = Credentials(**json.loads((run.stack.data / "credentials.json").read_text()))
         table = processes(run.stack, credentials)
         assert [process.name for process in table if not is_ready(process.probe)] == []
