@@ -50,10 +50,13 @@ class GuardedStack(RunningStack):
         folder: Path,
         settings: Mapping[str, str] | None = None,
         *,
+        replicas: int = 1,
         clustered: bool = False,
+        traced: bool = True,
     ) -> None:
-        """As `RunningStack`; the servers trace what their clients do."""
-        super().__init__(folder, settings, replicas=1, clustered=clustered)
+        """As `RunningStack`; if `traced`, the servers write down what their clients do."""
+        super().__init__(folder, settings, replicas=replicas, clustered=clustered)
+        self._traced = traced
         # A value that begins with a digit would be read as a number.
         self.passwords = {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
         routes = free_ports(len(self.nats_servers)) if clustered else []
@@ -79,7 +82,8 @@ class GuardedStack(RunningStack):
         here = "127.0.0.1"
         # What differs on one machine; everything else is as in the cluster.
         changes = ["-a", here, "-p", str(server.probe.port)]
-        changes += ["-P", str(folder / "pid"), "-m", str(free_ports(1)[0]), "-V"]
+        changes += ["-P", str(folder / "pid"), "-m", str(free_ports(1)[0])]
+        changes += ["-V"] if self._traced else []
         if routes:
             changes += ["--cluster", f"nats://{here}:{routes[number]}"]
             changes += ["--routes", ",".join(f"nats://{here}:{port}" for port in routes)]
@@ -92,6 +96,8 @@ class GuardedStack(RunningStack):
 
     def used_subjects(self) -> dict[tuple[str, str], set[str]]:
         """Every subject that a user has published to or subscribed to: `(user, verb)` -> subjects.
+
+        Only of servers that are traced.
 
         The verb is `publish` or `subscribe`.
         """

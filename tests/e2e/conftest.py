@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import RunningStack
+from tests.guarded import GuardedStack
 
 # Shorter than in a cluster, so that a test sees a takeover within its patience.
 SETTINGS = {
@@ -17,9 +17,10 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A running stack with two replicas of `generate`."""
-    stack = RunningStack(tmp_path_factory.mktemp("kinora"), SETTINGS)
+def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
+    """A running stack with two replicas of `generate`, and the cluster's users of NATS."""
+    folder = tmp_path_factory.mktemp("kinora")
+    stack = GuardedStack(folder, SETTINGS, replicas=2, traced=False)
     try:
         stack.start_all()
         yield stack

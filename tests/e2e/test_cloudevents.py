@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.e2e.client import Client
+from tests.guarded import GuardedStack
 from tests.harness import RunningStack, wait_until
 
 TYPE = "dev.kinora.video.requested.v1"
@@ -42,7 +43,7 @@ def _event(data: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", ["structured", "binary", "structured without content type"])
 def test_a_prompt_published_into_nats_becomes_a_video(
-    kinora: RunningStack, client: Client, mode: str
+    kinora: GuardedStack, client: Client, mode: str
 ) -> None:
     """The smallest possible event, from any system that has a NATS client."""
     video_id = f"nats-{uuid.uuid4().hex[:8]}"
@@ -54,7 +55,9 @@ def test_a_prompt_published_into_nats_becomes_a_video(
         payload = json.dumps(event["data"]).encode()
     elif mode != "structured":
         headers = None
-    _publish(kinora.nats_url, f"kinora.requests.default.{video_id}", payload, headers)
+    _publish(
+        kinora.nats_url_of("operator"), f"kinora.requests.default.{video_id}", payload, headers
+    )
     video = client.wait(video_id, "completed")
     assert video["prompt"] == "a blue square"
     assert client.frames(video_id).shape == (25, 64, 96, 3)
@@ -97,11 +100,11 @@ def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, clie
     ],
 )
 def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
-    kinora: RunningStack, client: Client, payload: bytes, code: str
+    kinora: GuardedStack, client: Client, payload: bytes, code: str
 ) -> None:
     """A publisher gets no answer of its own, so the reason is in the video."""
     video_id = f"bad-{uuid.uuid4().hex[:8]}"
-    _publish(kinora.nats_url, f"kinora.requests.default.{video_id}", payload, None)
+    _publish(kinora.nats_url_of("operator"), f"kinora.requests.default.{video_id}", payload, None)
     video = client.wait(video_id, "failed")
     assert video["error"]["code"] == code
     assert video["error"]["message"]
@@ -109,10 +112,10 @@ def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
     assert content.status_code == 404
 
 
-def test_an_odd_subject_harms_nobody(kinora: RunningStack, client: Client) -> None:
+def test_an_odd_subject_harms_nobody(kinora: GuardedStack, client: Client) -> None:
     """What can't be spoken of is dropped, and the next request runs as ever."""
     payload = json.dumps(_event({"prompt": "x"})).encode()
-    _publish(kinora.nats_url, "kinora.requests.default.a*b", payload, None)
+    _publish(kinora.nats_url_of("operator"), "kinora.requests.default.a*b", payload, None)
     video = client.create(num_inference_steps=2)
     client.wait(video["id"], "completed")
     wait_until(lambda: "dropped" in kinora.log("dispatch"), seconds=5, what="the drop was logged")

@@ -24,6 +24,7 @@ from tests.e2e.page.look import (
     new_prompt,
     open_detail,
 )
+from tests.guarded import GuardedStack
 from tests.harness import RunningStack, wait_until
 
 PROMPT = 'it\'s "quoted" $HOME `id` \\ <b>🎈</b>'
@@ -168,9 +169,9 @@ def test_cancel_then_try_again(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
-def test_a_failure_tells_its_reason(page: Page, kinora: RunningStack) -> None:
+def test_a_failure_tells_its_reason(page: Page, kinora: GuardedStack) -> None:
     """Another system's mistake has no settings to show, and breaks nothing."""
-    bus = JetStream(kinora.nats_url)
+    bus = JetStream(kinora.nats_url_of("operator"))
     bus.publish("kinora.requests.default.garbage", b"garbage", expected=0)
     bus.close()
     card = page.locator("article[data-id=garbage]")
