@@ -30,7 +30,7 @@ class History:
         events: what VIDEOS ever took, in its order.
         now: what VIDEOS holds.
         has_request: whether REQUESTS still holds a request.
-        unseen: the places in VIDEOS of which nobody knows what they held.
+        unseen: the places in VIDEOS that the audit missed.
     """
 
     key: tuple[str, str]
@@ -90,8 +90,9 @@ class History:
                 continue
             attempt = event.data.get("attempt", 0)
             last = before.data["attempt"] if before else 0
-            # Between the two another attempt may have begun, and nobody saw it.
-            in_doubt = attempt > last and self._may_miss(before, event)
+            expected = last + 1 if event.name == "started" else last
+            # Only an attempt that is too high: another may have begun between, and nobody saw it.
+            in_doubt = attempt > expected and self._may_miss(before, event)
             if attempt > MAX_ATTEMPTS:
                 yield f"attempt {attempt} begins after attempt {last}"
             elif not in_doubt:
@@ -141,7 +142,7 @@ def histories(
     Args:
         audits: all that REQUESTS, and all that VIDEOS, ever took.
         held: what they hold now.
-        unseen: the places in VIDEOS that the audit missed, and that hold nothing now.
+        unseen: the places in VIDEOS that the audit missed.
     """
     found: dict[tuple[str, str], History] = {}
     by_key: defaultdict[tuple[str, str], dict[str, list[Stored]]] = defaultdict(

@@ -53,6 +53,9 @@ def test_what_the_audit_missed_is_no_finding() -> None:
     backwards = [*events, _started(7, 121, 1)]
     history = History(KEY, [], backwards, backwards, unseen=frozenset({2, 6}))
     assert any("attempt 1 begins after attempt 2" in problem for problem in history.check())
+    early = [_started(1, 100), _started(3, 102, 2), _event(4, "completed", 110, attempt=2)]
+    history = History(KEY, [], early, early[1:], unseen=frozenset({2}))
+    assert any("was taken over 2.00" in problem for problem in history.check())
 
 
 @pytest.mark.parametrize(
