@@ -41,6 +41,7 @@ def shared_pair() -> Iterator[Engine]:
 def pair(shared_pair: Engine) -> Engine:
     """An engine of two ranks, ready again if the test before made it crash."""
     assert shared_pair.wait(START_SECONDS), shared_pair.failure
+    assert len(pids(shared_pair)) == 2
     return shared_pair
 
 
@@ -72,13 +73,13 @@ def video(
     made: Rendered = engine.render(
         request, "v", folder, on_progress, cancelled or threading.Event()
     )
-    assert made.engine.ranks == (engine._asked_ranks or 1)
+    assert made.engine.ranks == len(pids(engine))
     return made.video.read_bytes()
 
 
 def pids(engine: Engine) -> list[int]:
-    assert engine._group is not None
-    return [child.pid or 0 for child in engine._group.children]
+    assert engine._supervisor.group is not None
+    return [child.pid or 0 for child in engine._supervisor.group.children]
 
 
 def at(step: int, act: Callable[[], Any]) -> Callable[[Progress], None]:
@@ -208,8 +209,8 @@ def test_closing_leaves_nothing(shared_pair: Engine) -> None:
     """No process, no port, and no file where the ranks met."""
     assert shared_pair.wait(START_SECONDS)
     processes = [psutil.Process(pid) for pid in pids(shared_pair)]
-    assert shared_pair._group is not None
-    folder = Path(shared_pair._group._folder.name)
+    assert shared_pair._supervisor.group is not None
+    folder = Path(shared_pair._supervisor.group._folder.name)
     assert folder.is_relative_to(tempfile.gettempdir())
     assert folder.stat().st_mode & 0o077 == 0
     shared_pair.close()
