@@ -12,7 +12,8 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 	&& echo $$python && break; done)
 # Most tests wait for servers, so more of them than two cores can compute run at a time.
 TEST_PROCESSES ?= 3
-PIP_INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# Python compiles what it imports; pip would compile all of it, of which most is never imported.
+PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 
 # $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.
 define apt_install
@@ -26,6 +27,10 @@ else echo "As root: apt-get update && apt-get install -y $(1); then run make aga
 endef
 
 .DEFAULT_GOAL := help
+# With -j, two of the goals that someone names would install into one environment at once.
+ifeq ($(MAKELEVEL),0)
+.NOTPARALLEL:
+endif
 .PHONY: images deploy undeploy cluster smoke test-images help run test check lint format lock install chromium clean
 
 help: ## Show this list
@@ -34,8 +39,10 @@ help: ## Show this list
 run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
 	@exec .venv/bin/python -m local
 
-# Side by side: tests wait for servers most of the time.
-test: .venv/all-installed node_modules/installed chromium ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+# Side by side: downloads wait for the network, and tests for servers, most of the time. The
+# environment comes first: what makes it may come from the package system, as Chromium does.
+test: .venv/bin/python ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium
 	@$(MAKE) --no-print-directory -j2 lint pytest
 
 .PHONY: pytest
