@@ -72,7 +72,9 @@ class Model(BaseModel):
     created: int = 1729555200
     default_size: str
     title: str
-    demo: Annotated[bool, Field(description="A tiny model that shows the system, not the prompt.")]
+    demo: Annotated[
+        bool, Field(description="A tiny model that knows a few moving shapes, not the full one.")
+    ]
     width: Span
     height: Span
     max_pixels: Annotated[int, Field(description="The most that width times height may be.")]

@@ -1,0 +1,82 @@
+"""The demo model listens: what a prompt says is what its video shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from functions.generate.demo.judge import judge
+from functions.generate.demo.scenes import COLOURS
+from tests.e2e.client import Client
+from tests.harness import RunningStack
+
+FRAMES = 13
+
+
+@pytest.fixture
+def client(kinora: RunningStack) -> Client:
+    """A client of the running stack."""
+    return Client(kinora.url)
+
+
+def _video(client: Client, prompt: str, seed: int = 7, **fields: Any) -> NDArray[np.uint8]:
+    video_id = client.create(prompt=prompt, seed=seed, num_frames=FRAMES, **fields)["id"]
+    client.wait(video_id, "completed")
+    return client.frames(video_id)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seen"),
+    [
+        (
+            "a red circle moving right on a black background",
+            {"colour": "red", "shape": "circle", "direction": "right", "background": "black"},
+        ),
+        (
+            "On a white background, a blue square floating upwards.",
+            {"colour": "blue", "shape": "square", "direction": "up", "background": "white"},
+        ),
+        (
+            "drifting down and to the left, a golden triangle over a dark background",
+            {"colour": "yellow", "shape": "triangle", "direction": "down left",
+             "background": "black"},
+        ),
+    ],
+)  # fmt: skip
+def test_a_video_shows_what_its_prompt_says(
+    client: Client, prompt: str, seen: dict[str, str]
+) -> None:
+    """Two prompts with one seed are two videos, each of its own prompt."""
+    assert judge(_video(client, prompt)) == seen
+
+
+def test_a_seed_is_a_video(client: Client) -> None:
+    """The same seed gives the same frames, and another one another video of the same prompt."""
+    prompt = "a green square moving down on a black background"
+    first, again, other = (_video(client, prompt, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert judge(first) == judge(other)
+
+
+def test_the_negative_prompt_keeps_its_colour_away(client: Client) -> None:
+    """Where a prompt names no colour, the one that it would have got is avoided when asked."""
+    prompt = "a square moving left on a black background"
+    colour = judge(_video(client, prompt))["colour"]
+    assert colour in COLOURS
+    assert judge(_video(client, prompt, negative_prompt=colour))["colour"] != colour
+
+
+def test_guidance_makes_a_prompt_count(client: Client) -> None:
+    """Without guidance a prompt is followed less closely than with it."""
+    prompt, target = "a blue circle moving right on a white background", np.array(COLOURS["blue"])
+
+    def distance(scale: float) -> float:
+        videos = [_video(client, prompt, seed, guidance_scale=scale) for seed in range(3)]
+        nearest = [np.abs(v.astype(int) - target).sum(-1).min(axis=(1, 2)).mean() for v in videos]
+        return float(np.mean(nearest))
+
+    assert distance(4.5) < distance(0.0)

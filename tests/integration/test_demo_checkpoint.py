@@ -1,0 +1,49 @@
+"""The demo checkpoint in the repository was trained: its videos show what prompts say."""
+
+# diffusers is annotated in part.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import MochiPipeline
+
+from functions.generate.demo import evaluate
+from functions.generate.demo.batches import OFFERED
+from functions.generate.engine import checkpoint
+from functions.shared.profiles import load_profile
+
+DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
+VIDEOS = 20
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    """The checkpoint as it is shipped."""
+    loaded = MochiPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+@pytest.mark.parametrize(("width", "height"), OFFERED)
+def test_prompts_that_no_training_saw_are_shown(pipeline: Any, width: int, height: int) -> None:
+    """Combinations and phrasings held out; the README has the shares of ten times as many."""
+    right = evaluate.score(pipeline, width, height, VIDEOS, seed=1)
+    assert right["colour"] >= VIDEOS - 1
+    assert right["background"] >= VIDEOS - 1
+    assert right["direction"] >= VIDEOS - 2
+    assert right["shape"] >= VIDEOS - 4
+
+
+def test_a_default_video_takes_seconds(pipeline: Any) -> None:
+    """Three of a single core's at most, also where other tests are running."""
+    profile = load_profile("demo")
+    size = (profile.width.default, profile.height.default)
+    began = time.process_time()
+    evaluate.make(pipeline, ["a red circle"], *size, profile.num_frames.default, seed=1)
+    assert time.process_time() - began < 3
