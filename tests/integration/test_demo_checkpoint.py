@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,18 @@ from functions.generate.engine import checkpoint
 from functions.shared.profiles import load_profile
 
 DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
-VIDEOS = 20
+VIDEOS = 12
+# Shapes are what it is least sure of; by chance, three would be right.
+SHAPES = 7
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of OpenMP that wait spin, and other tests are running."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +44,12 @@ def pipeline() -> Any:
 
 @pytest.mark.parametrize(("width", "height"), OFFERED)
 def test_prompts_that_no_training_saw_are_shown(pipeline: Any, width: int, height: int) -> None:
-    """Combinations and phrasings held out; the README has the shares of ten times as many."""
+    """Combinations and phrasings held out; the README has the shares of many more."""
     right = evaluate.score(pipeline, width, height, VIDEOS, seed=1)
     assert right["colour"] >= VIDEOS - 1
     assert right["background"] >= VIDEOS - 1
-    assert right["direction"] >= VIDEOS - 2
-    assert right["shape"] >= VIDEOS - 4
+    assert right["direction"] >= VIDEOS - 1
+    assert right["shape"] >= SHAPES
 
 
 def test_a_default_video_takes_seconds(pipeline: Any) -> None:

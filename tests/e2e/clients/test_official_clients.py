@@ -50,8 +50,8 @@ class Client:
         python = folder / "bin" / "python"
         if not stamp.exists() or stamp.read_text() != wanted:
             # With this environment's pip: installing one in each takes as long as the client does.
-            make = [sys.executable, "-m", "venv", "--clear", "--without-pip", folder]
-            subprocess.run(make, check=True)
+            make: list[str | Path] = [sys.executable, "-m", "venv", "--clear", "--without-pip"]
+            subprocess.run([*make, folder], check=True)
             pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
             pip += ["--quiet", "--no-compile", "--disable-pip-version-check"]
             pip += ["--constraint", self.constraints, f"openai=={self.version}", "pytest"]
