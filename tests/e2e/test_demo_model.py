@@ -49,7 +49,7 @@ def _video(client: Client, prompt: str, seed: int = 7, **fields: Any) -> NDArray
 def test_a_video_shows_what_its_prompt_says(
     client: Client, prompt: str, seen: dict[str, str]
 ) -> None:
-    """Two prompts with one seed are two videos, each of its own prompt."""
+    """Prompts with one seed are videos of their own."""
     assert judge(_video(client, prompt)) == seen
 
 

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,22 +14,14 @@ from diffusers import MochiPipeline
 
 from functions.generate.demo import evaluate
 from functions.generate.demo.batches import OFFERED
-from functions.generate.engine import checkpoint
 from functions.shared.profiles import load_profile
+from tests.two_ranks import DEMO
 
-DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
-VIDEOS = 12
-# Shapes are what it is least sure of; by chance, three would be right.
-SHAPES = 7
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of OpenMP that wait spin, and other tests are running."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
+# Five of each length.
+VIDEOS = 20
+# Shapes are what it is least sure of; by chance, five would be right.
+SHAPES = 13
 
 
 @pytest.fixture(scope="module")

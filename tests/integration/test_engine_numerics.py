@@ -37,17 +37,14 @@ from functions.shared.profiles import load_profile
 from functions.shared.requests import ResolvedRequest, VideoRequest
 from tests.two_ranks import DEMO, fates, latents, latents_of, run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As the processes that these tests start: threads that wait for each other cost the most."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _no_gradients() -> Iterator[None]:
     with torch.no_grad():
         yield
-    torch.set_num_threads(threads)
 
 
 def request(**asked: Any) -> ResolvedRequest:

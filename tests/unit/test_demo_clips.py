@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -28,22 +29,12 @@ def pixels(clip: Tensor) -> Frames:
     return ((clip.permute(1, 2, 3, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
 
 
-def shown(scene: Scene) -> dict[str, str]:
-    """What a judge should say."""
-    return {
-        "colour": scene.colour,
-        "shape": scene.shape,
-        "direction": scene.direction,
-        "background": scene.background,
-    }
-
-
 @pytest.mark.parametrize(("width", "height"), OFFERED)
 @pytest.mark.parametrize("frames", [7, 25])
 def test_the_judge_reads_every_clip(width: int, height: int, frames: int) -> None:
     """What it says of a video is right if the video is: its verdicts are the model's."""
     for scene, clip in zip(SOME, drawn(SOME, width, height, frames), strict=True):
-        assert judge(pixels(clip)) == shown(scene)
+        assert judge(pixels(clip)) == asdict(scene)
 
 
 def test_the_judge_sees_that_nothing_is_there() -> None:

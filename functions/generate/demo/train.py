@@ -23,7 +23,7 @@ import torch
 from functions.generate.demo import autoencoder, denoiser, parts
 
 SEED: Final = 1
-# About an hour on two cores of a CPU that multiplies in bf16.
+# What took 72 minutes on two cores of a CPU that multiplies in bf16 and did other work meanwhile.
 DECODER_STEPS: Final = 1600
 ENCODER_STEPS: Final = 300
 TRANSFORMER_STEPS: Final = 6000
