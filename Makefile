@@ -12,7 +12,9 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 	&& echo $$python && break; done)
 # Most tests wait for servers, so more of them than two cores can compute run at a time.
 TEST_PROCESSES ?= 3
-# Python compiles what it imports; pip would compile all of it, of which most is never imported.
+# Python compiles what it imports, and keeps that unless it is told not to; pip would compile all of
+# it, of which most is never imported.
+unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 
 # $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.

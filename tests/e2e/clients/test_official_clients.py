@@ -129,7 +129,6 @@ def test_the_official_client_works_as_it_is(
     environ = {
         "PATH": os.environ["PATH"],
         "NO_PROXY": "127.0.0.1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "KINORA_CLIENT": client.version,
         "KINORA_ENCODING": client.encoding,
         "KINORA_URL": stack.url,
