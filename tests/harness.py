@@ -42,6 +42,19 @@ def wait_until(
         pause.wait(every)
 
 
+def stands_still(pid: int) -> bool:
+    """Whether no thread of a process runs: SIGSTOP has reached all of them, or they have ended.
+
+    It stops a thread when that next runs; on a busy machine the others go on meanwhile.
+    """
+    try:
+        stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return not psutil.pid_exists(pid)
+    # proc(5): the state follows the name, which may have any characters, in parentheses.
+    return all(stat.rpartition(")")[2].split()[0] in {"T", "Z", "X"} for stat in stats)
+
+
 class RunningStack:
     """A stack of its own, on free ports, whose processes can be started, killed and frozen."""
 

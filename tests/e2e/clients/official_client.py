@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.request import urlopen
 
@@ -42,6 +43,12 @@ def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) 
             return found
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         pause.wait(0.1)
+
+
+def states_of_threads(pid: int) -> set[str]:
+    """One letter for each, as in proc(5); T is stopped."""
+    stats = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return {stat.read_text().rpartition(")")[2].split()[0] for stat in stats}
 
 
 @pytest.fixture
@@ -234,6 +241,8 @@ def test_503_while_nats_does_not_answer(client: OpenAI) -> None:
     ]
     os.kill(nats, signal.SIGSTOP)
     try:
+        # The signal stops a thread when it next runs; on a busy machine others answer meanwhile.
+        wait_until(lambda: states_of_threads(nats) == {"T"}, seconds=10, what="NATS has stopped")
         for call in calls:
             with pytest.raises(openai.InternalServerError) as error:
                 call()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from botocore.config import Config
 
 from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack, stands_still, wait_until
 
 FUNCTIONS: Final = ("submit", "status", "dispatch", "generate-1", "generate-2")
 WORKERS: Final = ("generate-1", "generate-2")
@@ -154,6 +155,7 @@ class FaultyStack(RunningStack):
         for process in [master := self.master(name), *master.children(recursive=True)]:
             if process.is_running():
                 process.suspend()
+                wait_until(partial(stands_still, process.pid), seconds=10, what=f"{name} stops")
                 frozen.append(process)
         return frozen
 
