@@ -88,6 +88,15 @@ def test_images_install_their_own_packages_only(part: str) -> None:
     assert re.findall(r"optional-dependencies'\]\['(\w+)'\]", reads) == [part]
 
 
+def test_on_a_gpu_kernels_can_be_compiled() -> None:
+    """Triton needs a C compiler and Python's headers where it runs, and only there."""
+    steps = instructions(PARTS["generate"])
+    last = max(number for number, (word, _) in enumerate(steps) if word == "FROM")
+    (installs,) = [rest for word, rest in steps[last:] if word == "RUN" and "apt-get" in rest]
+    assert installs.startswith('if [ -n "${CUDA_VERSION:-}" ]; then')
+    assert "g++ python3-dev" in installs
+
+
 def test_what_is_left_out_is_left_out_of_the_images() -> None:
     """The clean folders of the tests hold what the images hold."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
