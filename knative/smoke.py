@@ -10,6 +10,7 @@ SECONDS   how long it may take (1800)
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -18,11 +19,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 ENDED = {"completed", "failed"}
 PAUSE = 2.0
+# How long a gateway that has answered before may be away: a pod is replaced in less.
+PATIENCE = 60.0
+AWAY = {502, 503, 504}
 # Of an mp4 that plays while it loads: what it is, how it is laid out, and then the frames.
 BOXES = [b"ftyp", b"moov", b"mdat"]
 
@@ -37,19 +42,35 @@ class Gateway:
     def __init__(self, url: str, key: str | None) -> None:
         self._url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._answered_at = float("-inf")
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> bytes:
-        """GET `path`, or POST `body` there."""
-        headers = {**self._headers, "content-type": "application/json"}
+        """GET `path`, or POST `body` there; again, if a gateway that was there is away.
+
+        Raises:
+            Failed: there is no answer, or an error.
+        """
+        # The key makes a POST safe to repeat.
+        headers = {"content-type": "application/json", "idempotency-key": uuid.uuid4().hex}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data=data, headers=headers)  # noqa: S310 - what the operator gave
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise Failed(f"{path}: {error.code} {error.read()[:300].decode()}") from error
-        except OSError as error:
-            raise Failed(f"{self._url}{path}: {error}") from error
+        request = urllib.request.Request(self._url + path, data, self._headers | headers)  # noqa: S310 - what the operator gave
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
+                    found = bytes(answer.read())
+            except urllib.error.HTTPError as error:
+                problem = Failed(f"{path}: {error.code} {error.read()[:300].decode()}")
+                if error.code not in AWAY:
+                    raise problem from error
+            except (OSError, http.client.HTTPException) as error:
+                problem = Failed(f"{self._url}{path}: {error}")
+            else:
+                self._answered_at = time.monotonic()
+                return found
+            if time.monotonic() - self._answered_at > PATIENCE:
+                raise problem
+            print(f"{problem}; asking again", file=sys.stderr, flush=True)
+            time.sleep(PAUSE)
 
 
 def check_file(data: bytes, output: Mapping[str, Any]) -> None:
@@ -72,7 +93,7 @@ def check_file(data: bytes, output: Mapping[str, Any]) -> None:
 
 
 def replicas(namespace: str) -> str:
-    """How many replicas of `generate` there are, as text; '?' where kubectl can't tell."""
+    """How many replicas of `generate` are ready, as text; '?' where kubectl can't tell."""
     if shutil.which("kubectl") is None:
         return "?"
     label = "serving.knative.dev/service=generate"
@@ -82,9 +103,17 @@ def replicas(namespace: str) -> str:
     )  # fmt: skip
     if done.returncode:
         return "?"
-    pods = [pod["metadata"] for pod in json.loads(done.stdout)["items"]]
-    leaving = sum("deletionTimestamp" in pod for pod in pods)
-    return f"{len(pods) - leaving}" + (f" and {leaving} leaving" if leaving else "")
+    pods = json.loads(done.stdout)["items"]
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    ready = sum(map(is_ready, staying))
+    others = {"not ready": len(staying) - ready, "leaving": len(pods) - len(staying)}
+    return f"{ready}" + "".join(f", {count} {what}" for what, count in others.items() if count)
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether requests may go to it: a pod that waits for a GPU makes no video."""
+    conditions = pod["status"].get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def main(environ: Mapping[str, str] = os.environ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -13,10 +15,15 @@ from local.stack import ROOT
 from tests.harness import RunningStack
 
 SMOKE = ROOT / "knative" / "smoke.py"
-# Two replicas, of which one is on its way out, as kubectl prints them.
-KUBECTL = """#!/bin/sh
-echo '{"items": [{"metadata": {}}, {"metadata": {}}, {"metadata": {"deletionTimestamp": "x"}}]}'
-"""
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+# What kubectl prints of two replicas, one that waits for a GPU, and one that is on its way out.
+PODS = [
+    {"metadata": {}, "status": READY},
+    {"metadata": {}, "status": READY},
+    {"metadata": {}, "status": {"phase": "Pending"}},
+    {"metadata": {"deletionTimestamp": "x"}, "status": READY},
+]
+KUBECTL = f"#!/bin/sh\necho '{json.dumps({'items': PODS})}'\n"
 
 
 def _smoke(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +51,25 @@ def test_smoke_makes_videos_and_shows_replicas(kinora: RunningStack, tools: Path
     done = _smoke(tools, URL=kinora.url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "2 videos were made and are whole."
-    assert "| 2 and 1 leaving |" in done.stdout
+    assert "| 2, 1 not ready, 1 leaving |" in done.stdout
+
+
+def test_smoke_outlasts_a_gateway_that_is_replaced(kinora: RunningStack, tools: Path) -> None:
+    """One that has answered is asked again for a while."""
+    environ = {"PATH": f"{tools}:{os.environ['PATH']}", "URL": kinora.url}
+    with subprocess.Popen(
+        [sys.executable, SMOKE], env=environ, stdout=PIPE, stderr=PIPE, text=True
+    ) as smoke:
+        assert smoke.stdout is not None
+        assert smoke.stderr is not None
+        rows = (line for line in smoke.stdout if line[2].isdigit())
+        assert next(rows)
+        kinora.kill("gateway")
+        assert "asking again" in smoke.stderr.readline()
+        kinora.start("gateway")
+        output, errors = smoke.communicate(timeout=180)
+    assert smoke.returncode == 0, errors
+    assert output.endswith("4 videos were made and are whole.\n")
 
 
 def test_smoke_says_what_is_wrong(kinora: RunningStack, tools: Path) -> None:
