@@ -14,6 +14,8 @@ for tool in kind kubectl; do
 done
 kind get clusters | grep -qx kinora \
   || kind create cluster --name kinora --image "$NODE" --config "$here/kind.yaml"
+# Another cluster may be the current one, and what follows is not meant for it.
+kubectl config use-context kind-kinora
 
 # apply OWNER/REPOSITORY FILE
 apply() {
@@ -31,5 +33,5 @@ apply knative/eventing mt-channel-broker.yaml
 for namespace in knative-serving knative-eventing kourier-system; do
   kubectl -n "$namespace" wait deployment --all --for=condition=Available --timeout=10m
 done
-kubectl apply --server-side --force-conflicts -k "$here/platform/kind"
+"$here/platform.sh" kind
 echo "The cluster is ready; its gateway is http://*.127.0.0.1.sslip.io:8080"

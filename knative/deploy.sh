@@ -8,15 +8,37 @@ here="$(dirname "$0")"
 : "${TAG:?set TAG}"
 export NAMESPACE REGISTRY TAG
 
+if [ "$OVERLAY" = kind ] && [ "$(kubectl config current-context)" != kind-kinora ]; then
+  echo "OVERLAY=kind is for the cluster of make cluster: kubectl config use-context kind-kinora" >&2
+  exit 1
+fi
+
+# wait_for_job NAME SECONDS: until its work is done; of one that gave up, or takes longer, the log
+wait_for_job() {
+  end=$(($(date +%s) + $2))
+  while [ "$(date +%s)" -lt "$end" ]; do
+    states="$(kubectl -n "$NAMESPACE" get "job/$1" \
+      -o 'jsonpath={.status.conditions[?(@.status=="True")].type}')"
+    case " $states " in
+      *" Complete "*) return ;;
+      *" Failed "*) break ;;
+    esac
+    sleep 5
+  done
+  echo "The Job $1 has not done its work (${states:-it is still at it}). The end of its log:" >&2
+  kubectl -n "$NAMESPACE" logs "job/$1" --tail=20 >&2
+  exit 1
+}
+
 kubectl get namespace "$NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$NAMESPACE"
 # No pod here needs more than what is called restricted.
 kubectl label --overwrite namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted
 
 # What Knative itself has to allow. Without the right to change it, ask who has it.
-kubectl apply --server-side --force-conflicts -k "$here/platform/$OVERLAY"
+"$here/platform.sh" "$OVERLAY"
 "$here/secrets.sh"
 
-if [ "$OVERLAY" = kind ] && command -v kind >/dev/null; then
+if [ "$OVERLAY" = kind ]; then
   for part in submit status dispatch generate ui; do
     kind load docker-image --name kinora "$REGISTRY/kinora-$part:$TAG"
   done
@@ -30,15 +52,19 @@ trap 'rm -f "$manifests"' EXIT
 if grep -q 'kinora.dev/first' "$manifests"; then
   kubectl -n "$NAMESPACE" apply -f "$manifests" -l kinora.dev/first=true
   echo "Waiting for the weights: kubectl -n $NAMESPACE logs -f job/weights"
-  kubectl -n "$NAMESPACE" wait job/weights --for=condition=Complete --timeout=6h
+  wait_for_job weights 21600
 fi
 kubectl -n "$NAMESPACE" apply -f "$manifests"
 
 echo "Waiting for NATS and the streams ..."
 kubectl -n "$NAMESPACE" rollout status statefulset/nats --timeout=15m
-kubectl -n "$NAMESPACE" wait job/set-up --for=condition=Complete --timeout=15m
+wait_for_job set-up 900
 echo "Waiting for the functions ..."
 kubectl -n "$NAMESPACE" wait services.serving.knative.dev --all --for=condition=Ready --timeout=30m
 kubectl -n "$NAMESPACE" rollout status deployment/dispatch --timeout=15m
-echo "Kinora is at $(kubectl -n "$NAMESPACE" get services.serving.knative.dev ui \
-  -o 'jsonpath={.status.url}')"
+url="$(kubectl -n "$NAMESPACE" get services.serving.knative.dev ui -o 'jsonpath={.status.url}')"
+echo "Kinora is at $url"
+case "$url" in
+  *.svc.cluster.local) echo "Nobody outside the cluster can reach that: give Knative a domain, in" \
+    "the ConfigMap config-domain of knative-serving (knative/README.md)." ;;
+esac

@@ -15,6 +15,8 @@ for found in docker podman buildah; do
   command -v "$found" >/dev/null && break
 done
 : "${ENGINE:=$found}"
+# Without them, an image is one manifest, as `kind load` needs it.
+export BUILDX_NO_DEFAULT_ATTESTATIONS=1
 build=build
 [ "$ENGINE" = buildah ] && build="bud --layers"
 python="$(sed -n 's/^ARG PYTHON_IMAGE=//p' functions/submit/Dockerfile)"

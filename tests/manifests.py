@@ -56,7 +56,13 @@ def overlay(name: str) -> list[Manifest]:
 
 def platform(name: str) -> list[Manifest]:
     """What an overlay needs changed in Knative itself."""
-    return render(KNATIVE / "platform" / name)
+    return [yaml.safe_load(path.read_text()) for path in platform_files(name)]
+
+
+def platform_files(name: str) -> list[Path]:
+    """The files that hold these changes, one object each."""
+    folders = [KNATIVE / "platform" / part for part in ("common", name)]
+    return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
 
 
 def find(objects: list[Manifest], kind: str, name: str) -> Manifest:

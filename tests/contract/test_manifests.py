@@ -80,11 +80,13 @@ ANNOTATIONS = {
 
 def _everything() -> list[tuple[str, Manifest]]:
     places = [KNATIVE / "base", KNATIVE / "nvme"]
-    places += [KNATIVE / part / name for part in ("overlays", "platform") for name in OVERLAYS]
+    places += [KNATIVE / "overlays" / name for name in OVERLAYS]
+    sets = {f"{place.parent.name}/{place.name}": manifests.render(place) for place in places}
+    sets |= {f"platform/{name}": platform(name) for name in OVERLAYS}
     return [
-        (f"{place.parent.name}/{place.name}: {item['kind']} {item['metadata']['name']}", item)
-        for place in places
-        for item in manifests.render(place)
+        (f"{place}: {item['kind']} {item['metadata']['name']}", item)
+        for place, items in sets.items()
+        for item in items
     ]
 
 
@@ -541,6 +543,16 @@ def test_an_outside_store_takes_the_place_of_the_one_inside(name: str, tmp_path:
     assert policy["podSelector"] == inside["podSelector"]
 
 
+@EACH_OVERLAY
+def test_a_private_registry_is_opened_to_every_pod(name: str, tmp_path: Path) -> None:
+    """Knative looks digests up with what a Service's account may use, and not as the node."""
+    objects = _with(name, "private-registry", tmp_path)
+    accounts = {i["metadata"]["name"]: i for i in objects if i["kind"] == "ServiceAccount"}
+    for _, template in workloads(objects):
+        account = accounts[template["spec"]["serviceAccountName"]]
+        assert account["imagePullSecrets"] == [{"name": "registry"}]
+
+
 @pytest.mark.parametrize(
     ("component", "setting", "users"),
     [
@@ -575,6 +587,30 @@ def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
     assert variables["NATS_URL"].startswith("nats://forward:")
     sink = find(objects, "SinkBinding", "forward")["spec"]["sink"]["ref"]
     assert find(objects, sink["kind"], sink["name"])["apiVersion"] == sink["apiVersion"]
+
+
+def test_what_is_on_the_nodes_disks_may_run_on_that_node() -> None:
+    """The disks are those of the node with the GPUs, whose taint keeps others off."""
+    templates = dict(workloads(overlay("h100")))
+    taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    for name in ("StatefulSet/nats", "StatefulSet/s3", "Job/weights", "Service/generate"):
+        assert templates[name]["spec"]["tolerations"] == [taint]
+
+
+def test_the_weights_are_fetched_before_anything_else_is_there() -> None:
+    """What is applied first has its own way out, to names and to the hub."""
+    first = [
+        item
+        for item in overlay("h100")
+        if item["metadata"].get("labels", {}).get("kinora.dev/first") == "true"
+    ]
+    assert sorted(item["kind"] for item in first) == [
+        "Job", "NetworkPolicy", "PersistentVolumeClaim", "ServiceAccount",
+    ]  # fmt: skip
+    labels = find(first, "Job", "weights")["spec"]["template"]["metadata"]["labels"]
+    policy = find(first, "NetworkPolicy", "weights-from-outside")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["egress"] == [{}]
 
 
 def test_every_claim_on_the_nodes_disks_finds_its_volume() -> None:

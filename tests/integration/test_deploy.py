@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.dockerfiles import PARTS, read_arg
-from tests.manifests import KNATIVE, OVERLAYS, kubectl
+from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files
 
 # Keeps Secrets in files, and writes down what else it is asked for, and what for.
 STAND_IN = """#!/usr/bin/env python3
@@ -45,7 +45,15 @@ elif args[:2] == ["patch", "secret"]:
     secret.write_text(json.dumps(json.loads(secret.read_text()) | json.loads(file)["stringData"]))
 elif args[:2] == ["get", "namespace"]:
     sys.exit("not found")
+elif args[0] == "get" and args[1].startswith("job/"):
+    print(os.environ.get("JOB", "SuccessCriteriaMet Complete"))
+elif args[0] == "logs":
+    print("the end of the log of", args[1])
+elif args == ["config", "current-context"]:
+    print(os.environ.get("CONTEXT", "kind-kinora"))
 """
+# How the state of a Job is asked for.
+STATES = """-o jsonpath={.status.conditions[?(@.status=="True")].type}"""
 
 
 class Cluster:
@@ -105,19 +113,19 @@ def test_secrets_are_random_and_stay(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_deploying_goes_from_the_platform_to_the_functions(cluster: Cluster, name: str) -> None:
-    """Namespace, platform, Secrets, weights, everything: each applied before it is waited for."""
+    """Namespace, Knative, Secrets, weights, everything: each changed before it is waited for."""
     done = cluster.run("deploy.sh", OVERLAY=name, REGISTRY="registry.example", TAG="0123abcd")
     assert done.returncode == 0, done.stderr
     acts = [" ".join(call["args"]) for call in cluster.asked]
     order = [
         "create namespace here",
         "label --overwrite namespace here pod-security.kubernetes.io/enforce=restricted",
-        f"apply --server-side --force-conflicts -k {KNATIVE}/platform/{name}",
+        *(f"patch -f {file} --patch-file {file}" for file in platform_files(name)),
         "create secret generic nats",
         "delete job set-up weights --ignore-not-found",
-        *(["wait job/weights --for=condition=Complete --timeout=6h"] if name == "h100" else []),
+        *([f"get job/weights {STATES}"] if name == "h100" else []),
         "rollout status statefulset/nats --timeout=15m",
-        "wait job/set-up --for=condition=Complete --timeout=15m",
+        f"get job/set-up {STATES}",
         "wait services.serving.knative.dev --all --for=condition=Ready --timeout=30m",
     ]
     places = [acts.index(act) for act in order]
@@ -129,6 +137,53 @@ def test_deploying_goes_from_the_platform_to_the_functions(cluster: Cluster, nam
     kinds = [item["kind"] for item in yaml.safe_load_all(everything["file"])]
     assert kinds.count("SinkBinding") == 1
     assert "registry.example/kinora-generate:0123abcd" in everything["file"]
+
+
+def test_a_job_that_gave_up_is_told_with_its_log(cluster: Cluster) -> None:
+    """Nothing else is applied, and nobody waits for hours."""
+    names = {"OVERLAY": "h100", "REGISTRY": "registry.example", "TAG": "0123abcd"}
+    done = cluster.run("deploy.sh", **names, JOB="FailureTarget Failed")
+    assert done.returncode == 1
+    assert "The Job weights has not done its work (FailureTarget Failed)" in done.stderr
+    assert "the end of the log of job/weights" in done.stderr
+    assert not [call for call in cluster.asked if call["args"][0] == "rollout"]
+
+
+def test_a_laptops_overlay_goes_to_no_other_cluster(cluster: Cluster) -> None:
+    """What the current context names may be somebody's production."""
+    names = {"OVERLAY": "kind", "REGISTRY": "kind.local", "TAG": "0123abcd"}
+    done = cluster.run("deploy.sh", **names, CONTEXT="gpus")
+    assert done.returncode == 1
+    assert "kubectl config use-context kind-kinora" in done.stderr
+    assert [call["args"][0] for call in cluster.asked] == ["config"]
+
+
+def test_what_else_stands_in_knatives_objects_stays(tmp_path: Path) -> None:
+    """Kourier's Service keeps its selector and its other port, and gets the port of kind's node."""
+    released = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "kourier", "namespace": "kourier-system"},
+        "spec": {
+            "ports": [
+                {"name": "http2", "port": 80, "protocol": "TCP", "targetPort": 8080},
+                {"name": "https", "port": 443, "protocol": "TCP", "targetPort": 8443},
+            ],
+            "selector": {"app": "3scale-kourier-gateway"},
+            "type": "LoadBalancer",
+        },
+    }
+    (tmp_path / "kourier.yaml").write_text(yaml.safe_dump(released))
+    patch = KNATIVE / "platform" / "kind" / "kourier.yaml"
+    done = subprocess.run(
+        [kubectl(), "patch", "--local", "-f", tmp_path / "kourier.yaml", "--patch-file", patch,
+         "-o", "yaml"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    spec = yaml.safe_load(done.stdout)["spec"]
+    assert spec["selector"] == released["spec"]["selector"]  # type: ignore[index]  # the dict above
+    assert {port["port"]: port.get("nodePort") for port in spec["ports"]} == {80: 31080, 443: None}
+    assert spec["type"] == "NodePort"
 
 
 def test_deploying_says_what_is_missing(cluster: Cluster) -> None:
