@@ -43,6 +43,7 @@ def create_app(
             settings.model,
             hang_seconds=settings.hang_seconds,
             render_seconds=settings.render_seconds,
+            load_seconds=settings.load_seconds,
             ranks=settings.engine_ranks,
             compiled=settings.engine_compile,
             warm_up=Shape.parse_all(settings.engine_warm_up),

@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     hang_seconds: float = Field(
         300, gt=0, description="How long the engine may make no progress before it is restarted."
     )
+    load_seconds: float = Field(
+        # 40 GB from the hub at 100 Mbit/s; from a disk it takes a minute, and compiling some more.
+        3600,
+        gt=0,
+        description="How long the engine may take to be ready before it is started anew.",
+    )
     render_seconds: float = Field(
         1500, gt=0, description="How long one attempt may render before its video fails for good."
     )

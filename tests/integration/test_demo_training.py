@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from functions.generate.demo import denoiser, parts
+from functions.generate.demo import denoiser, parts, train
 from functions.generate.demo.batches import batches
 from functions.generate.demo.blocks import Basis, blocks, principal, write
 from functions.generate.demo.clips import render
@@ -102,18 +102,19 @@ def test_training_teaches(basis: Basis) -> None:
 
 def test_a_seed_is_a_checkpoint(tmp_path: Path) -> None:
     """The same command writes the same bytes."""
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    steps = ["--decoder-steps", "2", "--encoder-steps", "2", "--transformer-steps", "2"]
 
-    def made(name: str) -> dict[str, str]:
-        command = [sys.executable, "-m", "functions.generate.demo.train", str(tmp_path / name)]
-        steps = ["--decoder-steps", "2", "--encoder-steps", "2", "--transformer-steps", "2"]
-        subprocess.run([*command, *steps], cwd=ROOT, env=environ, check=True)
+    def files(folder: Path) -> dict[str, str]:
         return {
-            str(path.relative_to(tmp_path / name)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in (tmp_path / name).rglob("*")
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in folder.rglob("*")
             if path.is_file()
         }
 
-    first = made("first")
+    train.main([str(tmp_path / "first"), *steps])
+    first = files(tmp_path / "first")
     assert {"transformer/diffusion_pytorch_model.safetensors", "model_index.json"} <= first.keys()
-    assert made("again") == first
+    command = [sys.executable, "-m", "functions.generate.demo.train", str(tmp_path / "again")]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, *steps], cwd=ROOT, env=environ, check=True)
+    assert files(tmp_path / "again") == first

@@ -15,6 +15,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLMochi, MochiPipeline, MochiTransformer3DModel
 from pydantic import ValidationError
+from torch import Tensor
 
 from functions.generate.engine import checkpoint
 from functions.generate.engine.attention import (
@@ -25,6 +26,7 @@ from functions.generate.engine.attention import (
     works,
 )
 from functions.generate.engine.compilation import compile_blocks
+from functions.generate.engine.devices import DeviceLost
 from functions.generate.engine.encoding import TextEncoder
 from functions.generate.engine.loading import load_pipeline
 from functions.generate.engine.messages import Order, Rendered, Shape
@@ -33,6 +35,7 @@ from functions.generate.engine.rendering import Renderer, Report
 from functions.generate.engine.streaming_decode import StreamingDecoder
 from functions.generate.engine.warmup import warm_up
 from functions.shared.config import Settings
+from functions.shared.errors import OutOfMemory
 from functions.shared.profiles import load_profile
 from functions.shared.requests import ResolvedRequest, VideoRequest
 from tests.two_ranks import DEMO, fates, latents, latents_of, run
@@ -115,6 +118,39 @@ def test_dense_attention_compiles_into_one_graph() -> None:
     torch._dynamo.reset()
 
 
+def test_a_pinned_kernel_compiles_into_one_graph() -> None:
+    """The choice of a kernel, as GPUs have it, is no break."""
+    model = transformer(torch.bfloat16)
+    use_dense_attention(model, Kernel.FLASH)
+    plain = model(**inputs(9, torch.bfloat16))[0]
+    torch._dynamo.reset()
+    compile_blocks(model, backend="aot_eager")
+    torch.testing.assert_close(model(**inputs(9, torch.bfloat16))[0], plain)
+    torch._dynamo.reset()
+
+
+def test_what_ends_a_device_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken connection of NCCL stays broken; any other error leaves the renderer usable."""
+    renderer = Renderer(checkpoint.locate(str(DEMO)), Ranks())
+    order = Order(request(), "video_1", Path("unused"))
+    expected: dict[Exception, type[Exception]] = {
+        torch.distributed.DistBackendError("NCCL error"): DeviceLost,
+        RuntimeError("anything else"): RuntimeError,
+        RuntimeError("CUDA error: out of memory"): OutOfMemory,
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"): OutOfMemory,
+    }
+    errors = iter(expected)
+
+    def fail(*_: Any) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(renderer, "_encode", fail)
+    for kind in expected.values():
+        with pytest.raises(kind):
+            renderer.render(order, lambda *_: None)
+    assert next(errors, None) is None
+
+
 def test_a_pinned_kernel_is_used_or_refused() -> None:
     """The kernel that was chosen runs, and none other in its place."""
     assert choose_kernel(CPU, torch.float32) is Kernel.TORCH
@@ -140,7 +176,7 @@ def test_streaming_decodes_what_the_whole_decoder_does(latent_frames: int) -> No
         streaming = StreamingDecoder(copy.deepcopy(stock))
         latents = torch.randn(1, 12, latent_frames, 3, 5)
         whole = stock.decode(streaming._denormalized(latents).to(dtype)).sample[0]
-        expected = ((whole / 2 + 0.5).clamp(0, 1).float() * 255).round().permute(1, 2, 3, 0)
+        expected = ((whole.float() / 2 + 0.5).clamp(0, 1) * 255).round().permute(1, 2, 3, 0)
         abandoned = streaming.decode(torch.randn(1, 12, 2, 3, 5))
         next(abandoned)
         abandoned.close()
@@ -185,19 +221,23 @@ def _stock(pipeline: Any, asked: ResolvedRequest, output_type: str) -> Any:
 
 def test_fp32_latents_come_closer_to_the_truth() -> None:
     """Of two runs with a bf16 transformer, the engine's is closer to an fp32 run than stock's."""
-    asked = request(num_inference_steps=64)
-    found: dict[str, Any] = {}
+    seeds = (1, 2, 3)
+    asked = [request(num_inference_steps=64, guidance_scale=4.5, seed=seed) for seed in seeds]
+    found: dict[str, list[Tensor]] = {"ours": latents_of(asked, "bfloat16", Ranks())}
     for name, dtype in (("truth", torch.float32), ("stock", torch.bfloat16)):
         pipeline = load_pipeline(checkpoint.locate(str(DEMO)), CPU, dtype)
-        found[name] = _stock(pipeline, asked, "latent").float()
-    (found["ours"],) = latents_of([asked], "bfloat16", Ranks())
+        found[name] = [_stock(pipeline, one, "latent").float() for one in asked]
     error = {
-        name: float((found[name] - found["truth"]).norm() / found["truth"].norm())
+        name: [
+            float((latents - truth).norm() / truth.norm())
+            for latents, truth in zip(found[name], found["truth"], strict=True)
+        ]
         for name in ("stock", "ours")
     }
     print(f"relative error of the latents in bf16: {error}")  # noqa: T201 - shown with -s
-    assert found["ours"].dtype is torch.float32
-    assert error["ours"] < error["stock"] / 2
+    assert all(latents.dtype is torch.float32 for latents in found["ours"])
+    assert all(ours < stock for ours, stock in zip(error["ours"], error["stock"], strict=True))
+    assert sum(error["ours"]) < sum(error["stock"]) / 2
 
 
 def test_the_empty_negative_prompt_is_encoded_once() -> None:
@@ -235,8 +275,9 @@ def test_a_warm_engine_has_met_every_shape_and_an_empty_text(
 
     monkeypatch.setattr(renderer, "render", listen)
     warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"))
-    assert {("16x16", 7, ""), ("16x16", 7, "warm up")} < set(seen)
-    assert {("32x48", 13, ""), ("48x32", 7, "")} < set(seen)
+    shapes = [("32x48", 13), ("48x32", 7), ("16x16", 7)]
+    # What is asked for comes first: a compiler chooses for the sizes that it meets first.
+    assert seen == [(*shape, text) for shape in shapes for text in ("", "warm up")]
     assert Shape.parse_all(None) == ()
     with pytest.raises(ValidationError, match="engine_warm_up"):
         Settings(engine_warm_up="848x480")

@@ -103,6 +103,14 @@ def test_a_missing_shard_is_named(copy: Path) -> None:
     assert refusal(copy) == f"{copy / 'transformer' / 'shard-2.safetensors'}: is missing"
 
 
+def test_shards_of_another_revision_are_left_alone(copy: Path) -> None:
+    """What the index names is read, and nothing that lies beside it."""
+    index = {"weight_map": {"a": Path(DIT).name}}
+    (copy / f"{DIT}.index.json").write_text(json.dumps(index))
+    (copy / "transformer" / "a-shard-of-before.safetensors").write_bytes(b"old")
+    assert locate(str(copy)).weights["transformer"] == (copy / DIT,)
+
+
 def test_a_bf16_variant_is_preferred(copy: Path) -> None:
     """A folder with two sets of weights, as genmo publishes them, is loaded from the smaller."""
     smaller = copy / "transformer" / "diffusion_pytorch_model.bf16.safetensors"

@@ -112,6 +112,13 @@ def test_a_failure_that_the_first_rank_was_not_told_of_ends_the_group(pair: Work
     assert PEER_SECONDS <= time.monotonic() - began < 10
 
 
+def test_loading_takes_no_longer_than_it_may(pair: WorkerGroup) -> None:
+    """A rank that waits for a connection that never comes would hold its GPU for ever."""
+    interrupt, _keep = multiprocessing.Pipe(duplex=False)
+    with pytest.raises(ChildGone, match=r"not ready after 0\.2 seconds"):
+        pair.wait_until_loaded(interrupt, 0.2)
+
+
 def test_a_silent_first_rank_is_hung(pair: WorkerGroup) -> None:
     """Nothing is heard of anybody for as long as a step may take."""
     with pytest.raises(ChildGone, match=r"no progress for 0\.2 seconds"):

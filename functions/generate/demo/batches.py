@@ -20,9 +20,11 @@ _OTHERS: Final = ((80, 64), (128, 80))
 # In latent frames: the first is one frame, each other one six.
 _LENGTHS: Final = (2, 3, 4, 5)
 _LONG: Final = (7, 11)
+# Of the largest fewer clips fit into a batch, and their shapes cover the most tokens.
+_OFTEN: Final = dict.fromkeys(OFFERED, 4) | {(160, 96): 7}
 # Width, height, length, and how often each comes.
 _KINDS: Final = (
-    *((*size, length, 4) for size in OFFERED for length in _LENGTHS),
+    *((*size, length, often) for size, often in _OFTEN.items() for length in _LENGTHS),
     *((*size, length, 1) for size in OFFERED for length in _LONG),
     *((*size, length, 1) for size in _OTHERS for length in (2, 5)),
 )

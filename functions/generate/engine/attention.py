@@ -34,8 +34,9 @@ _BACKENDS: Final = {
 # From this compute capability on (Hopper) cuDNN has kernels of its own: 631 TFLOP/s at Mochi's head
 # sizes on an H100, where torch's default (FlashAttention 2) has 329.
 _CUDNN_IS_FASTER: Final = (9, 0)
-# A sequence, heads and head size for which each kernel has a plan if it has any.
-_PROBE: Final = (1, 2, 64, 128)
+# Sequences, even and odd, with the heads and the head size of Mochi: a kernel has a plan for these,
+# laid out in memory as a block lays them out, or it is not used at all.
+_PROBES: Final = ((1, 64, 24, 128), (1, 1023, 24, 128))
 
 
 def choose_kernel(device: torch.device, dtype: torch.dtype) -> Kernel:
@@ -53,9 +54,10 @@ def choose_kernel(device: torch.device, dtype: torch.dtype) -> Kernel:
 
 def works(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether `kernel` runs here at all: a build of torch or a driver may lack it."""
-    probe = torch.zeros(_PROBE, device=device, dtype=dtype)
     try:
-        DenseAttention(kernel).attend(probe, probe, probe)
+        for shape in _PROBES:
+            probe = torch.zeros(shape, device=device, dtype=dtype).transpose(1, 2)
+            DenseAttention(kernel).attend(probe, probe, probe)
     except RuntimeError:
         return False
     return True

@@ -103,9 +103,12 @@ def _weights(folder: Path, part: str) -> list[Path]:
         raise CheckpointError(f"{folder / part}: holds no *.safetensors file")
     for index in (folder / part).glob("*.safetensors.index*.json"):
         if (f".{VARIANT}" in index.name) == (f".{VARIANT}" in chosen[0].name):
-            for name in sorted(set(_json(index).get("weight_map", {}).values())):
-                if not (folder / part / name).is_file():
-                    raise CheckpointError(f"{folder / part / name}: is missing")
+            # Another revision may have been split otherwise, and have left its files behind.
+            names = sorted(set(_json(index).get("weight_map", {}).values()))
+            chosen = [folder / part / name for name in names]
+            for path in chosen:
+                if not path.is_file():
+                    raise CheckpointError(f"{path}: is missing")
     for path in chosen:
         _check_length(path)
     return chosen

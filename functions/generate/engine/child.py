@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functions.generate.engine.devices import DeviceLost
 from functions.generate.engine.messages import (
     Failed,
     Finished,
@@ -41,7 +42,8 @@ def main(connection: Connection, plan: Plan, rank: int, folder: Path) -> None:
     The first rank reports its progress, asks whether to go on, and answers `Rendered`; the others
     hear of that from it, and answer `Finished`. Any of them may answer `Failed`.
 
-    Returns when the parent closes the connection or the model can't be loaded.
+    Returns when the parent closes the connection or the model can't be loaded. Ends the process
+    when its device is lost.
     """
     # The parent decides when this process ends: a terminal's Ctrl-C and a SIGTERM to the process
     # group come here too, and must not end a video that the parent lets finish.
@@ -62,7 +64,12 @@ def main(connection: Connection, plan: Plan, rank: int, folder: Path) -> None:
             order: Order = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(_work(renderer, order, connection, first=rank == 0))
+        try:
+            answer = _work(renderer, order, connection, first=rank == 0)
+        except DeviceLost:
+            _log.exception("video %s: the device is lost", order.video_id)
+            os._exit(1)  # no clean-up: it would use the device
+        connection.send(answer)
 
 
 def _die_with_parent() -> None:
@@ -109,6 +116,8 @@ def _work(
         # The frames of a traceback keep tensors alive, and pickle leaves them out anyway.
         traceback.clear_frames(error.__traceback__)
         return Failed(error.with_traceback(None))
+    except DeviceLost:
+        raise
     except Exception as error:  # noqa: BLE001 - the next order may well work
         _log.exception("video %s failed", order.video_id)
         return Failed(AttemptFailed(f"{type(error).__name__}: {error}"[:500]))

@@ -20,7 +20,10 @@ def compile_blocks(transformer: Any, backend: str | Callable[..., Any] = "induct
         backend: torch's compiler.
     """
     # A first and a last kind of block, each with and without text, and room for flags that torch
-    # looks at; beyond its limit torch gives up and runs the blocks as they are.
+    # looks at; beyond its limit torch raises an error, since the whole graph is asked for.
     torch._dynamo.config.recompile_limit = 16  # noqa: SLF001 - where torch documents it
+    # Without it each process times what it could run and takes the fastest, in which sums may be
+    # added up in another order: a seed would make one video here and another one there.
+    torch._inductor.config.deterministic = True  # noqa: SLF001 - the same
     for block in transformer.transformer_blocks:
         block.compile(backend=backend, fullgraph=True, dynamic=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+_log = logging.getLogger(__name__)
 
 # What the drivers of NVIDIA leave in a system, or a container, that has a GPU.
 _SIGNS: Final = ("nvidia[0-9]*", "dxg")
@@ -15,6 +18,10 @@ MAX_RANKS: Final = 2
 
 class TooManyRanks(Exception):
     """There is no way to share the work among so many; the message is one line."""
+
+
+class DeviceLost(Exception):
+    """No call in this process can use its GPU any more, or reach the other rank's."""
 
 
 def choose_ranks(asked: int | None, devices: Path = Path("/dev")) -> int:
@@ -44,4 +51,7 @@ def _visible_gpus(devices: Path) -> int:
         return 0
     code = "import torch; print(torch.cuda.device_count())"
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(asked.stdout)
+    count = int(asked.stdout)
+    if not count:
+        _log.warning("There is a GPU here that torch can't use: the model runs on the CPU")
+    return count

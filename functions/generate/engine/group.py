@@ -54,18 +54,21 @@ class WorkerGroup:
         """Each becomes readable when its child ends."""
         return [child.sentinel for child in self.children]
 
-    def wait_until_loaded(self, interrupt: Connection) -> bool:
+    def wait_until_loaded(self, interrupt: Connection, timeout: float) -> bool:
         """Wait for all children; False if `interrupt` becomes readable before.
 
         Raises:
             NotLoadable: one of them can't load the model.
-            ChildGone: one of them has ended.
+            ChildGone: one of them has ended, or is not ready after `timeout` seconds.
         """
-        loading = list(self.children)
+        loading, deadline = list(self.children), time.monotonic() + timeout
         while loading:
-            ready = wait([interrupt, *(thing for child in loading for thing in child.news)])
+            news = [thing for child in loading for thing in child.news]
+            ready = wait([interrupt, *news], max(0.0, deadline - time.monotonic()))
             if interrupt in ready:
                 return False
+            if not ready:
+                raise ChildGone(f"The engine was not ready after {timeout:g} seconds.")
             for child in [child for child in loading if set(child.news) & set(ready)]:
                 message = child.read()
                 if isinstance(message, NotLoaded):

@@ -42,7 +42,8 @@ class PeakMemory:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that memory was not enough, on whichever device."""
-    # On the CPU torch raises a plain RuntimeError.
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "can't allocate memory" in str(error)
+    # On the CPU torch raises a plain RuntimeError; so do CUDA itself, cuBLAS and NCCL on a GPU.
+    texts = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+    )

@@ -41,8 +41,10 @@ class Engine:
     Args:
         model: a folder (a relative one is looked up from the current directory) or a hub id.
         hang_seconds: how long a render may go without finishing a step or a stage before its
-            processes are killed. Loading is not limited: it depends on a disk or network.
+            processes are killed.
         render_seconds: how long a render may take in all.
+        load_seconds: how long loading may take, with what is fetched and rendered for it, before
+            the processes are killed and others tried.
         ranks: how many processes make a video together; None for one for each GPU.
         compiled: whether to compile the transformer; None to do so on GPUs.
         warm_up: what to render once before the engine is ready.
@@ -56,6 +58,7 @@ class Engine:
         *,
         hang_seconds: float,
         render_seconds: float = math.inf,
+        load_seconds: float = 3600,
         ranks: int | None = None,
         compiled: bool | None = None,
         warm_up: tuple[Shape, ...] = (),
@@ -64,7 +67,7 @@ class Engine:
         def plan() -> Plan:
             return Plan(model, choose_ranks(ranks), compiled, warm_up)
 
-        self._supervisor = Supervisor(model, plan, on_not_loadable)
+        self._supervisor = Supervisor(model, plan, load_seconds, on_not_loadable)
         self._hang_seconds = hang_seconds
         self._render_seconds = render_seconds
         self._rendering = threading.Lock()

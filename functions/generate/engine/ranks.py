@@ -18,7 +18,7 @@ from torch import Tensor
 from functions.generate.engine.memory import is_out_of_memory
 from functions.shared.errors import AttemptFailed, RenderCancelled
 
-# The parent ends ranks that wait too long for each other, long before this.
+# The parent ends ranks that wait too long for each other (HANG_SECONDS, LOAD_SECONDS), before this.
 PATIENCE: Final = dt.timedelta(hours=6)
 
 

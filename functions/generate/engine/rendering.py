@@ -15,11 +15,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from functions.generate.engine.attention import choose_kernel
 from functions.generate.engine.checkpoint import Checkpoint
 from functions.generate.engine.compilation import compile_blocks
+from functions.generate.engine.devices import DeviceLost
 from functions.generate.engine.encoding import TextEncoder
 from functions.generate.engine.guidance import GuidedTransformer
 from functions.generate.engine.loading import load_pipeline
@@ -101,6 +103,7 @@ class Renderer:
             RenderCancelled: from `report`, of any rank.
             OutOfMemory: it does not fit; the model is still usable.
             PeerFailed: another rank failed.
+            DeviceLost: this process can make no video any more.
         """
         meter = StageMeter(PeakMemory(self._device))
         try:
@@ -112,6 +115,7 @@ class Renderer:
                 return self._finish(order, latents, report, meter) if not self._ranks.rank else None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
+                self._check_device(error)
                 raise
             asked = f"{order.request.size} with {order.request.num_frames} frames"
         # Outside of the handler, where the traceback no longer keeps the tensors.
@@ -121,6 +125,19 @@ class Renderer:
             f"{asked} does not fit into the memory of this {self._device.type.upper()}. "
             "Ask for a smaller size or fewer frames."
         )
+
+    def _check_device(self, error: Exception) -> None:
+        """Raise `DeviceLost` if `error` is one that does not pass.
+
+        After an illegal access or a fault of the GPU every call of CUDA fails until the process
+        ends, and a connection of NCCL that has failed stays so.
+        """
+        if isinstance(error, dist.DistBackendError):
+            raise DeviceLost from error
+        try:
+            self._finish_device()
+        except RuntimeError as problem:
+            raise DeviceLost from problem
 
     def _encode(self, request: ResolvedRequest, report: Report) -> dict[str, Tensor]:
         with self._ranks.together():

@@ -29,15 +29,21 @@ class Supervisor:
     Args:
         model: what failures name.
         plan: called for each group: what it loads, and with how many processes.
+        load_seconds: how long a group may take until it is ready.
         on_not_loadable: called, on another thread, if the model can't be loaded here at all, after
             the log has said why. Nothing more is tried.
     """
 
     def __init__(
-        self, model: str, plan: Callable[[], Plan], on_not_loadable: Callable[[], None]
+        self,
+        model: str,
+        plan: Callable[[], Plan],
+        load_seconds: float,
+        on_not_loadable: Callable[[], None],
     ) -> None:
         self._model = model
         self._plan = plan
+        self._load_seconds = load_seconds
         self._on_not_loadable = on_not_loadable
         self._changed = threading.Condition()  # guards the next three
         self._group: WorkerGroup | None = None  # only while it is ready
@@ -123,7 +129,7 @@ class Supervisor:
         """The life of one group: it is started, loads, and works until it ends or `close` comes."""
         group = WorkerGroup(self._plan())
         try:
-            if not group.wait_until_loaded(self._wake):
+            if not group.wait_until_loaded(self._wake, self._load_seconds):
                 return
             with self._changed:
                 self._group, self._failure = group, None

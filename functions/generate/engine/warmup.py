@@ -22,16 +22,16 @@ STEPS: Final = 2
 
 
 def warm_up(renderer: Renderer, shapes: Iterable[Shape]) -> None:
-    """Render the smallest video, and one of each of `shapes`, in the least number of steps.
+    """Render one video of each of `shapes`, and the smallest, in the least number of steps.
 
     Raises:
         Exception: whatever a render raises; this engine can't work.
     """
-    # Each rank has to meet a text that is empty and one that is not: they compile differently.
-    for negative in ("", "warm up"):
-        _render(renderer, SMALLEST, negative)
-    for shape in shapes:
-        _render(renderer, shape, "")
+    # A compiler chooses for the sizes that it meets first, and what it makes then serves all. Each
+    # rank has to meet a text that is empty and one that is not: they compile differently.
+    for shape in (*shapes, SMALLEST):
+        for negative in ("", "warm up"):
+            _render(renderer, shape, negative)
 
 
 def _render(renderer: Renderer, shape: Shape, negative: str) -> None:
