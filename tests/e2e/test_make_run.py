@@ -109,38 +109,51 @@ def make_video(run: Run, prompt: str) -> str:
     return str(answer.json()["id"])
 
 
-def test_the_url_is_printed_once_everything_answers(settings: dict[str, str]) -> None:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A stack that is ready, for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("shared") / "the data"
+    with running({**stack_settings(), "KINORA_DATA": str(folder), "GENERATE_REPLICAS": "2"}) as run:
+        yield run
+
+
+def test_the_url_is_printed_once_everything_answers(shared: Run) -> None:
     """At the moment of the line, every process is ready, and only 127.0.0.1 is listened on."""
-    with running({**settings, "GENERATE_REPLICAS": "2"}) as run:
-        credentials = Credentials(**json.loads((run.stack.data / "credentials.json").read_text()))
-        table = processes(run.stack, credentials)
-        assert [process.name for process in table if not is_ready(process.probe)] == []
-        assert f"Kinora is ready: {run.stack.url}\n" in run.output
-        addresses = {
-            connection.laddr.ip
-            for process in run.descendants()
-            for connection in process.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
-        assert addresses == {"127.0.0.1"}
-        anonymous = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{run.stack.ports['s3']}",
-            region_name="us-east-1",
-            config=Config(signature_version=UNSIGNED),
-        )
-        with pytest.raises(ClientError, match="AccessDenied"):
-            anonymous.list_objects_v2(Bucket="kinora")
+    credentials = Credentials(**json.loads((shared.stack.data / "credentials.json").read_text()))
+    table = processes(shared.stack, credentials)
+    assert [process.name for process in table if not is_ready(process.probe)] == []
+    assert f"Kinora is ready: {shared.stack.url}\n" in shared.output
+    addresses = {
+        connection.laddr.ip
+        for process in shared.descendants()
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+    anonymous = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{shared.stack.ports['s3']}",
+        region_name="us-east-1",
+        config=Config(signature_version=UNSIGNED),
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        anonymous.list_objects_v2(Bucket="kinora")
 
 
-def test_ctrl_c_stops_everything(settings: dict[str, str]) -> None:
-    """SIGINT ends all processes and frees all ports; the exit status is 0."""
+def test_ctrl_c_stops_everything_and_keeps_the_data(settings: dict[str, str]) -> None:
+    """SIGINT ends all processes and frees all ports; the next start has the videos of the first."""
     with running(settings) as run:
+        video = make_video(run, "a red circle moving right")
         started = run.descendants()
         run.process.send_signal(signal.SIGINT)
         assert run.wait_ended() == 0, run.output
         assert_nothing_left(run, started)
         assert run.output.endswith("Kinora has stopped.\n")
+    with running(settings) as run:
+        answer = requests.get(f"{run.stack.url}/v1/videos/{video}", timeout=30)
+        assert answer.json()["prompt"] == "a red circle moving right"
+        run.process.send_signal(signal.SIGTERM)
+        assert run.wait_ended() == 0, run.output
 
 
 def test_nothing_outlives_a_killed_supervisor(settings: dict[str, str]) -> None:
@@ -164,17 +177,6 @@ def test_the_end_of_one_process_ends_the_stack_and_is_explained(settings: dict[s
         assert_nothing_left(run, started)
 
 
-def test_a_second_start_finds_its_data(settings: dict[str, str]) -> None:
-    """A video that was asked for before a stop is there after the next start."""
-    with running(settings) as run:
-        video = make_video(run, "a red circle moving right")
-        run.process.send_signal(signal.SIGTERM)
-        assert run.wait_ended() == 0, run.output
-    with running(settings) as run:
-        answer = requests.get(f"{run.stack.url}/v1/videos/{video}", timeout=30)
-        assert answer.json()["prompt"] == "a red circle moving right"
-
-
 def test_a_taken_port_is_said_at_once(settings: dict[str, str]) -> None:
     """The message names the port and the setting, the status is not 0, and nothing is started."""
     with socket.socket() as listener:
@@ -188,12 +190,11 @@ def test_a_taken_port_is_said_at_once(settings: dict[str, str]) -> None:
     )
 
 
-def test_a_data_folder_belongs_to_one_stack(settings: dict[str, str]) -> None:
+def test_a_data_folder_belongs_to_one_stack(shared: Run) -> None:
     """A second stack on other ports is kept off the first one's data."""
-    with running(settings):
-        second = Run({**settings, **stack_settings()})
-        assert second.wait_ended() == 1
-        assert "another Kinora uses the data folder" in second.output
+    second = Run({**stack_settings(), "KINORA_DATA": str(shared.stack.data)})
+    assert second.wait_ended() == 1
+    assert "another Kinora uses the data folder" in second.output
 
 
 def test_a_part_that_never_gets_ready_is_named(settings: dict[str, str]) -> None:
