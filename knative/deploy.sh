@@ -8,10 +8,7 @@ here="$(dirname "$0")"
 : "${TAG:?set TAG}"
 export NAMESPACE REGISTRY TAG
 
-if [ "$OVERLAY" = kind ] && [ "$(kubectl config current-context)" != kind-kinora ]; then
-  echo "OVERLAY=kind is for the cluster of make cluster: kubectl config use-context kind-kinora" >&2
-  exit 1
-fi
+"$here/check-context.sh" "$OVERLAY"
 
 # wait_for_job NAME SECONDS: until its work is done; of one that gave up, or takes longer, the log
 wait_for_job() {
@@ -54,6 +51,13 @@ if grep -q 'kinora.dev/first' "$manifests"; then
   echo "Waiting for the weights: kubectl -n $NAMESPACE logs -f job/weights"
   wait_for_job weights 21600
 fi
+# A revision that was not ready in time is tried again only when it is deleted: Knative makes it anew.
+reasons='{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].reason}{"\n"}{end}'
+kubectl -n "$NAMESPACE" get revisions.serving.knative.dev -o "jsonpath=$reasons" \
+  | while read -r revision reason; do
+      [ "$reason" != ProgressDeadlineExceeded ] \
+        || kubectl -n "$NAMESPACE" delete revisions.serving.knative.dev "$revision"
+    done
 kubectl -n "$NAMESPACE" apply -f "$manifests"
 
 echo "Waiting for NATS and the streams ..."

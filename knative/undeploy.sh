@@ -5,5 +5,7 @@
 set -eu
 : "${OVERLAY:?set OVERLAY=kind or OVERLAY=h100}"
 : "${NAMESPACE:=kinora}"
-kubectl kustomize "$(dirname "$0")/overlays/$OVERLAY" \
+here="$(dirname "$0")"
+"$here/check-context.sh" "$OVERLAY"
+kubectl kustomize "$here/overlays/$OVERLAY" \
   | kubectl -n "$NAMESPACE" delete --ignore-not-found -f - -l 'kinora.dev/keep!=true'

@@ -45,6 +45,8 @@ elif args[:2] == ["patch", "secret"]:
     secret.write_text(json.dumps(json.loads(secret.read_text()) | json.loads(file)["stringData"]))
 elif args[:2] == ["get", "namespace"]:
     sys.exit("not found")
+elif args[:2] == ["get", "revisions.serving.knative.dev"]:
+    print("generate-00001 Ready\\ngenerate-00002 ProgressDeadlineExceeded\\nui-00001")
 elif args[0] == "get" and args[1].startswith("job/"):
     print(os.environ.get("JOB", "SuccessCriteriaMet Complete"))
 elif args[0] == "logs":
@@ -149,10 +151,20 @@ def test_a_job_that_gave_up_is_told_with_its_log(cluster: Cluster) -> None:
     assert not [call for call in cluster.asked if call["args"][0] == "rollout"]
 
 
-def test_a_laptops_overlay_goes_to_no_other_cluster(cluster: Cluster) -> None:
+def test_a_revision_that_was_given_up_is_made_anew(cluster: Cluster) -> None:
+    """Knative never tries it again by itself, and with the same tag nothing else would change."""
+    done = cluster.run("deploy.sh", OVERLAY="h100", REGISTRY="registry.example", TAG="0123abcd")
+    assert done.returncode == 0, done.stderr
+    deleted = [call["args"][1:] for call in cluster.asked if call["args"][0] == "delete"]
+    assert ["revisions.serving.knative.dev", "generate-00002"] in deleted
+    assert len([what for what in deleted if what[0].startswith("revisions")]) == 1
+
+
+@pytest.mark.parametrize("script", ["deploy.sh", "undeploy.sh"])
+def test_a_laptops_overlay_goes_to_no_other_cluster(cluster: Cluster, script: str) -> None:
     """What the current context names may be somebody's production."""
     names = {"OVERLAY": "kind", "REGISTRY": "kind.local", "TAG": "0123abcd"}
-    done = cluster.run("deploy.sh", **names, CONTEXT="gpus")
+    done = cluster.run(script, **names, CONTEXT="gpus")
     assert done.returncode == 1
     assert "kubectl config use-context kind-kinora" in done.stderr
     assert [call["args"][0] for call in cluster.asked] == ["config"]
