@@ -179,9 +179,8 @@ def test_the_end_of_one_process_ends_the_stack_and_is_explained(settings: dict[s
 
 def test_a_taken_port_is_said_at_once(settings: dict[str, str]) -> None:
     """The message names the port and the setting, the status is not 0, and nothing is started."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", int(settings["PORT"])))
-        listener.listen()
+    # As servers do: connections of an earlier one that used this port do not matter.
+    with socket.create_server(("127.0.0.1", int(settings["PORT"]))):
         run = Run(settings)
         assert run.wait_ended() == 1
     assert run.output == (
