@@ -38,18 +38,7 @@ def create_app(
     """
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
-    if engine is None:
-        engine = Engine(
-            settings.model,
-            hang_seconds=settings.hang_seconds,
-            render_seconds=settings.render_seconds,
-            load_seconds=settings.load_seconds,
-            ranks=settings.engine_ranks,
-            compiled=settings.engine_compile,
-            warm_up=Shape.parse_all(settings.engine_warm_up),
-            on_not_loadable=_end,
-        )
-        engine.start()
+    engine = engine or _started(settings)
     means = Means(
         Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         stream,
@@ -83,6 +72,22 @@ def create_app(
 
     GenerateRoutes(worker, engine).register(app)
     return app
+
+
+def _started(settings: Settings) -> Engine:
+    """The engine that `settings` describe, which loads its model from now on."""
+    engine = Engine(
+        settings.model,
+        hang_seconds=settings.hang_seconds,
+        render_seconds=settings.render_seconds,
+        load_seconds=settings.load_seconds,
+        ranks=settings.engine_ranks,
+        compiled=settings.engine_compile,
+        warm_up=Shape.parse_all(settings.engine_warm_up),
+        on_not_loadable=_end,
+    )
+    engine.start()
+    return engine
 
 
 def _end() -> Never:
