@@ -376,6 +376,13 @@ def test_as_many_requests_are_in_flight_as_there_may_be_replicas(name: str) -> N
         assert consumer_config(settings).max_ack_pending == most
 
 
+def test_a_replica_has_a_process_for_each_of_its_gpus() -> None:
+    """One more is a failed start, and one less leaves a GPU that nobody else can use."""
+    container = container_of(overlay("h100"), "generate")
+    gpus = container["resources"]["limits"]["nvidia.com/gpu"]
+    assert environment(overlay("h100"), container)["ENGINE_RANKS"] == gpus
+
+
 @EACH_OVERLAY
 def test_streams_are_kept_by_every_server(name: str) -> None:
     """As many copies as servers."""
