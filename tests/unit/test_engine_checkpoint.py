@@ -103,6 +103,13 @@ def test_a_missing_shard_is_named(copy: Path) -> None:
     assert refusal(copy) == f"{copy / 'transformer' / 'shard-2.safetensors'}: is missing"
 
 
+def test_an_index_that_names_nothing_is_refused(copy: Path) -> None:
+    """There would be nothing to load."""
+    index = copy / f"{DIT}.index.json"
+    index.write_text("{}")
+    assert refusal(copy) == f"{index}: names no file"
+
+
 def test_shards_of_another_revision_are_left_alone(copy: Path) -> None:
     """What the index names is read, and nothing that lies beside it."""
     index = {"weight_map": {"a": Path(DIT).name}}

@@ -105,6 +105,8 @@ def _weights(folder: Path, part: str) -> list[Path]:
         if (f".{VARIANT}" in index.name) == (f".{VARIANT}" in chosen[0].name):
             # Another revision may have been split otherwise, and have left its files behind.
             names = sorted(set(_json(index).get("weight_map", {}).values()))
+            if not names:
+                raise CheckpointError(f"{index}: names no file")
             chosen = [folder / part / name for name in names]
             for path in chosen:
                 if not path.is_file():
