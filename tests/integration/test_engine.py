@@ -370,6 +370,18 @@ engine.render(request, "v", pathlib.Path({str(tmp_path)!r}), on_progress, thread
         child.wait(10)
 
 
+def test_a_start_that_takes_too_long_is_given_up() -> None:
+    """Its processes are ended and others follow; what was too long is said meanwhile."""
+    engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS, load_seconds=0.1)
+    engine.start()
+    try:
+        assert not engine.wait(START_SECONDS)
+        assert engine.failure is not None
+        assert engine.failure.startswith("The engine was not ready after 0.1 seconds.")
+    finally:
+        engine.close()
+
+
 def test_a_checkpoint_that_does_not_load_is_a_failure(tmp_path: Path) -> None:
     """What only loading finds out is told in one line too, and the engine never gets ready."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))

@@ -1,4 +1,4 @@
-"""How many GPUs there are, and so how many processes; imports no torch."""
+"""What is known of GPUs without torch: how many there are, and so how many processes."""
 
 from __future__ import annotations
 

@@ -102,6 +102,6 @@ def _remembering(module: CogVideoXCausalConv3d) -> _Remembering:
 
 def _pixels(video: Tensor) -> Tensor:
     """From 3 x frames x height x width in [-1, 1] to bytes, the colours last."""
-    # In fp32 first: the upper half of bf16's [0, 1] has 128 steps, of which bytes want as many.
+    # In fp32 first: above the middle bf16 has steps of 1/256, and bytes are steps of 1/255.
     bytes_ = ((video.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     return bytes_.permute(1, 2, 3, 0)
