@@ -161,8 +161,10 @@ class RunningStack:
     def worker_pid(self, name: str) -> int:
         """The process that does the work: gunicorn's worker, which holds the engine."""
         master = psutil.Process(self.running[name].pid)
-        return next(
-            child.pid for child in master.children() if "gunicorn" in " ".join(child.cmdline())
+        return wait_until(
+            lambda: next((child.pid for child in master.children()), None),
+            seconds=60,
+            what=f"{name} has a worker",
         )
 
     def kill(self, name: str) -> None:

@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 
 from tests.harness import wait_until
 
-# About eight seconds of work on two cores: long enough to do something to it meanwhile.
-LONG = {"size": "160x96", "num_frames": 61, "num_inference_steps": 60}
-
 
 @dataclass(frozen=True)
 class Client:

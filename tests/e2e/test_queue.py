@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 import requests
 
-from tests.e2e.client import LONG, Client
+from tests.e2e.client import Client
+from tests.engines import STEPS, Engines
 from tests.harness import RunningStack, wait_until
 
 
@@ -18,9 +20,20 @@ def client(kinora: RunningStack) -> Client:
     return Client(kinora.url)
 
 
-def test_two_replicas_make_two_videos_and_the_third_waits_in_line(client: Client) -> None:
+@pytest.fixture
+def engines(kinora: RunningStack) -> Iterator[Engines]:
+    """The engines of both replicas, which go on after the test."""
+    engines = Engines(kinora)
+    yield engines
+    engines.let_go()
+
+
+def test_two_replicas_make_two_videos_and_the_third_waits_in_line(
+    client: Client, engines: Engines
+) -> None:
     """The third is queued with its place, and runs when a replica is free."""
-    first, second = (client.create(**LONG)["id"] for _ in range(2))
+    engines.hold()
+    first, second = (client.create()["id"] for _ in range(2))
     for video_id in (first, second):
         client.wait(video_id, "in_progress")
     third, fourth = (client.create(num_inference_steps=2)["id"] for _ in range(2))
@@ -29,6 +42,7 @@ def test_two_replicas_make_two_videos_and_the_third_waits_in_line(client: Client
     assert client.get(fourth)["queue_position"] == 2
     running = [client.get(video_id) for video_id in (first, second)]
     assert [video["status"] for video in running] == ["in_progress"] * 2
+    engines.let_go()
     for video_id in (first, second, third, fourth):
         video = client.wait(video_id, "completed")
         assert (video["attempt"], video["queue_position"]) == (1, None)
@@ -36,7 +50,7 @@ def test_two_replicas_make_two_videos_and_the_third_waits_in_line(client: Client
 
 def test_progress_is_true_and_only_grows(client: Client) -> None:
     """It comes from finished steps, and passes through the stages in their order."""
-    video_id = client.create(**LONG)["id"]
+    video_id = client.create(num_inference_steps=120)["id"]  # for some seconds
     seen: list[int] = []
 
     def completed() -> bool:
@@ -52,7 +66,7 @@ def test_progress_is_true_and_only_grows(client: Client) -> None:
 
 def test_a_cancelled_video_stops_and_frees_its_worker(client: Client) -> None:
     """The next video runs long before the cancelled one would have been done."""
-    doomed = [client.create(**LONG | {"num_inference_steps": 200})["id"] for _ in range(2)]
+    doomed = [client.create(size="160x96", num_inference_steps=200)["id"] for _ in range(2)]
     for video_id in doomed:
         client.wait(video_id, "in_progress")
         requests.post(f"{client.url}/v1/videos/{video_id}/cancel", timeout=20).raise_for_status()
@@ -62,13 +76,17 @@ def test_a_cancelled_video_stops_and_frees_its_worker(client: Client) -> None:
         assert client.get(video_id)["error"]["code"] == "cancelled"
 
 
-def test_deleting_a_running_video_leaves_nothing(kinora: RunningStack, client: Client) -> None:
+def test_deleting_a_running_video_leaves_nothing(
+    kinora: RunningStack, client: Client, engines: Engines
+) -> None:
     """No state, no file, and its worker is free again."""
-    video_id = client.create(**LONG)["id"]
+    engines.hold()
+    video_id = client.create()["id"]
     client.wait(video_id, "in_progress")
     answer = requests.delete(f"{client.url}/v1/videos/{video_id}", timeout=20)
     assert answer.json()["deleted"]
     assert client.get(video_id) == {}
+    engines.let_go()
     wait_until(
         lambda: (
             f"{video_id}: attempt 1 ended: lost"
@@ -81,21 +99,25 @@ def test_deleting_a_running_video_leaves_nothing(kinora: RunningStack, client: C
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_video_whose_worker_is_killed_is_completed_once_by_the_other(
-    kinora: RunningStack, client: Client, whole: bool
+    kinora: RunningStack, client: Client, engines: Engines, whole: bool
 ) -> None:
     """SIGKILL in the middle: the other replica takes over when the lease has run out."""
-    video_id = client.create(**LONG)["id"]
+    engines.hold()
+    video_id = client.create(**STEPS)["id"]
     client.wait(video_id, "in_progress")
     victim = wait_until(lambda: _worker_of(kinora, video_id), seconds=5, what="a worker has it")
+    engines.let_go(victim)
+    engines.hold_in_the_middle(victim)
     other = {"generate-1": "generate-2", "generate-2": "generate-1"}[victim]
     if whole:
         kinora.kill(victim)
     else:
         # gunicorn starts another worker, as Kubernetes restarts a container.
         os.kill(kinora.worker_pid(victim), signal.SIGKILL)
+        engines.let_go()  # or it could not end when its parent does
     video = client.wait(video_id, "completed", seconds=90)
     assert video["attempt"] == 2
-    assert client.frames(video_id).shape == (61, 96, 160, 3)
+    assert client.frames(video_id).shape == (25, 64, 96, 3)
     logs = kinora.log(victim) + kinora.log(other)
     assert logs.count(f"{video_id}: attempt 2 ended: completed") == 1
     if whole:

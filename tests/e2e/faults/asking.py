@@ -13,10 +13,10 @@ from tests.e2e.faults.histories import History
 from tests.e2e.faults.plan import Submission
 from tests.e2e.faults.stack import FaultyStack
 from tests.e2e.faults.streams import Stored
+from tests.engines import STEPS
 from tests.harness import wait_until
 
-# About three seconds of work on two idle cores: long enough to break something meanwhile.
-LONG: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, "num_inference_steps": 120}
+ASKED: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, **STEPS}
 
 
 class Asking:
@@ -38,7 +38,7 @@ class Asking:
     ) -> Told:
         """Ask for a video, and return what was told about the last try."""
         nonce = nonce or uuid.uuid4().hex
-        submission = Submission(0, entrance, account, nonce, {**LONG, **fields}, "none", 0)
+        submission = Submission(0, entrance, account, nonce, {**ASKED, **fields}, "none", 0)
         return Callers(self.stack.client_url, self.stack.streams, tries=tries).run(submission)[-1]
 
     def ask(self, **fields: Any) -> Told:
@@ -46,6 +46,19 @@ class Asking:
         told = self.submit(**fields)
         assert told.outcome == "accepted"
         return told
+
+    def ask_and_hold(self, count: int = 1) -> list[Told]:
+        """Ask for videos, which stop in the middle until `engines.let_go`."""
+        engines = self.stack.engines
+        engines.hold()
+        asked = [self.ask() for _ in range(count)]
+        for told in asked:
+            self.wait(told, "started")
+        workers = [self.worker_of(told) for told in asked]
+        engines.let_go(*workers)
+        for name in workers:
+            engines.hold_in_the_middle(name)
+        return asked
 
     def states_of(self, nonce: str) -> list[str]:
         """The states of all videos that were asked for with this nonce."""
@@ -80,10 +93,9 @@ class Asking:
 
         return wait_until(found, seconds=seconds, what=f"{told.video_id} is {name}", every=0.1)
 
-    def running(self, told: Told) -> str:
-        """Wait until steps of the video are done; the answer is its id."""
-        self.wait(told, "progressed")
-        return str(told.video_id)
+    def worker_of(self, told: Told) -> str:
+        """The replica that has begun the video."""
+        return self.stack.worker_of(str(told.video_id))
 
     def check(self, told: Told, *, state: str, attempts: int) -> None:
         """The video must be in this state after so many attempts, and nothing odd about it."""

@@ -141,12 +141,12 @@ class Injector:
         )
 
     def _kill_engine(self, fault: Fault) -> None:
-        engine = self._stack.engine(fault.target)
+        engine = self._stack.engines.of(fault.target)
         if engine is not None:
             engine.kill()
 
     def _freeze_engine(self, fault: Fault) -> None:
-        engine = self._stack.engine(fault.target)
+        engine = self._stack.engines.of(fault.target)
         if engine is not None:
             engine.suspend()
             self._over.wait(fault.seconds)

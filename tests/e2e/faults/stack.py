@@ -23,6 +23,7 @@ from botocore.config import Config
 
 from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
+from tests.engines import Engines
 from tests.harness import RunningStack, stands_still, wait_until
 
 FUNCTIONS: Final = ("submit", "status", "dispatch", "generate-1", "generate-2")
@@ -38,7 +39,8 @@ SHORT: Final = {
     "TAKEOVER_GRACE_SECONDS": "3",
     "SILENCE_SECONDS": "6",
     "FIRST_BYTE_SECONDS": "20",
-    "HANG_SECONDS": "15",
+    # Longer than a test holds an engine.
+    "HANG_SECONDS": "60",
     # A video of the tests is done in less, so that SIGTERM never cuts one off.
     "DRAIN_SECONDS": "90",
 }
@@ -82,6 +84,7 @@ class FaultyStack(RunningStack):
         keys.write_text("\n".join(lines))
         super().__init__(folder, {"API_KEYS_FILE": str(keys), **settings}, clustered=clustered)
         self.streams: Final = Streams(self.nats_url)
+        self.engines: Final = Engines(self)
         self._loop = ProxyLoop()
         ports = self.stack.ports
         self.proxies = {
@@ -131,20 +134,7 @@ class FaultyStack(RunningStack):
 
     def worker(self, name: str) -> psutil.Process:
         """The process in which the function runs."""
-        return psutil.Process(
-            wait_until(
-                lambda: next((c.pid for c in self.master(name).children()), None),
-                seconds=60,
-                what=f"{name} has a worker",
-            )
-        )
-
-    def engine(self, name: str) -> psutil.Process | None:
-        """The process that holds the model, or None while there is none."""
-        for child in self.worker(name).children():
-            if "spawn_main" in " ".join(child.cmdline()):
-                return child
-        return None
+        return psutil.Process(self.worker_pid(name))
 
     def freeze(self, name: str) -> list[psutil.Process]:
         """SIGSTOP a process and all below it, as a paused container; the answer is what to thaw.
@@ -211,7 +201,8 @@ class FaultyStack(RunningStack):
             )  # fmt: skip
 
     def heal(self) -> None:
-        """End every fault of the connections, and start what is not running."""
+        """End every fault of the connections, let go of engines, start what is not running."""
+        self.engines.let_go()
         for proxy in self.proxies.values():
             proxy.heal()
         for name in self.table:

@@ -26,20 +26,20 @@ def test_a_cut_connection_neither_stops_a_video_nor_starts_it_twice(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """Between `dispatch` and its worker, again and again: the work does not depend on it."""
-    told = asking.ask(num_inference_steps=200)
-    asking.running(told)
+    [told] = asking.ask_and_hold()
     stack.proxies["sink"].cut()
-    asking.wait(told, "progressed", lambda event: event.data["progress"] > 40)
+    _dispatch_notices(stack, told)
     stack.proxies["sink"].cut()
+    stack.engines.let_go()
     asking.wait(told, "completed")
     asking.check(told, state="completed", attempts=1)
 
 
 def test_a_video_survives_the_death_of_nats(stack: FaultyStack, asking: Asking) -> None:
     """SIGKILL, and back with what it had on its disk: the same attempt goes on."""
-    told = asking.ask(num_inference_steps=200)
-    asking.running(told)
+    [told] = asking.ask_and_hold()
     stack.restart("nats")
+    stack.engines.let_go()
     asking.wait(told, "completed")
     asking.check(told, state="completed", attempts=1)
 
@@ -48,12 +48,12 @@ def test_an_outage_longer_than_a_lease_takes_no_video_from_its_worker(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """Nobody takes over before the worker had a moment to renew what it could not renew."""
-    told = asking.ask(num_inference_steps=200)
-    asking.running(told)
+    [told] = asking.ask_and_hold()
     stack.kill("nats")
     back = time.monotonic() + LEASE + 1
     wait_until(lambda: time.monotonic() > back, seconds=30, what="the lease has run out")
     stack.start("nats")
+    stack.engines.let_go()
     asking.wait(told, "completed")
     asking.check(told, state="completed", attempts=1)
 
@@ -62,17 +62,13 @@ def test_the_queue_goes_on_at_once_after_an_outage_in_which_responses_ended(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """Requests that could not be given back meanwhile must not hold their slots for long."""
-    both = [asking.ask() for _ in WORKERS]
-    for told in both:
-        asking.running(told)
+    both = asking.ask_and_hold(len(WORKERS))
     stack.kill("nats")
     stack.proxies["sink"].cut()
-    wait_until(
-        lambda: stack.whole_log("dispatch").count("the connection was lost") >= len(WORKERS),
-        seconds=30,
-        what="dispatch noticed",
-    )
+    for told in both:
+        _dispatch_notices(stack, told)
     stack.start("nats")
+    stack.engines.let_go()
     for told in both:
         asking.wait(told, "completed")
     told = asking.ask(num_inference_steps=2)
@@ -84,12 +80,13 @@ def test_a_worker_without_its_way_to_nats_loses_its_video_and_says_nothing_more(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """It is cut off from everybody: another one takes over, and it removes its files."""
-    told = asking.ask()
-    victim = stack.worker_of(asking.running(told))
+    [told] = asking.ask_and_hold()
+    victim = asking.worker_of(told)
     stack.proxies[f"nats/{victim}"].refuse()
     # While its response is open, `dispatch` takes it for well.
     stack.proxies["sink"].cut()
     asking.wait(told, "started", attempt=2, seconds=60)
+    stack.engines.let_go()
     stack.proxies[f"nats/{victim}"].heal()
     asking.wait(told, "completed", attempt=2)
     wait_until(
@@ -119,9 +116,9 @@ def test_a_killed_dispatch_costs_a_running_video_nothing(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """The worker needs no connection to it, and the next one finds the video done."""
-    told = asking.ask()
-    asking.running(told)
+    [told] = asking.ask_and_hold()
     stack.restart("dispatch")
+    stack.engines.let_go()
     asking.wait(told, "completed")
     asking.check(told, state="completed", attempts=1)
 
@@ -166,3 +163,8 @@ def test_a_request_with_a_key_becomes_one_video_however_often_it_is_sent(
     asking.wait(told, "completed")
     assert asking.states_of(nonce) == ["completed"]
     asking.check(told, state="completed", attempts=1)
+
+
+def _dispatch_notices(stack: FaultyStack, told: Told) -> None:
+    lost = f"{told.video_id}: the connection was lost"
+    wait_until(lambda: lost in stack.whole_log("dispatch"), seconds=30, what=f"noticed: {lost}")

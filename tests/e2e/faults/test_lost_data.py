@@ -12,10 +12,10 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.e2e.client import LONG, Client
-from tests.e2e.faults.asking import LONG as ABOUT_THREE_SECONDS
+from tests.e2e.client import Client
 from tests.e2e.faults.stack import SHORT
 from tests.e2e.sse import Heard, events
+from tests.engines import STEPS, Engines
 from tests.harness import RunningStack, wait_until
 
 # One volume of 1 MB: SeaweedFS refuses what is beyond it, as it does when its disk is full.
@@ -102,13 +102,16 @@ def test_after_nats_lost_everything_the_functions_go_on_without_a_restart(
     feed = events(client.url)
     place = next(feed).id
     assert old in _listed(client)
-    running = client.create(**LONG)["id"]
+    engines = Engines(kinora)
+    engines.hold()
+    running = client.create(**STEPS)["id"]
     client.wait(running, "in_progress")
     _lose(kinora, "nats")
+    engines.let_go()
     reset = _until_reset(client.url, feed, place)
     assert client.get(old) == {}
     wait_until(lambda: _listed(client) == [], seconds=15, what="the list is empty")
-    new = [client.create(**ABOUT_THREE_SECONDS)["id"] for _ in range(2)]
+    new = [client.create(**STEPS)["id"] for _ in range(2)]
     for video_id in new:
         client.wait(video_id, "completed", seconds=90)
     assert sorted(_listed(client)) == sorted(new)

@@ -20,8 +20,8 @@ def test_a_worker_that_froze_does_not_overwrite_the_one_that_took_over(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """It comes back with the video half made, finds its lease taken, and leaves no file."""
-    told = asking.ask()
-    victim = stack.worker_of(asking.running(told))
+    [told] = asking.ask_and_hold()
+    victim = asking.worker_of(told)
     frozen = stack.freeze(victim)
     asking.wait(told, "started", attempt=2, seconds=60)
     for process in frozen:
@@ -39,8 +39,8 @@ def test_a_cancelled_video_stops_when_its_frozen_worker_wakes_up(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """The cancellation is answered at once, and the worker hears of it when it can."""
-    told = asking.ask(num_inference_steps=200)
-    victim = stack.worker_of(asking.running(told))
+    [told] = asking.ask_and_hold()
+    victim = asking.worker_of(told)
     frozen = stack.freeze(victim)
     asking.callers.cancel(told)
     assert told.ended == "cancelled"
@@ -58,10 +58,11 @@ def test_a_deleted_video_leaves_nothing_though_its_worker_was_busy(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """No event but the tombstone, no request, no file, and no upload that comes late."""
-    told = asking.ask(num_inference_steps=200)
-    victim = stack.worker_of(asking.running(told))
+    [told] = asking.ask_and_hold()
+    victim = asking.worker_of(told)
     asking.callers.delete(told)
     assert told.ended == "deleted"
+    stack.engines.let_go()
     wait_until(
         lambda: f"{told.video_id}: attempt 1 ended: lost" in stack.whole_log(victim),
         seconds=30,
@@ -72,8 +73,8 @@ def test_a_deleted_video_leaves_nothing_though_its_worker_was_busy(
 
 def test_a_killed_engine_costs_one_attempt_and_no_more(stack: FaultyStack, asking: Asking) -> None:
     """The worker itself says so, without waiting for its lease, and the video is made again."""
-    told = asking.ask()
-    engine = stack.engine(stack.worker_of(asking.running(told)))
+    [told] = asking.ask_and_hold()
+    engine = stack.engines.of(asking.worker_of(told))
     assert engine is not None
     engine.kill()
     released = asking.wait(told, "progressed", lambda event: "error" in event.data)
@@ -84,8 +85,9 @@ def test_a_killed_engine_costs_one_attempt_and_no_more(stack: FaultyStack, askin
 
 def test_sigterm_lets_a_worker_finish_its_video(stack: FaultyStack, asking: Asking) -> None:
     """As at a scale-down: the process ends, the video is whole, and nobody began it again."""
-    told = asking.ask()
-    victim = stack.worker_of(asking.running(told))
+    [told] = asking.ask_and_hold()
+    victim = asking.worker_of(told)
+    stack.engines.let_go()
     stack.stop(victim, seconds=90)
     asking.check(told, state="completed", attempts=1)
     stack.start(victim)
@@ -95,11 +97,12 @@ def test_sigterm_lets_a_worker_finish_though_nobody_listens(
     stack: FaultyStack, asking: Asking
 ) -> None:
     """The connection is lost, so the platform takes the worker for idle, and ends it."""
-    told = asking.ask(size="160x96", num_frames=61, num_inference_steps=150)
-    victim = stack.worker_of(asking.running(told))
+    [told] = asking.ask_and_hold()
+    victim = asking.worker_of(told)
     stack.proxies["sink"].cut()
     probe = stack.table[victim].probe
     wait_until(lambda: not is_ready(probe), seconds=15, what="the loss was noticed")
+    stack.engines.let_go()
     stack.stop(victim, seconds=90)
     asking.check(told, state="completed", attempts=1)
     stack.start(victim)
@@ -107,9 +110,7 @@ def test_sigterm_lets_a_worker_finish_though_nobody_listens(
 
 def test_both_workers_may_die_at_once(stack: FaultyStack, asking: Asking) -> None:
     """Their videos wait for whoever comes back, and are made then."""
-    both = [asking.ask(num_inference_steps=200) for _ in WORKERS]
-    for told in both:
-        asking.running(told)
+    both = asking.ask_and_hold(len(WORKERS))
     for name in WORKERS:
         stack.kill(name)
     stack.start(*WORKERS)

@@ -41,21 +41,25 @@ def test_poison_ends_with_a_reason_and_never_reaches_a_worker(
 def test_an_id_published_twice_is_one_video(stack: FaultyStack, asking: Asking) -> None:
     """Before it runs, while it runs and when it is done: it is made once."""
     nonce = uuid.uuid4().hex
+    stack.engines.hold()
     again = [asking.submit("nats", nonce) for _ in range(2)][-1]
-    asking.running(again)
+    asking.wait(again, "started")
     asking.submit("nats", nonce)
+    stack.engines.let_go()
     asking.wait(again, "completed")
     asking.submit("nats", nonce)
     wait_until(stack.streams.settled, seconds=60, what="all of them are settled")
     asking.check(again, state="completed", attempts=1)
 
 
-def test_an_account_can_neither_see_nor_end_anothers_video(asking: Asking) -> None:
+def test_an_account_can_neither_see_nor_end_anothers_video(
+    stack: FaultyStack, asking: Asking
+) -> None:
     """Not by its id, not with the same key, and a stranger's attempts change nothing."""
-    told = asking.ask()
-    asking.running(told)
+    [told] = asking.ask_and_hold()
     asking.callers.intrude(told)
     assert told.foreign == [404] * 4
+    stack.engines.let_go()
     asking.wait(told, "completed")
     asking.check(told, state="completed", attempts=1)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
 from functions.shared.jetstream import JetStream
-from tests.e2e.client import LONG, Client
+from tests.e2e.client import Client
 from tests.e2e.page.browsers import launch
 from tests.harness import RunningStack, wait_until
 
@@ -114,7 +114,8 @@ def _stack() -> Iterator[tuple[RunningStack, dict[str, str]]]:
             bus = JetStream(stack.nats_url)
             bus.publish("kinora.requests.default.garbage", b"garbage", expected=0)
             bus.close()
-            busy = [client.create(prompt=prompt, **LONG) for prompt in PROMPTS[:5]]
+            long = {"size": "160x96", "num_frames": 61, "num_inference_steps": 60}
+            busy = [client.create(prompt=prompt, **long) for prompt in PROMPTS[:5]]
             for video in busy[:2]:
                 wait_until(partial(_begun, client, video["id"]), seconds=60, what="it is denoised")
             # With nobody to go on, it stays so for all pictures.

@@ -1,0 +1,67 @@
+"""Engines that a test can hold: a video then takes as long as the test needs, and no more."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any, Final
+
+import psutil
+
+from tests.harness import RunningStack, stands_still, wait_until
+
+# Well over a second of a core, so that a video can be held in the middle of its steps.
+STEPS: Final[dict[str, Any]] = {"num_inference_steps": 40}
+# Some of these steps, and not all. Processor time passes as slowly as the machine is busy.
+_INTO_THE_STEPS: Final = 0.2
+
+
+class Engines:
+    """The processes that hold the model, one for each of a stack's replicas."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        """Hold engines of `stack`."""
+        self._stack: Final = stack
+        self._names: Final = [name for name in stack.table if name.startswith("generate-")]
+        self._held: dict[str, psutil.Process] = {}
+
+    def of(self, name: str) -> psutil.Process | None:
+        """The process of a replica, or None while there is none."""
+        worker = psutil.Process(self._stack.worker_pid(name))
+        return next((c for c in worker.children() if "spawn_main" in " ".join(c.cmdline())), None)
+
+    def hold(self) -> None:
+        """Stop all of them: what is asked for now begins, and makes no step."""
+        for name in self._names:
+            self._stack.wait_ready(name)  # one that is loading would never be
+            self._hold(name)
+
+    def hold_in_the_middle(self, name: str) -> None:
+        """Let one that is held go on with its video, and stop it again between two steps."""
+        engine = self._held.pop(name)
+        before = _seconds(engine)
+        engine.resume()
+        wait_until(
+            lambda: _seconds(engine) > before + _INTO_THE_STEPS,
+            seconds=30,
+            what=f"{name} has made steps",
+            every=0.01,
+        )
+        self._hold(name)
+
+    def let_go(self, *but: str) -> None:
+        """Let all go on, whatever has become of them, but for these."""
+        for name in self._held.keys() - set(but):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._held.pop(name).resume()
+
+    def _hold(self, name: str) -> None:
+        engine = wait_until(partial(self.of, name), seconds=60, what=f"{name} has an engine")
+        engine.suspend()
+        wait_until(partial(stands_still, engine.pid), seconds=10, what=f"{name}'s engine stops")
+        self._held[name] = engine
+
+
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
