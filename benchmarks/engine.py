@@ -6,9 +6,6 @@
 Runs with torch, diffusers and transformers alone. Random weights: see `engine_model.py`.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import argparse

@@ -4,9 +4,6 @@ Speed and memory do not depend on what the weights are. A forward with a batch o
 work of one of two ranks.
 """
 
-# diffusers is annotated in part, and mypy sees stand-ins for classes that it imports lazily.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 from dataclasses import dataclass

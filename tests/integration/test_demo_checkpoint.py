@@ -1,8 +1,5 @@
 """The demo checkpoint in the repository was trained: its videos show what prompts say."""
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import time

@@ -1,8 +1,5 @@
 """The program that makes the demo checkpoint: each of its steps does what it says."""
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import copy

@@ -1,8 +1,5 @@
 """The engine computes what diffusers computes: the same bits, or fewer errors."""
 
-# diffusers is annotated in part, and mypy sees stand-ins for classes that it imports lazily.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import copy

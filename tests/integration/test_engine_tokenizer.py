@@ -1,8 +1,5 @@
 """The tokenizer of the real checkpoint: a SentencePiece model, and no `tokenizer.json`."""
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import io

@@ -1,8 +1,5 @@
 """Train the autoencoder on latents that are known: its decoder sharpens, its encoder imitates."""
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import math

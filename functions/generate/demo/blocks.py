@@ -5,9 +5,6 @@ can be given weights that add them up. Training it from there is a matter of min
 weights it is one of hours on a CPU, in which colours come last.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,8 +1,5 @@
 """Train transformer and text encoder together: flow matching on latents, with prompts left out."""
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import math
@@ -89,9 +86,8 @@ def train(pipeline: Any, basis: Basis, steps: int, seed: int, tokens: int = _TOK
     for block in pipeline.transformer.transformer_blocks:
         block.attn1.processor = MaskedAttention()
     decay = min(_AVERAGE, max(0.0, 1 - 1 / (_AVERAGE_SHARE * steps)))
-    average = torch.optim.swa_utils.AveragedModel(
-        parts, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
-    )
+    averaging = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's types lack it
+    average = torch.optim.swa_utils.AveragedModel(parts, multi_avg_fn=averaging)
     optimizers = _optimizers(pipeline)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
@@ -101,10 +97,12 @@ def train(pipeline: Any, basis: Basis, steps: int, seed: int, tokens: int = _TOK
     for step in progress:
         loss = flow_loss(pipeline, *next(drawn), rng)
         parts.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's types lack it
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
-        for update in (*optimizers, *schedules):
-            update.step()
+        for optimizer in optimizers:
+            optimizer.step()
+        for schedule in schedules:
+            schedule.step()
         average.update_parameters(parts)
         recent += (loss.item() - recent) * max(_SHOWN_SHARE, 1 / (step + 1))
         progress.set_postfix(loss=f"{recent:.4f}", refresh=False)
@@ -177,7 +175,7 @@ def _share_embeddings(pipeline: Any) -> None:
 
 
 def _heads(attn: Any, projected: Tensor) -> Tensor:
-    heads: Tensor = projected.unflatten(2, (attn.heads, -1))
+    heads: Tensor = projected.unflatten(2, (attn.heads, -1))  # type: ignore[no-untyped-call]  # torch's types lack it
     return heads
 
 

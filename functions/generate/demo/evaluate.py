@@ -7,9 +7,6 @@ that the prompt names, and how long a video takes alone. Combinations and orders
 kept from training.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import argparse

@@ -5,9 +5,6 @@ frames have their full size or half of it: those would be most of the time on a 
 shapes need none.
 """
 
-# diffusers is annotated in part, and mypy sees stand-ins for classes that it imports lazily.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined, call-arg, no-any-return"
-
 from __future__ import annotations
 
 import math

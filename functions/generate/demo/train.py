@@ -6,9 +6,6 @@ The same seed makes the same weights on the same kind of machine with the same v
 number of threads.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import argparse

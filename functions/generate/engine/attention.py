@@ -5,9 +5,6 @@ waits for the device 48 times a step, and no compiled graph knows a shape), gath
 result, and can't be told which kernel to use.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from enum import StrEnum
@@ -159,7 +156,7 @@ def use_dense_attention(transformer: Any, kernel: Kernel) -> None:
 
 
 def _heads(attn: Any, projected: Tensor) -> Tensor:
-    heads: Tensor = projected.unflatten(2, (attn.heads, -1))
+    heads: Tensor = projected.unflatten(2, (attn.heads, -1))  # type: ignore[no-untyped-call]  # torch's types lack it
     return heads
 
 

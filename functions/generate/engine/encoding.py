@@ -1,8 +1,5 @@
 """From prompts to embeddings, each computed once."""
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any, Final

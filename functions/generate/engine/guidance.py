@@ -4,9 +4,6 @@ A stock pipeline sends both branches through the transformer as one batch, padde
 text. One at a time they can be spread over two devices, and give the same bits there.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from typing import Any

@@ -5,9 +5,6 @@ straight to the device. The usual way (`from_pretrained`, then `to`) holds all o
 memory first, in each process.
 """
 
-# diffusers is annotated in part, and mypy sees stand-ins for classes that it imports lazily.
-# mypy: allow-untyped-calls, disable-error-code="attr-defined"
-
 from __future__ import annotations
 
 import threading

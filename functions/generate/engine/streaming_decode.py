@@ -5,9 +5,6 @@ each frame, and it has no attention. So what a chunk needs of the one before are
 that went into each convolution. Decoded whole, 163 frames of 848x480 need 114 GiB.
 """
 
-# diffusers is annotated in part.
-# mypy: allow-untyped-calls, disable-error-code="no-any-return"
-
 from __future__ import annotations
 
 from collections.abc import Generator
@@ -49,7 +46,7 @@ class StreamingDecoder:
         # the others.
         surplus = self._vae.temporal_compression_ratio - 1
         try:
-            for chunk in self._denormalized(latents).split(LATENT_FRAMES, dim=2):
+            for chunk in torch.split(self._denormalized(latents), LATENT_FRAMES, dim=2):
                 video = self._vae.decoder(chunk.to(self._vae.dtype))[0]
                 yield _pixels(video[0, :, surplus:])
                 surplus = 0
@@ -59,13 +56,14 @@ class StreamingDecoder:
     def _denormalized(self, latents: Tensor) -> Tensor:
         """The pipeline's own formula, which it does not offer as a function."""
         config = self._vae.config
+        scale: float = config.scaling_factor
         if config.latents_mean is None or config.latents_std is None:
-            return latents / config.scaling_factor
+            return latents / scale
         mean, std = (
             torch.tensor(values).view(1, -1, 1, 1, 1).to(latents.device, latents.dtype)
             for values in (config.latents_mean, config.latents_std)
         )
-        return latents * std / config.scaling_factor + mean
+        return latents * std / scale + mean
 
     def _forget(self) -> None:
         for convolution in self._convolutions:
