@@ -115,10 +115,12 @@ node_modules/installed: package.json package-lock.json | .venv/all-installed
 		ci --silent --no-audit --no-fund
 	@touch $@
 
+# Debian has a package of the build without windows, Ubuntu has not.
 chromium: # for the tests of the UI
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
-	|| command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null \
-	|| { echo "Installing Chromium for the tests of the UI ..."; $(call apt_install,chromium); }
+	@for browser in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; \
+	do command -v $$browser >/dev/null && exit 0; done; \
+	echo "Installing Chromium for the tests of the UI ..."; \
+	( $(call apt_install,chromium-headless-shell) ) >/dev/null 2>&1 || { $(call apt_install,chromium); }
 
 .PHONY: .python-is-new-enough
 .python-is-new-enough:

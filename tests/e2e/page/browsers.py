@@ -7,7 +7,14 @@ import shutil
 
 from playwright.sync_api import Browser, Playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The first is built for running without a window, which it does with half the processor time.
+NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 # What Chromium does on its own: it asks for updates and the like.
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
