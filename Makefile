@@ -6,6 +6,9 @@ ALL_EXTRAS := $(RUN_EXTRAS),test,lint
 # The release that Kinora is measured and tested with; `make lock` keeps to it.
 TORCH := torch==2.13.0
 
+# Python brings an older one, which takes half as long again to find out what to install.
+PIP := pip==26.3
+
 # The first that is there, works (a pyenv shim may not) and is new enough.
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -15,7 +18,7 @@ TEST_PROCESSES ?= 3
 # Python compiles what it imports, and keeps that unless it is told not to; pip would compile all of
 # it, of which most is never imported.
 unexport PYTHONDONTWRITEBYTECODE
-PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
+PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check
 
 # $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.
 define apt_install
@@ -137,11 +140,13 @@ chromium: # for the tests of the UI
 
 .venv/run-installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what Kinora needs to run (once; torch is large) ..."
-	@$(PIP_INSTALL) -e '.[$(RUN_EXTRAS)]'
+	@$(PIP_INSTALL) '$(PIP)'
+	@$(PIP_INSTALL) -c constraints.txt -e '.[$(RUN_EXTRAS)]'
 	@touch $@
 
 .venv/all-installed: pyproject.toml constraints.txt knative/kubectl.txt | .venv/bin/python
 	@echo "Installing what Kinora needs to run and to be tested (once; torch is large) ..."
-	@$(PIP_INSTALL) -e '.[$(ALL_EXTRAS)]'
+	@$(PIP_INSTALL) '$(PIP)'
+	@$(PIP_INSTALL) -c constraints.txt -e '.[$(ALL_EXTRAS)]'
 	@.venv/bin/python knative/get_kubectl.py .venv/bin/kubectl
 	@touch .venv/run-installed $@

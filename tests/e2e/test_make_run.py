@@ -29,7 +29,9 @@ from local.stack import ROOT, Stack
 from tests.ports import stack_settings
 
 # What a checkout has and git does not keep, or keeps elsewhere.
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".kinora", ".*_cache", "__pycache__")
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", "node_modules", ".kinora", ".*_cache", "__pycache__"
+)
 
 
 class Run:

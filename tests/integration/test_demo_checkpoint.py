@@ -15,10 +15,10 @@ from functions.shared.profiles import load_profile
 from tests.two_ranks import DEMO
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-# Five of each length.
-VIDEOS = 20
-# Shapes are what it is least sure of; by chance, five would be right.
-SHAPES = 13
+# Three of each length.
+VIDEOS = 12
+# Shapes are what it is least sure of; by chance, three would be right.
+SHAPES = 8
 
 
 @pytest.fixture(scope="module")

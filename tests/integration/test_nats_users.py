@@ -115,7 +115,7 @@ def broker(guarded: GuardedStack) -> Iterator[list[tuple[dict[str, str], bytes]]
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     (port,) = free_ports(1)
     dispatch = guarded.table["dispatch"]
     changes = {

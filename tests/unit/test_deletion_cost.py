@@ -86,7 +86,7 @@ def api(account: Path) -> Iterator[ApiServer]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     state.url = f"https://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield state
     server.shutdown()
@@ -126,7 +126,7 @@ def test_the_replica_that_answers_is_the_one_that_is_marked(
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Generate)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         sink = Sink(
