@@ -46,7 +46,9 @@ def _rendered(folder: Path) -> str:
 
 def render(folder: Path) -> list[Manifest]:
     """Every object that `kubectl apply -k folder` would send."""
-    return [document for document in yaml.safe_load_all(_rendered(folder)) if document]
+    # The loader in C: what Python's takes a quarter of a second for is asked for a hundred times.
+    documents = yaml.load_all(_rendered(folder), yaml.CSafeLoader)
+    return [document for document in documents if document]
 
 
 def overlay(name: str) -> list[Manifest]:
