@@ -1,4 +1,4 @@
-"""Whether the queue has room for another request: of anybody's, and of one account."""
+"""Whether the queue has room for more requests: of anybody's, and of one account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from functions.shared.bus import Bus
-from functions.shared.errors import QueueFull
+from functions.shared.errors import InvalidEvent, QueueFull
 
 # Counted anew at most so often. Between two counts a process adds what it took itself, so that
 # the limits are only as soft as there are other processes of `submit`.
@@ -29,8 +29,8 @@ class _Counted:
             self._asked_at = begun
         return self._number
 
-    def one_more(self) -> None:
-        self._number += 1
+    def add(self, number: int) -> None:
+        self._number += number
 
 
 class Room:
@@ -44,24 +44,31 @@ class Room:
         self._all = _Counted(bus.backlog)
         self._of_account: dict[str, _Counted] = {}
 
-    def take(self, account: str) -> None:
-        """Return if another request of `account` may be published.
+    def take(self, account: str, places: int = 1) -> None:
+        """Return if so many more requests of `account` may be published: all of them, or none.
 
         Raises:
             QueueFull: too many wait already, of everybody's or of this account.
+            InvalidEvent: so many never fit.
             Unavailable: NATS can't be asked.
         """
+        fitting = min(self._limit, self._account_limit or self._limit)
+        if places > fitting:
+            raise InvalidEvent(
+                f"The batch asks for {places} videos, and at most {fitting} may wait at a time. "
+                "Send smaller batches."
+            )
         everybody = self._all.now()
-        if everybody >= self._limit:
+        if everybody + places > self._limit:
             raise QueueFull(f"{everybody} videos are waiting already. Try again later.")
         if self._account_limit is not None:
             own = self._of_account.setdefault(account, _Counted(lambda: self._bus.waiting(account)))
             number = own.now()
-            if number >= self._account_limit:
+            if number + places > self._account_limit:
                 raise QueueFull(
                     f"{number} of your videos are waiting already. Try again when some of them "
                     "have started.",
                     code="account_queue_full",
                 )
-            own.one_more()
-        self._all.one_more()
+            own.add(places)
+        self._all.add(places)

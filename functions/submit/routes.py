@@ -93,6 +93,7 @@ class SubmitRoutes:
         account = self._account()
         # Everything is checked before anything is published: a batch is taken whole or not at all.
         asked: dict[VideoKey, Requested] = {}
+        new: set[VideoKey] = set()
         for number, event in enumerate(events := read_events(request)):
             with _place_in_batch(number, len(events)):
                 key, requested = self._check_event(account, event)
@@ -101,9 +102,11 @@ class SubmitRoutes:
                         f"Two events of the batch ask for different videos as {key.video_id!r}",
                         param="subject",
                     )
-                self._submissions.find(key, request_hash(requested))
+                if self._submissions.find(key, request_hash(requested)) is None:
+                    new.add(key)
+        self._submissions.take_places(account, len(new))
         for key, requested in asked.items():
-            self._submissions.submit(key, requested, repeatable=True)
+            self._submissions.submit(key, requested, repeatable=True, placed=True)
         response = Response(status=202)
         del response.headers["Content-Type"]
         if len(events) == 1:

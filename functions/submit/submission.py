@@ -71,8 +71,24 @@ class Submissions:
         self._clock = StreamClock(bus)
         self._burial = Burial(bus, ledger)
 
+    def take_places(self, account: str, places: int) -> None:
+        """Make sure that so many new requests of `account` can be submitted with `placed`.
+
+        Raises:
+            QueueFull: too many requests wait already.
+            InvalidEvent: so many never fit.
+        """
+        if places:
+            self._room.take(account, places)
+
     def submit(
-        self, key: VideoKey, request: VideoRequest, *, repeatable: bool, digest: str | None = None
+        self,
+        key: VideoKey,
+        request: VideoRequest,
+        *,
+        repeatable: bool,
+        digest: str | None = None,
+        placed: bool = False,
     ) -> Accepted:
         """Publish `request` as the video `key`, once.
 
@@ -83,6 +99,7 @@ class Submissions:
                 with it is either the same one, sent again, or a mistake.
             digest: of what the caller sent, by which it is recognised when it comes again; that of
                 `request` if that is what was sent.
+            placed: it has its place from `take_places`.
 
         Raises:
             InvalidRequest: Mochi can't make it.
@@ -96,7 +113,8 @@ class Submissions:
             snapshot = self._ledger.read(key)
             if snapshot.name is not None:
                 return self._same(snapshot, digest)
-        self._room.take(key.account)
+        if not placed:
+            self._room.take(key.account)
         data = Requested(**resolved.model_dump(), request_hash=digest)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
         payload = event.to_bytes()

@@ -365,6 +365,29 @@ def test_an_event_that_comes_again_makes_no_second_video(api: Api) -> None:
     assert other.status_code == 422
 
 
+def test_a_batch_has_room_for_all_of_it_or_is_not_taken() -> None:
+    """429 before anything is stored; what is there already needs no room; 400 if it never fits."""
+    api = make_api(Settings(queue_limit=3))
+
+    def send(*ids: str) -> TestResponse:
+        batch = [{**EVENT, "id": id_, "data": {"prompt": "x"}} for id_ in ids]
+        return api.submit.post(
+            "/", data=json.dumps(batch), content_type="application/cloudevents-batch+json"
+        )
+
+    assert send("1", "2").status_code == 202
+    full = send("3", "4")
+    assert (full.status_code, _error(full)["code"]) == (429, "queue_full")
+    assert len(api.requests()) == 2
+    assert send("1", "2", "3").status_code == 202
+    assert len(api.requests()) == 3
+    assert send("1", "2", "3").status_code == 202
+    never = send("4", "5", "6", "7")
+    assert never.status_code == 400
+    assert "at most 3" in _error(never)["message"]
+    assert len(api.requests()) == 3
+
+
 def test_a_batch_with_a_conflict_is_not_taken_at_all(api: Api) -> None:
     """Neither two events that contradict each other, nor one that contradicts what is there."""
     api.submit.post("/", json={"prompt": "x"}, headers={**BINARY, "ce-subject": "there"})
