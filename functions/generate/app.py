@@ -84,6 +84,7 @@ def _started(settings: Settings) -> Engine:
         ranks=settings.engine_ranks,
         compiled=settings.engine_compile,
         warm_up=Shape.parse_all(settings.engine_warm_up),
+        needs_gpu=not load_profile(settings.model_profile).demo,
         on_not_loadable=_end,
     )
     engine.start()

@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     model: str = Field(
         "functions/generate/demo/checkpoint", description="A folder or hub id with Mochi's weights."
     )
-    model_profile: str = Field("demo", description="What the model can make: `demo` or `mochi-1`.")
+    model_profile: str = Field(
+        "demo", description="What the model can make: `demo`, or `mochi-1`, which needs a GPU."
+    )
     api_keys_file: str | None = Field(
         None,
         description="Lines of `sha256(key) account`. Not set: no keys, one account `default`.",

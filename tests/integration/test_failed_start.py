@@ -45,10 +45,20 @@ def _not_its_configuration(folder: Path) -> str:
 def test_a_bad_checkpoint_is_a_failed_start(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
     """Gunicorn ends with the status of a failed start; one line of its log names what is wrong."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
-    reason = spoil(folder)
+    _fails_to_start(tmp_path, spoil(folder), MODEL=str(folder))
+
+
+def test_the_full_model_without_a_gpu_is_a_failed_start(tmp_path: Path) -> None:
+    """It would make no video within hours; nothing is fetched for it."""
+    reason = "acme/mochi: this model needs a GPU, and torch can't use one: "
+    settings = {"MODEL": "acme/mochi", "MODEL_PROFILE": "mochi-1", "CUDA_VISIBLE_DEVICES": ""}
+    _fails_to_start(tmp_path, reason, **settings)
+
+
+def _fails_to_start(tmp_path: Path, reason: str, **settings: str) -> None:
     stack = RunningStack(tmp_path / "stack")
     generate = stack.table["generate-1"]
-    stack.table["generate-1"] = replace(generate, env={**generate.env, "MODEL": str(folder)})
+    stack.table["generate-1"] = replace(generate, env={**generate.env, **settings})
     try:
         # No server is up, so that nothing else can be ready first.
         with pytest.raises(AssertionError, match=f"ended with {Arbiter.WORKER_BOOT_ERROR}"):

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.generate.engine.devices import DeviceLost
+from functions.generate.engine.devices import DeviceLost, require_gpu
 from functions.generate.engine.messages import (
     Failed,
     Finished,
@@ -90,12 +90,14 @@ def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     # for them. A checkpoint that is plainly wrong is found before them.
     from functions.generate.engine import checkpoint  # noqa: PLC0415
 
+    # Threads that wait for each other should sleep: spinning, a demo video that takes half a second
+    # took up to 12 on cores shared with two busy processes. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if plan.needs_gpu:
+        require_gpu()  # before gigabytes are fetched for nothing
     found = checkpoint.locate(plan.model)
     # All that is needed is here now; nothing that a folder lacks may be looked up on the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # Threads that wait for each other should sleep: spinning, a demo video that takes half a second
-    # took up to 12 on cores shared with two busy processes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from functions.generate.engine.ranks import Ranks  # noqa: PLC0415
     from functions.generate.engine.rendering import Renderer  # noqa: PLC0415
     from functions.generate.engine.warmup import warm_up  # noqa: PLC0415

@@ -1,10 +1,11 @@
-"""What is known of GPUs without torch: how many there are, and so how many processes."""
+"""Which GPUs can be used, and so by how many processes. Importing this does not import torch."""
 
 from __future__ import annotations
 
 import logging
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,10 @@ MAX_RANKS: Final = 2
 
 class TooManyRanks(Exception):
     """There is no way to share the work among so many; the message is one line."""
+
+
+class NoGpu(Exception):
+    """Torch can use no GPU, for the reason that the message says in one line."""
 
 
 class DeviceLost(Exception):
@@ -43,6 +48,29 @@ def choose_ranks(asked: int | None, devices: Path = Path("/dev")) -> int:
             "other GPUs."
         )
     return count
+
+
+def require_gpu() -> None:
+    """Return if torch can use a GPU; it is imported.
+
+    Raises:
+        NoGpu: it can use none.
+    """
+    import torch  # noqa: PLC0415 - seconds, which most processes of this module need not spend
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return
+    if said:  # of a driver that is too old, for example
+        reason = " ".join(str(said[0].message).split())
+    else:
+        built = torch.version.cuda or torch.version.hip
+        reason = "it finds none" if built else "this build of it is for CPUs"
+    raise NoGpu(
+        f"this model needs a GPU, and torch can't use one: {reason}. The demo model runs on a CPU: "
+        "leave MODEL and MODEL_PROFILE unset"
+    )
 
 
 def _visible_gpus(devices: Path) -> int:

@@ -104,12 +104,14 @@ class Plan:
         ranks: how many processes there are: 1 or 2.
         compiled: whether to compile the transformer; None for what suits the device.
         warm_up: what to render once before the first order, besides the smallest video.
+        needs_gpu: whether the model is of no use on a CPU.
     """
 
     model: str
     ranks: int
     compiled: bool | None
     warm_up: tuple[Shape, ...]
+    needs_gpu: bool = False
 
 
 @dataclass(frozen=True)

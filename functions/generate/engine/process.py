@@ -48,6 +48,7 @@ class Engine:
         ranks: how many processes make a video together; None for one for each GPU.
         compiled: whether to compile the transformer; None to do so on GPUs.
         warm_up: what to render once before the engine is ready.
+        needs_gpu: whether the model can't be loaded, for its size, where torch can use no GPU.
         on_not_loadable: called, on another thread, if the model can't be loaded here at all, after
             the log has said why. The engine tries no more.
     """
@@ -62,10 +63,11 @@ class Engine:
         ranks: int | None = None,
         compiled: bool | None = None,
         warm_up: tuple[Shape, ...] = (),
+        needs_gpu: bool = False,
         on_not_loadable: Callable[[], None] = lambda: None,
     ) -> None:
         def plan() -> Plan:
-            return Plan(model, choose_ranks(ranks), compiled, warm_up)
+            return Plan(model, choose_ranks(ranks), compiled, warm_up, needs_gpu)
 
         self._supervisor = Supervisor(model, plan, load_seconds, on_not_loadable)
         self._hang_seconds = hang_seconds
