@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import os
 import threading
@@ -156,10 +157,16 @@ class NatsConnection:
 
     def close(self) -> None:
         """Give up the connection and its thread."""
-        task, loop = self._connecting, self._loop
+        loop = self._loop
         if loop is None or self._pid != os.getpid():
             return
-        if task is not None and task.done() and not task.exception():
-            self.run(task.result().close())
+        self.run(self._disconnect())
         loop.call_soon_threadsafe(loop.stop)
         self._loop = None
+
+    async def _disconnect(self) -> None:
+        if self._connecting is None:
+            return
+        self._connecting.cancel()  # one that has connected is no longer to be cancelled
+        with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *AWAY):
+            await (await self._connecting).close()

@@ -192,6 +192,7 @@ def test_a_server_that_is_not_there_is_an_error_and_not_a_hang(key: VideoKey) ->
             bus.newest(VIDEOS, key.events, leader=True)
     assert bus.connected_for() == 0
     assert threading.active_count() <= before + 1
+    bus.close()
 
 
 def test_a_connection_comes_back_by_itself(
