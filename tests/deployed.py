@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import requests
+
 from local.processes import Command, Process
 from tests.dockerfiles import copy_into, read_image
+from tests.e2e.client import Client
 from tests.guarded import GuardedStack
 from tests.manifests import Manifest, container_of, environment, find, overlay
 
@@ -118,3 +121,13 @@ class DeployedStack(GuardedStack):
         """Run a command and wait until it has succeeded."""
         running = self._popen(command)
         assert running.wait(120) == 0, self.log(command.name)
+
+
+def assert_a_video_goes_through(url: str, *, seconds: float) -> None:
+    """From the form's API to frames that can be decoded; and the page is there."""
+    client = Client(url)
+    made = client.create(prompt="a red circle moving right")
+    video = client.wait(made["id"], "completed", "failed", seconds=seconds)
+    assert video["status"] == "completed", video
+    assert client.frames(made["id"]).shape == (25, 64, 96, 3)
+    assert "<html" in requests.get(url, timeout=10).text

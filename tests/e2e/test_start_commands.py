@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.deployed import DeployedStack
-from tests.harness import wait_until
+from tests.deployed import DeployedStack, assert_a_video_goes_through
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +23,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack
 
 def test_a_video_goes_through_the_images_commands(deployed: DeployedStack) -> None:
     """What the images copy is enough, and the manifests' variables configure it."""
-    answer = requests.post(
-        f"{deployed.url}/v1/videos", json={"prompt": "a red circle moving right"}, timeout=10
-    )
-    assert answer.status_code == 202, answer.text
-    url = f"{deployed.url}/v1/videos/{answer.json()['id']}"
-
-    def completed() -> bool:
-        video = requests.get(url, timeout=10).json()
-        assert video["status"] != "failed", video
-        return bool(video["status"] == "completed")
-
-    wait_until(completed, seconds=90, what="the video is completed", every=0.2)
-    assert requests.get(f"{url}/content", timeout=10).content[4:8] == b"ftyp"
-    assert "<html" in requests.get(deployed.url, timeout=10).text
+    assert_a_video_goes_through(deployed.url, seconds=90)
 
 
 def test_the_gateway_shows_nothing_but_the_page(deployed: DeployedStack) -> None:

@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import requests
 
 from local.processes import Process
-from tests.deployed import PARTS, DeployedStack
-from tests.harness import wait_until
+from tests.deployed import PARTS, DeployedStack, assert_a_video_goes_through
 from tests.images.builder import Buildah, missing_programs
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(3600)]
@@ -93,20 +91,7 @@ def test_sizes(
 
 def test_a_video_goes_through_the_containers(running: ContainerStack) -> None:
     """Every image has what its part needs, and its user may do what it must."""
-    answer = requests.post(
-        f"{running.url}/v1/videos", json={"prompt": "a red circle moving right"}, timeout=30
-    )
-    assert answer.status_code == 202, answer.text
-    url = f"{running.url}/v1/videos/{answer.json()['id']}"
-
-    def completed() -> bool:
-        video = requests.get(url, timeout=30).json()
-        assert video["status"] != "failed", video
-        return bool(video["status"] == "completed")
-
-    wait_until(completed, seconds=180, what="the video is completed", every=0.5)
-    assert requests.get(f"{url}/content", timeout=30).content[4:8] == b"ftyp"
-    assert "<html" in requests.get(running.url, timeout=10).text
+    assert_a_video_goes_through(running.url, seconds=180)
 
 
 def test_nothing_is_written_but_to_volumes(running: ContainerStack) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from functions.shared.bus import Delivery, Message, RequestSource
@@ -18,6 +16,7 @@ from functions.shared.errors import (
     Unavailable,
 )
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
+from functions.shared.testing.memory_queue import MemoryDelivery, MemoryQueue, MemorySource
 from functions.shared.timestamps import NANOSECONDS
 
 
@@ -41,14 +40,11 @@ class MemoryBus:
         self.lagging: dict[str, dict[str, Message]] | None = None
         self.clock = 1_795_000_000 * NANOSECONDS
         self.connected_seconds = 1e9
-        self.settled: list[tuple[str, str]] = []
         self._max_payload = max_payload
         self._lock = threading.RLock()
         self._seq = {REQUESTS: 0, VIDEOS: 0}
         self._messages: dict[str, dict[str, Message]] = {REQUESTS: {}, VIDEOS: {}}
-        self._queue: deque[int] = deque()
-        self._pending: set[int] = set()
-        self._delivered = 0
+        self._queue = MemoryQueue()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
         self._followers: list[tuple[str, str, Callable[[Message], None], Callable[[], None]]] = []
 
@@ -106,7 +102,7 @@ class MemoryBus:
         message = Message(subject, self._seq[stream], self.clock, payload, dict(headers))
         self._messages[stream][subject] = message
         if stream == REQUESTS:
-            self._queue.append(message.seq)
+            self._queue.add(message.seq)
         for followed, pattern, on_message, _ in list(self._followers):
             if followed == stream and _matches(subject, pattern):
                 on_message(message)
@@ -152,22 +148,20 @@ class MemoryBus:
         """See `Bus.backlog`."""
         self._ask()
         with self._lock:
-            return len(self._waiting()) + len(self._pending)
+            return self._queue.backlog(self._requests())
 
     def waiting(self, account: str) -> int:
         """See `Bus.waiting`."""
         self._ask()
         with self._lock:
-            own = {
-                message.seq
-                for message in self._messages[REQUESTS].values()
-                if VideoKey.of_subject(message.subject).account == account
-            }
-            return sum(1 for seq in self._waiting() if seq in own and seq > self._delivered)
+            return self._queue.never_taken(self._requests(account))
 
-    def _waiting(self) -> list[int]:
-        stored = {message.seq for message in self._messages[REQUESTS].values()}
-        return [seq for seq in self._queue if seq in stored]
+    def _requests(self, account: str | None = None) -> set[int]:
+        return {
+            message.seq
+            for message in self._messages[REQUESTS].values()
+            if account is None or VideoKey.of_subject(message.subject).account == account
+        }
 
     def check(self) -> None:
         """See `Bus.check`."""
@@ -175,29 +169,25 @@ class MemoryBus:
 
     def requests(self) -> RequestSource:
         """See `Bus.requests`."""
-        return _MemorySource(self)
+        return MemorySource(self.take)
 
     def take(self) -> Delivery | None:
         """The next request, or None."""
         self._ask()
         with self._lock:
-            waiting = self._waiting()
-            if not waiting:
-                return None
-            self._queue.remove(waiting[0])
-            self._delivered = max(self._delivered, waiting[0])
-            self._pending.add(waiting[0])
-            message = self.at(REQUESTS, waiting[0])
-        return None if message is None else _MemoryDelivery(self, message)
+            seq = self._queue.take(self._requests())
+            message = None if seq is None else self.at(REQUESTS, seq)
+        return None if message is None else MemoryDelivery(self._settle, message)
 
-    def settle(self, message: Message, word: str) -> None:
-        """Take note of how a delivery was settled; what was given back waits again, at the end."""
+    def _settle(self, message: Message, word: str) -> None:
         self._ask()
         with self._lock:
-            self.settled.append((message.subject, word))
-            self._pending.discard(message.seq)
-            if word == "nak":
-                self._queue.append(message.seq)
+            self._queue.settle(message, word)
+
+    @property
+    def settled(self) -> list[tuple[str, str]]:
+        """The subjects of all requests that were settled, each with how: ack, nak or term."""
+        return self._queue.settled
 
     def follow(
         self,
@@ -226,7 +216,6 @@ class MemoryBus:
             self._seq = {REQUESTS: 0, VIDEOS: 0}
             self._messages = {REQUESTS: {}, VIDEOS: {}}
             self._queue.clear()
-            self._pending.clear()
             followers, self._followers = self._followers, []
         for _, _, _, on_begun_anew in followers:
             on_begun_anew()
@@ -248,35 +237,6 @@ class MemoryBus:
 
     def close(self) -> None:
         """See `Bus.close`."""
-
-
-class _MemorySource:
-    def __init__(self, bus: MemoryBus) -> None:
-        self._bus = bus
-
-    def fetch(self, timeout: float) -> Delivery | None:
-        end = time.monotonic() + timeout
-        while (delivery := self._bus.take()) is None and time.monotonic() < end:
-            time.sleep(0.01)
-        return delivery
-
-
-@dataclass(frozen=True, eq=False)
-class _MemoryDelivery:
-    bus: MemoryBus
-    message: Message
-
-    def ack(self) -> None:
-        self.bus.settle(self.message, "ack")
-
-    def nak(self, delay: float) -> None:  # noqa: ARG002 - no time passes by itself here
-        self.bus.settle(self.message, "nak")
-
-    def term(self, reason: str) -> None:  # noqa: ARG002 - nobody reads advisories here
-        self.bus.settle(self.message, "term")
-
-    def in_progress(self) -> None:
-        pass
 
 
 def _matches(subject: str, pattern: str) -> bool:
