@@ -69,6 +69,8 @@ class NatsConnection:
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise
+        except concurrent.futures.CancelledError as closing:
+            raise nats.errors.ConnectionClosedError from closing
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start `coroutine` on the loop, without waiting for it."""
@@ -165,8 +167,9 @@ class NatsConnection:
         self._loop = None
 
     async def _disconnect(self) -> None:
-        if self._connecting is None:
+        connecting, self._connecting = self._connecting, None
+        if connecting is None:
             return
-        self._connecting.cancel()  # one that has connected is no longer to be cancelled
+        connecting.cancel()  # one that has connected is no longer to be cancelled
         with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *AWAY):
-            await (await self._connecting).close()
+            await (await connecting).close()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from functions.shared.nats_connection import AWAY, NatsConnection
+from tests.harness import wait_until
 
 
 def test_closing_ends_the_attempt_to_connect() -> None:
-    """A server that is not there is waited for no longer, and nothing goes on behind our back."""
+    """A server that is not there is waited for no longer: not by us, and not by other threads."""
     connection = NatsConnection("nats://127.0.0.1:9")
     with pytest.raises(AWAY):
         connection.run(connection.client(), 0.2)
     connecting = connection._connecting
     assert connecting is not None
     assert not connecting.done()
-    connection.close()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(connection.request, "subject", b"")
+        loop = connecting.get_loop()
+        wait_until(lambda: len(asyncio.all_tasks(loop)) > 1, seconds=5, what="it waits too")
+        connection.close()
+        with pytest.raises(AWAY):
+            waiting.result(5)
     assert connecting.cancelled()
