@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
-from functions.generate.engine.devices import TooManyRanks, choose_ranks
+from functions.generate.engine.devices import NoGpu, TooManyRanks, choose_ranks, require_gpu
 from functions.generate.engine.process import Engine
 
 
@@ -20,6 +22,27 @@ def test_the_device_files_of_gpus_make_torch_the_judge(tmp_path: Path) -> None:
     """A driver without a GPU that torch can use is one process too."""
     (tmp_path / "nvidia0").touch()
     assert choose_ranks(None, tmp_path) in (1, 2)
+
+
+def test_a_model_that_needs_a_gpu_is_told_why_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What torch says of the driver, in one line; else that it finds none, or is not built so."""
+
+    def too_old() -> bool:
+        warnings.warn("The NVIDIA driver\non your system is too old.", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", too_old)
+    with pytest.raises(NoGpu, match=r"one: The NVIDIA driver on your system is too old\."):
+        require_gpu()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for built, reason in (("12.8", "it finds none"), (None, "this build of it is for CPUs")):
+        monkeypatch.setattr(torch.version, "cuda", built)
+        with pytest.raises(NoGpu, match=reason):
+            require_gpu()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    require_gpu()
 
 
 def test_four_ranks_are_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -53,16 +53,12 @@ def main(connection: Connection, plan: Plan, rank: int, folder: Path) -> None:
     threading.Thread(target=_die_with_parent, name="die-with-parent", daemon=True).start()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("functions").setLevel(logging.INFO)  # which device and kernel are used
-    # All that is loaded stays: to look through it for garbage takes a seventh of an import's time.
-    gc.disable()
     try:
         renderer = _load(plan, rank, folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         _log.debug("can't load %s", plan.model, exc_info=True)
         connection.send(NotLoaded(_one_line(error, plan.model)))
         return
-    gc.freeze()
-    gc.enable()
     connection.send(Loaded(renderer.model_revision))
     while True:
         try:
@@ -87,7 +83,7 @@ def _die_with_parent() -> None:
 
 def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     # Imports take seconds and half a gigabyte: the parent, which imports this module, has no use
-    # for them. A checkpoint that is plainly wrong is found before them.
+    # for them. A checkpoint that is plainly wrong is found before most of them.
     from functions.generate.engine import checkpoint  # noqa: PLC0415
 
     # Threads that wait for each other should sleep: spinning, a demo video that takes half a second
@@ -98,9 +94,14 @@ def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     found = checkpoint.locate(plan.model)
     # All that is needed is here now; nothing that a folder lacks may be looked up on the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # What is imported stays: to look through it for garbage takes a seventh of the time.
+    gc.disable()
     from functions.generate.engine.ranks import Ranks  # noqa: PLC0415
     from functions.generate.engine.rendering import Renderer  # noqa: PLC0415
     from functions.generate.engine.warmup import warm_up  # noqa: PLC0415
+
+    gc.freeze()
+    gc.enable()
 
     ranks = Ranks.join(rank, plan.ranks, folder)
     renderer = Renderer(found, ranks, compiled=plan.compiled)

@@ -59,7 +59,8 @@ def require_gpu() -> None:
     import torch  # noqa: PLC0415 - seconds, which most processes of this module need not spend
 
     with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)  # what torch says of drivers
         if torch.cuda.is_available():
             return
     if said:  # of a driver that is too old, for example
@@ -81,5 +82,5 @@ def _visible_gpus(devices: Path) -> int:
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     count = int(asked.stdout)
     if not count:
-        _log.warning("There is a GPU here that torch can't use: the model runs on the CPU")
+        _log.warning("There is a GPU here that torch can't use")
     return count
