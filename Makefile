@@ -6,9 +6,6 @@ ALL_EXTRAS := $(RUN_EXTRAS),test,lint
 # The release that Kinora is measured and tested with; `make lock` keeps to it.
 TORCH := torch==2.13.0
 
-# Python brings an older one, which takes half as long again to find out what to install.
-PIP := pip==26.3
-
 # The first that is there, works (a pyenv shim may not) and is new enough.
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -18,7 +15,9 @@ TEST_PROCESSES ?= 3
 # Python compiles what it imports, and keeps that unless it is told not to; pip would compile all of
 # it, of which most is never imported.
 unexport PYTHONDONTWRITEBYTECODE
-PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check
+# Python brings an older pip, which takes half as long again to find out what to install: it is
+# upgraded before it installs anything else.
+PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 
 # $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.
 define apt_install
@@ -99,9 +98,10 @@ install: .venv/all-installed ## Install what running and testing need into .venv
 lock: .python-is-new-enough ## Choose the newest versions of all packages, and write constraints.txt
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	&& $(PYTHON) -m venv "$$folder" \
+	&& "$$folder/bin/python" -m pip install --quiet --upgrade pip \
 	&& "$$folder/bin/python" -m pip install --quiet '$(TORCH)' -e '.[$(ALL_EXTRAS)]' \
 	&& "$$folder/bin/python" -m pip check \
-	&& "$$folder/bin/python" -m pip freeze --exclude-editable > "$$folder/freeze" \
+	&& "$$folder/bin/python" -m pip freeze --all --exclude setuptools --exclude-editable > "$$folder/freeze" \
 	&& { echo "# Written by \`make lock\`: every package, at the version that the tests ran with."; \
 	     grep -v ' @ ' "$$folder/freeze" | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.txt
 
@@ -118,12 +118,13 @@ node_modules/installed: package.json package-lock.json | .venv/all-installed
 		ci --silent --no-audit --no-fund
 	@touch $@
 
-# Debian has a package of the build without windows, Ubuntu has not.
+# Debian has a package of the build without windows; Ubuntu has only chromium-browser.
 chromium: # for the tests of the UI
 	@for browser in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; \
 	do command -v $$browser >/dev/null && exit 0; done; \
 	echo "Installing Chromium for the tests of the UI ..."; \
-	( $(call apt_install,chromium-headless-shell) ) >/dev/null 2>&1 || { $(call apt_install,chromium); }
+	( $(call apt_install,chromium-headless-shell) ) >/dev/null 2>&1 \
+	|| ( $(call apt_install,chromium-browser) ) >/dev/null 2>&1 || { $(call apt_install,chromium); }
 
 .PHONY: .python-is-new-enough
 .python-is-new-enough:
@@ -140,13 +141,13 @@ chromium: # for the tests of the UI
 
 .venv/run-installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what Kinora needs to run (once; torch is large) ..."
-	@$(PIP_INSTALL) '$(PIP)'
-	@$(PIP_INSTALL) -c constraints.txt -e '.[$(RUN_EXTRAS)]'
+	@$(PIP_INSTALL) --upgrade pip
+	@$(PIP_INSTALL) -e '.[$(RUN_EXTRAS)]'
 	@touch $@
 
 .venv/all-installed: pyproject.toml constraints.txt knative/kubectl.txt | .venv/bin/python
 	@echo "Installing what Kinora needs to run and to be tested (once; torch is large) ..."
-	@$(PIP_INSTALL) '$(PIP)'
-	@$(PIP_INSTALL) -c constraints.txt -e '.[$(ALL_EXTRAS)]'
+	@$(PIP_INSTALL) --upgrade pip
+	@$(PIP_INSTALL) -e '.[$(ALL_EXTRAS)]'
 	@.venv/bin/python knative/get_kubectl.py .venv/bin/kubectl
 	@touch .venv/run-installed $@
