@@ -10,8 +10,8 @@ import psutil
 
 from tests.harness import RunningStack, stands_still, wait_until
 
-# Well over a second of a core, so that a video can be held in the middle of its steps.
-STEPS: Final[dict[str, Any]] = {"num_inference_steps": 40}
+# Two seconds of a core, so that a video can be held in the middle of its steps.
+STEPS: Final[dict[str, Any]] = {"num_inference_steps": 60}
 # Some of these steps, and not all. Processor time passes as slowly as the machine is busy.
 _INTO_THE_STEPS: Final = 0.2
 
@@ -37,7 +37,7 @@ class Engines:
             self._hold(name)
 
     def hold_in_the_middle(self, name: str) -> None:
-        """Let one that is held go on with its video, and stop it again between two steps."""
+        """Let one that is held go on with its video, and stop it again among its steps."""
         engine = self._held.pop(name)
         before = _seconds(engine)
         engine.resume()

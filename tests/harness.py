@@ -185,10 +185,13 @@ class RunningStack:
             what=f"everything of {name} is gone",
         )
 
-    def stop(self, name: str, *, seconds: float = 30) -> None:
-        """SIGTERM a process and wait for its end."""
+    def stop(
+        self, name: str, *, seconds: float = 30, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """SIGTERM a process, call `then`, and wait for the process's end."""
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
+        then()
         process.wait(seconds)
 
     def remove_data(self, name: str) -> None:

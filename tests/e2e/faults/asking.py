@@ -58,6 +58,8 @@ class Asking:
         engines.let_go(*workers)
         for name in workers:
             engines.hold_in_the_middle(name)
+        for told in asked:
+            self.wait(told, "progressed", lambda event: 0 < event.data["progress"] < 100)
         return asked
 
     def states_of(self, nonce: str) -> list[str]:

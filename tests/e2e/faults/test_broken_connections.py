@@ -25,11 +25,10 @@ def asking(stack: FaultyStack) -> Asking:
 def test_a_cut_connection_neither_stops_a_video_nor_starts_it_twice(
     stack: FaultyStack, asking: Asking
 ) -> None:
-    """Between `dispatch` and its worker, again and again: the work does not depend on it."""
+    """Between `dispatch` and its worker: the work does not depend on it."""
     [told] = asking.ask_and_hold()
     stack.proxies["sink"].cut()
     _dispatch_notices(stack, told)
-    stack.proxies["sink"].cut()
     stack.engines.let_go()
     asking.wait(told, "completed")
     asking.check(told, state="completed", attempts=1)

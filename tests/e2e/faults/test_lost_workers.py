@@ -87,8 +87,7 @@ def test_sigterm_lets_a_worker_finish_its_video(stack: FaultyStack, asking: Aski
     """As at a scale-down: the process ends, the video is whole, and nobody began it again."""
     [told] = asking.ask_and_hold()
     victim = asking.worker_of(told)
-    stack.engines.let_go()
-    stack.stop(victim, seconds=90)
+    stack.stop(victim, seconds=90, then=stack.engines.let_go)
     asking.check(told, state="completed", attempts=1)
     stack.start(victim)
 
@@ -102,8 +101,7 @@ def test_sigterm_lets_a_worker_finish_though_nobody_listens(
     stack.proxies["sink"].cut()
     probe = stack.table[victim].probe
     wait_until(lambda: not is_ready(probe), seconds=15, what="the loss was noticed")
-    stack.engines.let_go()
-    stack.stop(victim, seconds=90)
+    stack.stop(victim, seconds=90, then=stack.engines.let_go)
     asking.check(told, state="completed", attempts=1)
     stack.start(victim)
 
