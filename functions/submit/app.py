@@ -48,7 +48,6 @@ def create_app(
     app.extensions["kinora.submissions"] = submissions
     SubmitRoutes(
         Accounts.from_file(settings.api_keys_file),
-        profile,
         submissions,
         Endings(stream, ledger, objects, profile, deadline=deadline),
         Remixes(stream, ledger, profile, submissions),

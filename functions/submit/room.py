@@ -34,7 +34,10 @@ class _Counted:
 
 
 class Room:
-    """The limits of the queue. Safe to use from any thread, where they are soft by a request."""
+    """The limits of the queue. Safe to use from any thread, where they are soft by a few requests.
+
+    A place that is taken is forgotten at the next count, if its request is not stored by then.
+    """
 
     def __init__(self, bus: Bus, *, limit: int, account_limit: int | None) -> None:
         """Allow `limit` requests, and of each account `account_limit` that wait."""

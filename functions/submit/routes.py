@@ -15,20 +15,17 @@ from functions.shared.errors import InvalidEvent, KinoraError
 from functions.shared.events import Incoming
 from functions.shared.ledger import Snapshot
 from functions.shared.parameters import IDEMPOTENCY_KEY
-from functions.shared.profiles import Profile
 from functions.shared.requested import (
     check_body,
     check_remix,
     check_requested,
-    request_hash,
 )
-from functions.shared.requests import ResolvedRequest
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video_object import Video, queued_video, video_object
-from functions.shared.videos import Requested
 from functions.submit.bodies import read_events, read_fields
 from functions.submit.endings import Endings
+from functions.submit.prepared import Prepared
 from functions.submit.remixing import Remixes
 from functions.submit.submission import Accepted, Submissions, derived_video_id, new_video_id
 
@@ -42,7 +39,6 @@ class SubmitRoutes:
     def __init__(
         self,
         accounts: Accounts,
-        profile: Profile,
         submissions: Submissions,
         endings: Endings,
         remixes: Remixes,
@@ -51,7 +47,6 @@ class SubmitRoutes:
     ) -> None:
         """Answer with what the others do, each for the caller's own account."""
         self._accounts = accounts
-        self._profile = profile
         self._submissions = submissions
         self._endings = endings
         self._remixes = remixes
@@ -92,28 +87,26 @@ class SubmitRoutes:
         """
         account = self._account()
         # Everything is checked before anything is published: a batch is taken whole or not at all.
-        asked: dict[VideoKey, Requested] = {}
-        new: set[VideoKey] = set()
+        asked: dict[VideoKey, Prepared] = {}
+        new: dict[VideoKey, Prepared] = {}
         for number, event in enumerate(events := read_events(request)):
             with _place_in_batch(number, len(events)):
-                key, requested = self._check_event(account, event)
-                if asked.setdefault(key, requested) != requested:
+                key, prepared = self._check_event(account, event)
+                if asked.setdefault(key, prepared).digest != prepared.digest:
                     raise InvalidEvent(
                         f"Two events of the batch ask for different videos as {key.video_id!r}",
                         param="subject",
                     )
-                if self._submissions.find(key, request_hash(requested)) is None:
-                    new.add(key)
-        self._submissions.take_places(account, len(new))
-        for key, requested in asked.items():
-            self._submissions.submit(key, requested, repeatable=True, placed=True)
+                if self._submissions.find(key, prepared.digest) is None:
+                    new[key] = prepared
+        self._submissions.submit_all(account, list(new.values()))
         response = Response(status=202)
         del response.headers["Content-Type"]
         if len(events) == 1:
             response.headers["Location"] = f"/v1/videos/{next(iter(asked)).video_id}"
         return response
 
-    def _check_event(self, account: str, event: Incoming) -> tuple[VideoKey, Requested]:
+    def _check_event(self, account: str, event: Incoming) -> tuple[VideoKey, Prepared]:
         subject = event.attributes.get("subject")
         if subject is None:
             subject = derived_video_id(account, event.attributes["source"], event.id)
@@ -125,8 +118,7 @@ class SubmitRoutes:
             )
         key = VideoKey(account, subject)
         requested = check_requested(event.type, event.data)
-        ResolvedRequest.of(requested, self._profile, account, subject)
-        return key, requested
+        return key, self._submissions.prepare(key, requested)
 
     def cancel(self, video_id: str) -> Response:
         """`POST /v1/videos/{id}/cancel`: the video as it is now."""

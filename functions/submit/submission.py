@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from functions.shared.bus import Bus, Message
@@ -14,21 +15,22 @@ from functions.shared.errors import (
     InvalidRequest,
     KinoraError,
     OutcomeUnknown,
+    QueueFull,
     SequenceConflict,
-    TooLarge,
     Unavailable,
     VideoDeleted,
 )
-from functions.shared.events import STRUCTURED, VideoEvent
+from functions.shared.events import STRUCTURED
 from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.profiles import Profile
-from functions.shared.requested import MAX_EVENT_BYTES, StoredRequest, read_request, request_hash
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.requested import StoredRequest, read_request
+from functions.shared.requests import VideoRequest
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
-from functions.shared.videos import EventName, Requested, VideoData
-from functions.submit.burial import SOURCE, Burial
+from functions.shared.videos import VideoData
+from functions.submit.burial import Burial
 from functions.submit.clock import StreamClock
+from functions.submit.prepared import Prepared
 from functions.submit.room import Room
 
 HEADERS = {"content-type": STRUCTURED}
@@ -71,24 +73,8 @@ class Submissions:
         self._clock = StreamClock(bus)
         self._burial = Burial(bus, ledger)
 
-    def take_places(self, account: str, places: int) -> None:
-        """Make sure that so many new requests of `account` can be submitted with `placed`.
-
-        Raises:
-            QueueFull: too many requests wait already.
-            InvalidEvent: so many never fit.
-        """
-        if places:
-            self._room.take(account, places)
-
     def submit(
-        self,
-        key: VideoKey,
-        request: VideoRequest,
-        *,
-        repeatable: bool,
-        digest: str | None = None,
-        placed: bool = False,
+        self, key: VideoKey, request: VideoRequest, *, repeatable: bool, digest: str | None = None
     ) -> Accepted:
         """Publish `request` as the video `key`, once.
 
@@ -97,40 +83,58 @@ class Submissions:
             request: what was asked for, checked for its form.
             repeatable: the id was derived from something of the caller's, so an earlier request
                 with it is either the same one, sent again, or a mistake.
-            digest: of what the caller sent, by which it is recognised when it comes again; that of
-                `request` if that is what was sent.
-            placed: it has its place from `take_places`.
+            digest: of what the caller sent, if that is not `request`.
 
         Raises:
-            InvalidRequest: Mochi can't make it.
+            InvalidRequest, TooLarge: as for `prepare`.
             IdempotencyKeyReused, VideoDeleted: there was another video with this id.
             QueueFull: too many requests wait already.
             OutcomeUnknown: NATS did not confirm. Unless `repeatable`, the request will not be run.
         """
-        resolved = ResolvedRequest.of(request, self._profile, key.account, key.video_id)
-        digest = digest or request_hash(request)
+        prepared = self.prepare(key, request, digest)
         if repeatable:
             snapshot = self._ledger.read(key)
             if snapshot.name is not None:
-                return self._same(snapshot, digest)
-        if not placed:
-            self._room.take(key.account)
-        data = Requested(**resolved.model_dump(), request_hash=digest)
-        event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
-        payload = event.to_bytes()
-        if len(payload) > MAX_EVENT_BYTES:
-            raise TooLarge(
-                f"The request has {len(payload)} bytes; at most {MAX_EVENT_BYTES} are taken: "
-                "shorten prompt, negative_prompt or metadata"
-            )
+                return self._same(snapshot, prepared.digest)
+        self._room.take(key.account)
+        return self._store(prepared, repeatable=repeatable)
+
+    def prepare(self, key: VideoKey, request: VideoRequest, digest: str | None = None) -> Prepared:
+        """See `Prepared.of`."""
+        return Prepared.of(key, request, self._profile, digest)
+
+    def submit_all(self, account: str, batch: Sequence[Prepared]) -> None:
+        """Publish the whole of a batch of repeatable requests that `find` does not know.
+
+        Raises:
+            QueueFull: there is no room for all of it. Nothing was published.
+            InvalidEvent: it asks for more videos than may ever wait. Nothing was published.
+            Unavailable: part of it may be there; the caller can send the same again.
+        """
+        if batch:
+            self._room.take(account, len(batch))
+        for number, prepared in enumerate(batch):
+            try:
+                self._store(prepared, repeatable=True)
+            except QueueFull as full:
+                if number == 0:
+                    raise
+                raise Unavailable(
+                    "The queue has reached its size limit, and a part of the batch is stored. Send "
+                    "it again later.",
+                    retry_after=full.retry_after,
+                ) from full
+
+    def _store(self, prepared: Prepared, *, repeatable: bool) -> Accepted:
+        key = prepared.event.key
         try:
-            stored = self._publish(event, payload, resolved, digest)
+            stored = self._publish(prepared)
         except Unavailable:
             if not repeatable:
                 # The caller hears that it failed, so it must not run: not now and not later.
                 self._burial.bury(key)
             raise
-        if stored.event_id != event.id and stored.request_hash != digest:
+        if stored.event_id != prepared.event.id and stored.request_hash != prepared.digest:
             raise IdempotencyKeyReused
         return Accepted(stored, Snapshot(key))
 
@@ -162,19 +166,19 @@ class Submissions:
             raise IdempotencyKeyReused
         return Accepted(None, snapshot)
 
-    def _publish(
-        self, event: VideoEvent, payload: bytes, resolved: ResolvedRequest, digest: str
-    ) -> StoredRequest:
+    def _publish(self, prepared: Prepared) -> StoredRequest:
         """Publish as the first on its subject, until it is known what lies there."""
-        subject = event.key.request
+        event, subject = prepared.event, prepared.event.key.request
         end, pause = time.monotonic() + self._deadline, 0.02
         doubt: KinoraError | None = None
         while True:
             try:
                 sent = time.monotonic()
-                seq = self._bus.publish(subject, payload, expected=0, headers=HEADERS)
+                seq = self._bus.publish(subject, prepared.payload, expected=0, headers=HEADERS)
                 created = format_rfc3339(self._created(seq, sent))
-                return StoredRequest(event.key, seq, created, event.id, resolved, digest)
+                return StoredRequest(
+                    event.key, seq, created, event.id, prepared.resolved, prepared.digest
+                )
             except SequenceConflict as problem:
                 found = self._bus.newest(REQUESTS, subject, leader=True)
                 if found is not None:

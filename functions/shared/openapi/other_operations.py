@@ -51,7 +51,8 @@ def _receive_events() -> Operation:
         summary="Publish CloudEvents that ask for videos",
         description="In binary mode (`ce-` headers, and the data as the body), structured mode or "
         "batch mode. A batch is taken whole or not at all; after a 5xx, part of it may be stored, "
-        "and sending it again is safe.",
+        "and sending it again is safe. One that asks for more videos than may wait at a time gets "
+        "400.",
         parameters=[_attribute(name, about) for name, about in _ATTRIBUTES.items()],
         body={"required": True, "content": _event_bodies()},
         answers={
