@@ -7,6 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from functions.shared.accounts import Accounts
+from functions.shared.config import Settings
+from functions.shared.endpoints import read_endpoints
 from functions.shared.profiles import load_profile
 from local.ports import SettingsError
 from local.probes import is_free
@@ -28,6 +33,7 @@ def check(stack: Stack) -> None:
     _check_programs()
     _check_model(stack)
     _check_profile(stack)
+    _check_settings(stack)
     _check_data(stack.data)
     _check_ports(stack)
 
@@ -56,6 +62,25 @@ def _check_profile(stack: Stack) -> None:
         load_profile(stack.environ.get("MODEL_PROFILE") or "demo")
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+def _check_settings(stack: Stack) -> None:
+    """Read what the functions will read, so that none of them has to end for it."""
+    given = {n.lower(): v for n, v in stack.environ.items() if n.lower() in Settings.model_fields}
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]  # text, which it reads
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = str(problem["loc"][0]).upper()
+        raise SettingsError(f"{name} is {problem['input']!r}: {problem['msg']}") from error
+    try:
+        name = "API_KEYS_FILE"
+        if settings.api_keys_file is not None:
+            Accounts.from_file(settings.api_keys_file)
+        name = "WEBHOOKS_FILE"
+        read_endpoints(settings)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{name} can't be used: {error}") from error
 
 
 def _check_data(data: Path) -> None:

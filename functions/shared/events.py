@@ -20,6 +20,7 @@ from dateutil.parser import isoparse
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from functions.shared import strict_json
 from functions.shared.errors import InvalidEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.videos import DATA_OF, EventName
@@ -108,7 +109,10 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> Incoming:
     """
     # Both bindings percent-encode what may not stand in a header (HTTP binding, section 3.1.3.2).
     attributes = {n[3:]: unquote(v) for n, v in headers.items() if n.startswith("ce-")}
-    return Incoming(_checked(attributes), _json(body))
+    try:
+        return Incoming(_checked(attributes), strict_json.parse(body))
+    except strict_json.NotJson as problem:
+        raise InvalidEvent(f"The body {problem}", param=problem.name or "data") from None
 
 
 def write_binary(event: Incoming, **extensions: str) -> tuple[dict[str, str], bytes]:
@@ -175,8 +179,10 @@ def _checked(attributes: dict[str, Any]) -> dict[str, str]:
     """Check the attributes after CloudEvents 1.0.2, section 3."""
     for name in _REQUIRED:
         value = attributes.get(name)
-        if not isinstance(value, str) or not value:
+        if value is None:
             raise InvalidEvent(f"The CloudEvent needs the attribute {name!r}", param=name)
+        if not isinstance(value, str) or not value:
+            raise InvalidEvent(f"{name} must be a string that is not empty", param=name)
         _check_length(name, value)
     if attributes["specversion"] != "1.0":
         raise InvalidEvent(

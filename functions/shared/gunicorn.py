@@ -11,6 +11,7 @@ from pathlib import Path
 __all__ = [
     "bind",
     "control_socket_disable",
+    "forwarded_allow_ips",
     "graceful_timeout",
     "keepalive",
     "limit_request_line",
@@ -37,6 +38,9 @@ graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT") or 30)
 
 # The most that gunicorn takes: a query may hold a part of a prompt, percent-encoded.
 limit_request_line = 8190
+
+# Nothing depends on what proxies say of the scheme; two that contradict each other are no error.
+forwarded_allow_ips = ""
 
 # gunicorn would open it in the home directory, which is read-only in a container.
 control_socket_disable = True

@@ -27,6 +27,14 @@ MAX_EVENT_BYTES: Final = 64 << 10
 # How much of somebody's bad input is said back to them.
 _ECHO: Final = 80
 
+# What says enough for any field, by pydantic's types of errors.
+_WORDS: Final = {
+    "string_unicode": "is not valid Unicode text",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "dict_type": 'must be an object with text in it, such as {"team": "a"}',
+}
+
 # Fields of the OpenAI API that Mochi has nothing to do with; ignoring them would be a silent lie.
 _UNSUPPORTED: Final = {"input_reference": "Kinora makes videos from text only"}
 
@@ -130,7 +138,7 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidReque
     """One of pydantic's errors, in words that name the field and the remedy."""
     # A field whose name is no valid text has no place that could be named.
     name = str((*problem["loc"], "a field's name")[0])[:_ECHO]
-    code = None
+    place, code = _place(problem["loc"], name), None
     match problem["type"]:
         case "missing":
             text, code = "is required: say what the video should show", "missing_required_parameter"
@@ -147,11 +155,19 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidReque
             text = "must be the id of a video: 1 to 64 letters, digits, '_' or '-'"
         case "string_pattern_mismatch":
             text = f"is {str(problem['input'])[:_ECHO]!r}; write it like '848x480'"
-        case "string_unicode":
-            text = "is not valid Unicode text"
+        case kind if kind in _WORDS:
+            text = _WORDS[kind]
         case _ if name == "seconds":
             text = "must be a number, such as '4'"
         case _:
             message = problem["msg"].removeprefix("Value error, ")
-            return InvalidRequest(f"{name}: {message[:1].lower()}{message[1:]}", param=name)
-    return InvalidRequest(f"{name} {text}", param=name, code=code)
+            return InvalidRequest(f"{place}: {message[:1].lower()}{message[1:]}", param=name)
+    return InvalidRequest(f"{place} {text}", param=name, code=code)
+
+
+def _place(location: tuple[str | int, ...], name: str) -> str:
+    """The field; of a pair of `metadata`, which of the two, as pydantic says it."""
+    if name != "metadata" or len(location) == 1:
+        return name
+    pair = f"metadata[{str(location[1])[:_ECHO]}]"
+    return f"the name of {pair}" if location[-1] == "[key]" else pair

@@ -60,8 +60,8 @@ def read_filters(query: MultiDict[str, str]) -> Filters:
     """
     return Filters(
         statuses=_statuses(query.getlist("status")),
-        created_from=_time("created_after", query) or 0,
-        created_until=_time("created_before", query) or LATEST,
+        created_from=_time("created_after", query, 0),
+        created_until=_time("created_before", query, LATEST),
         metadata=_pairs(query),
         text=folded(_single("q", query)),
     )
@@ -86,10 +86,10 @@ def _single(name: str, query: MultiDict[str, str]) -> str:
     return values[0] if values else ""
 
 
-def _time(name: str, query: MultiDict[str, str]) -> int | None:
+def _time(name: str, query: MultiDict[str, str], default: int) -> int:
     text = _single(name, query).strip()
     if not text:
-        return None
+        return default
     seconds = _SECONDS.fullmatch(text)
     if seconds is not None:
         fraction = int((seconds[2] or "0").ljust(9, "0"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from flask import Request
 
+from functions.shared import strict_json
 from functions.shared.errors import InvalidEvent, InvalidRequest
 from functions.shared.events import (
     BATCH,
@@ -36,7 +37,7 @@ def read_fields(request: Request) -> dict[str, Any]:
         raise InvalidRequest(
             "Send the body as application/json or multipart/form-data", code="invalid_content_type"
         )
-    body = _parse(request.get_data(), InvalidRequest)
+    body = _parse(_body(request, InvalidRequest), InvalidRequest)
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object with a 'prompt'", code="invalid_json")
     return {name: value for name, value in body.items() if value is not None}
@@ -45,6 +46,7 @@ def read_fields(request: Request) -> dict[str, Any]:
 def _form_fields(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     pairs: dict[str, str] = {}
+    _check_text(request)
     # A file is a field like any other: an unknown one is refused by its name.
     sent = [*request.form.lists(), *((name, [""]) for name in request.files)]
     for name, values in sent:
@@ -60,7 +62,7 @@ def _form_fields(request: Request) -> dict[str, Any]:
     if "metadata" in fields:
         if pairs:
             raise InvalidRequest("metadata was sent as a whole and in pairs", param="metadata")
-        fields["metadata"] = _parse(fields["metadata"].encode(errors="replace"), InvalidRequest)
+        fields["metadata"] = _metadata(fields["metadata"])
     elif pairs:
         fields["metadata"] = pairs
     return fields
@@ -72,10 +74,11 @@ def read_events(request: Request) -> list[Incoming]:
     Raises:
         InvalidEvent: the body is none of these, or one of the events is not valid.
     """
+    body = _body(request, InvalidEvent)
     if request.mimetype == STRUCTURED:
-        return [read_structured(_parse(request.get_data(), InvalidEvent))]
+        return [read_structured(_parse(body, InvalidEvent))]
     if request.mimetype == BATCH:
-        return _batch(_parse(request.get_data(), InvalidEvent))
+        return _batch(_parse(body, InvalidEvent))
     headers = {name.lower(): value for name, value in request.headers.items()}
     # Any other `ce-` header alone does not make an event.
     if "ce-specversion" not in headers:
@@ -84,7 +87,7 @@ def read_events(request: Request) -> list[Incoming]:
         )
     if request.mimetype not in ("", "application/json") and not request.mimetype.endswith("+json"):
         raise InvalidEvent("The event's data must be application/json", param="datacontenttype")
-    return [read_binary(headers, request.get_data())]
+    return [read_binary(headers, body)]
 
 
 def _batch(document: object) -> list[Incoming]:
@@ -101,8 +104,39 @@ def _batch(document: object) -> list[Incoming]:
     return events
 
 
+def _body(request: Request, error: type[InvalidRequest]) -> bytes:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise error(f"The body is sent as {encoding[:80]!r}; send it without Content-Encoding")
+    return request.get_data()
+
+
 def _parse(body: bytes, error: type[InvalidRequest]) -> object:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise error("The body is not valid JSON in UTF-8", code="invalid_json") from None
+        return strict_json.parse(body)
+    except strict_json.NotJson as problem:
+        raise error(f"The body {problem}", param=problem.name, code="invalid_json") from None
+
+
+def _metadata(text: str) -> object:
+    try:
+        return strict_json.parse(text.encode(errors="replace"))
+    except strict_json.NotJson as problem:
+        raise InvalidRequest(
+            f"metadata {problem}; write it as a JSON object, or as metadata[name]=value",
+            param="metadata",
+        ) from None
+
+
+def _check_text(request: Request) -> None:
+    """Refuse a form whose text werkzeug would change to make it readable."""
+    body = _body(request, InvalidRequest)
+    try:
+        if request.mimetype == "application/x-www-form-urlencoded":
+            parse_qsl(body.decode(), errors="strict", max_num_fields=None)
+        elif any(
+            "\ufffd" in (text or "") for part in request.form.items(multi=True) for text in part
+        ):
+            body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("The form is not valid UTF-8") from None

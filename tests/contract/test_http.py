@@ -111,6 +111,18 @@ def test_a_form_asks_for_the_same_as_json(api: Api, kind: str) -> None:
             400,
             None,
         ),
+        (b'{"prompt": "x", "seed": 1, "seed": 2}', "application/json", 400, "seed"),
+        ('{"prompt": "x"}'.encode("utf-16"), "application/json", 400, None),
+        (b'{"prompt": "x", "seed": %s}' % (b"9" * 5000), "application/json", 400, None),
+        (b'{"metadata": %s}' % (b"[" * 99_999), "application/json", 400, None),
+        (b"prompt=caf%e9", "application/x-www-form-urlencoded", 400, None),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\ncaf\xe9\r\n--b--\r\n',
+            "multipart/form-data; boundary=b",
+            400,
+            None,
+        ),
+        (b'prompt=x&metadata={"a":', "application/x-www-form-urlencoded", 400, "metadata"),
         (b"x" * (300 << 10), "application/json", 413, None),
         (b"x" * (300 << 10), "application/x-www-form-urlencoded", 413, None),
     ],
@@ -123,6 +135,54 @@ def test_a_bad_body_is_refused_and_leaves_nothing(
     assert response.status_code == status
     assert _error(response)["param"] == param
     assert api.nothing_happened()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"a": 1}, "metadata[a] must be text"),
+        ({"a": "x" * 513}, "metadata[a] has 513 characters; at most 512 are taken"),
+        ({"n" * 65: "x"}, f"the name of metadata[{'n' * 65}] has 65 characters; at most 64 are"),
+        ({"": "x"}, "the name of metadata[] must not be empty"),
+        (["a"], "metadata must be an object"),
+        ({str(n): "x" for n in range(17)}, "metadata has more than 16 entries"),
+    ],
+)
+def test_what_is_wrong_with_metadata_is_said_of_the_pair(
+    api: Api, metadata: Any, message: str
+) -> None:
+    """And of its name or its text."""
+    response = api.create(metadata=metadata)
+    assert (response.status_code, _error(response)["param"]) == (400, "metadata")
+    assert _error(response)["message"].startswith(message)
+    assert api.nothing_happened()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"seed": %s}' % (b"9" * 5000), "has a number with too many digits"),
+        (b'{"metadata": %s}' % (b"[" * 99_999), "is nested too deeply"),
+        (b'{"prompt": "caf\xe9"}', "is not UTF-8"),
+        (b'{"prompt"', "is not valid JSON"),
+    ],
+)
+def test_a_body_that_can_not_be_read_says_why(api: Api, body: bytes, reason: str) -> None:
+    """Not that all of it is no JSON."""
+    response = api.submit.post("/v1/videos", data=body, content_type="application/json")
+    assert (response.status_code, _error(response)["code"]) == (400, "invalid_json")
+    assert reason in _error(response)["message"]
+
+
+@pytest.mark.parametrize("headers", [{"content-type": "application/json"}, BINARY])
+def test_a_compressed_body_is_refused_by_its_encoding(api: Api, headers: dict[str, str]) -> None:
+    """It is not taken for bad JSON."""
+    path = "/" if headers is BINARY else "/v1/videos"
+    response = api.submit.post(
+        path, data=b"\x1f\x8b", headers={**headers, "Content-Encoding": "gzip"}
+    )
+    assert response.status_code == 400
+    assert "without Content-Encoding" in _error(response)["message"]
 
 
 def test_a_chunked_body_that_is_too_long_is_not_cut_off(api: Api) -> None:
@@ -388,6 +448,38 @@ def test_a_batch_has_room_for_all_of_it_or_is_not_taken() -> None:
     assert len(api.requests()) == 3
 
 
+def test_a_batch_with_an_event_that_is_too_large_is_not_taken_at_all(api: Api) -> None:
+    """413 that names the event; what its settings add counts too."""
+    large = {
+        "prompt": "\U0001f34b" * 4096,
+        "negative_prompt": "\U0001f34b" * 4096,
+        "metadata": {f"{n}": "\U0001f34b" * 512 for n in range(16)},
+    }
+    batch = [{**EVENT, "id": str(n), "data": d} for n, d in enumerate(({"prompt": "x"}, large))]
+    response = api.submit.post(
+        "/", data=json.dumps(batch), content_type="application/cloudevents-batch+json"
+    )
+    assert (response.status_code, _error(response)["code"]) == (413, "request_too_large")
+    assert "Event 1:" in _error(response)["message"]
+    assert api.nothing_happened()
+
+
+def test_a_batch_that_was_stored_in_part_can_be_sent_again(api: Api) -> None:
+    """503 where the stream turned out to be full; what is there is not made twice."""
+    api.bus.faults.extend(["", "full"])
+    batch = json.dumps([{**EVENT, "id": str(n), "data": {"prompt": "x"}} for n in range(3)])
+
+    def send() -> TestResponse:
+        return api.submit.post("/", data=batch, content_type="application/cloudevents-batch+json")
+
+    response = send()
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert len(api.requests()) == 1
+    assert send().status_code == 202
+    assert len(api.requests()) == 3
+
+
 def test_a_batch_with_a_conflict_is_not_taken_at_all(api: Api) -> None:
     """Neither two events that contradict each other, nor one that contradicts what is there."""
     api.submit.post("/", json={"prompt": "x"}, headers={**BINARY, "ce-subject": "there"})
@@ -424,6 +516,8 @@ def test_a_batch_with_a_conflict_is_not_taken_at_all(api: Api) -> None:
         ({**BINARY, "ce-subject": "a.*"}, b'{"prompt": "x"}', "subject"),
         ({**BINARY, "content-type": "text/plain"}, b'{"prompt": "x"}', "datacontenttype"),
         (BINARY, b'{"prompt"', "data"),
+        (BINARY, b'{"prompt": "x", "prompt": "y"}', "prompt"),
+        ({"content-type": "application/cloudevents+json"}, request_payload({}, id=5), "id"),
         (BINARY, b"", "data"),
         (BINARY, b"[1]", "data"),
         (BINARY, b"{}", "prompt"),
@@ -657,6 +751,7 @@ def test_filters_narrow_the_list_down(api: Api) -> None:
         f"created_after={now}": [two, one],
         f"created_after={now + 1}": [],
         f"created_before={now}": [],
+        "created_before=0": [],
         f"created_before={now + 1}.5": [two, one],
         "created_after=2020-01-01T00:00:00+01:00": [two, one],
         "created_after=2020-01-01t00:00:00%2B01:00&created_before=2021-01-01T00:00:00Z": [],

@@ -71,3 +71,10 @@ def test_what_can_not_be_read_is_an_error_like_any_other(
     error = json.loads(body)["error"]
     assert (error["code"], error["type"], error["param"]) == (code, "invalid_request_error", None)
     assert error["message"]
+
+
+def test_what_proxies_say_of_the_scheme_does_not_matter(port: int) -> None:
+    """Two of them that contradict each other would make every request unreadable."""
+    proxies = b"X-Forwarded-Proto: http\r\nX-Forwarded-Ssl: on\r\nConnection: close\r\n"
+    status, _, _ = _exchange(port, b"GET /healthz HTTP/1.1\r\n" + HOST + proxies + b"\r\n")
+    assert status == 200

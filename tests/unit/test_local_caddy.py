@@ -158,6 +158,7 @@ def test_what_is_no_route_is_not_found(gateway: str) -> None:
         answer = requests.get(gateway + path, timeout=TIMEOUT)
         assert answer.status_code == 404, path
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.json()["error"]["code"] == "not_found", "as a function would say it"
 
 
 def test_the_page_is_checked_for_news_and_locked_down(gateway: str) -> None:

@@ -132,3 +132,21 @@ def test_the_checkout_is_where_everything_runs(stack: Stack) -> None:
     table = processes(stack, prepare(stack))
     assert {process.cwd for process in table} == {ROOT}
     assert len({process.name for process in table}) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("LEASE_SECONDS", "x", "LEASE_SECONDS is 'x': "),
+        ("QUEUE_LIMIT", "-1", "QUEUE_LIMIT is '-1': "),
+        ("API_KEYS_FILE", "/nope", "API_KEYS_FILE can't be used: "),
+        ("WEBHOOKS_FILE", "/nope", "WEBHOOKS_FILE can't be used: "),
+    ],
+)
+def test_a_setting_that_no_function_could_use_is_said(
+    stack: Stack, name: str, value: str, reason: str
+) -> None:
+    """Before anything is started, by the name of the variable."""
+    with pytest.raises(SettingsError, match=reason) as error:
+        check(replace(stack, environ={**stack.environ, name: value}))
+    assert "\n" not in str(error.value)
