@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -181,6 +185,21 @@ def test_a_function_that_is_down_is_503_in_the_apis_own_form(gateway: str) -> No
     error = answer.json()["error"]
     assert error.pop("message")
     assert error == {"type": "server_error", "param": None, "code": "unavailable"}
+
+
+def test_a_body_in_chunks_that_can_not_be_read_is_the_callers_mistake(functions: str) -> None:
+    """Not an outage: sending it again would never help."""
+    port = urlsplit(functions).port
+    head = b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for chunks in (b"zz\r\n{}\r\n0\r\n\r\n", b"ffffffffffffffffff\r\n{}"):
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
+            connection.sendall(head + chunks)
+            connection.shutdown(socket.SHUT_WR)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            error = json.load(answer)["error"]
+        assert (answer.status, error["code"]) == (400, "bad_request")
+        assert answer.headers["Retry-After"] is None
 
 
 def test_a_functions_own_503_passes_through(functions: str) -> None:
