@@ -165,6 +165,14 @@ def test_what_is_no_route_is_not_found(gateway: str) -> None:
         assert answer.json()["error"]["code"] == "not_found", "as a function would say it"
 
 
+def test_the_gateways_own_errors_have_the_apis_codes(functions: str) -> None:
+    """A program that tells them apart need not know who answers."""
+    wrong = requests.put(f"{functions}/index.html", timeout=TIMEOUT)
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+    large = requests.post(f"{functions}/v1/videos", data=b"x" * (600 << 10), timeout=TIMEOUT)
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "request_too_large")
+
+
 def test_the_page_is_checked_for_news_and_locked_down(gateway: str) -> None:
     """The page is cached only with its ETag, and may load nothing from elsewhere."""
     answer = requests.get(gateway, timeout=TIMEOUT)
