@@ -15,8 +15,8 @@ TEST_PROCESSES ?= 3
 # Python compiles what it imports, and keeps that unless it is told not to; pip would compile all of
 # it, of which most is never imported.
 unexport PYTHONDONTWRITEBYTECODE
-# Python brings an older pip, which takes half as long again to find out what to install: it is
-# upgraded before it installs anything else.
+# Python brings an older pip, which is slower to find out what to install: it is upgraded before it
+# installs anything else.
 PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 
 # $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.

@@ -46,7 +46,7 @@ def _rendered(folder: Path) -> str:
 
 def render(folder: Path) -> list[Manifest]:
     """Every object that `kubectl apply -k folder` would send."""
-    # The loader in C: what Python's takes a quarter of a second for is asked for a hundred times.
+    # The loader in C, as this is asked for a hundred times.
     documents = yaml.load_all(_rendered(folder), yaml.CSafeLoader)
     return [document for document in documents if document]
 

@@ -170,6 +170,6 @@ class NatsConnection:
         connecting, self._connecting = self._connecting, None
         if connecting is None:
             return
-        connecting.cancel()  # one that has connected is no longer to be cancelled
+        connecting.cancel()  # without effect where it has connected
         with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *AWAY):
             await (await connecting).close()

@@ -133,7 +133,7 @@ def _check_text(request: Request) -> None:
     body = _body(request, InvalidRequest)
     try:
         if request.mimetype == "application/x-www-form-urlencoded":
-            parse_qsl(body.decode(), errors="strict", max_num_fields=None)
+            parse_qsl(body.decode(), errors="strict")
         elif any(
             "\ufffd" in (text or "") for part in request.form.items(multi=True) for text in part
         ):

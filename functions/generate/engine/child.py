@@ -94,7 +94,7 @@ def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     found = checkpoint.locate(plan.model)
     # All that is needed is here now; nothing that a folder lacks may be looked up on the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # What is imported stays: to look through it for garbage takes a seventh of the time.
+    # What is imported stays: to look through it for garbage again and again would only take time.
     gc.disable()
     from functions.generate.engine.ranks import Ranks  # noqa: PLC0415
     from functions.generate.engine.rendering import Renderer  # noqa: PLC0415

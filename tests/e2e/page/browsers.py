@@ -7,7 +7,7 @@ import shutil
 
 from playwright.sync_api import Browser, Playwright
 
-# The first is built for running without a window, which it does with half the processor time.
+# The first is built for running without a window, and has less to do for it.
 NAMES = (
     "chromium-headless-shell",
     "chromium",
