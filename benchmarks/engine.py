@@ -37,13 +37,13 @@ from benchmarks.engine_model import (
     latent_frames,
     transformer_flops,
 )
-from functions.generate.engine.attention import choose_kernel
-from functions.generate.engine.compilation import compile_blocks
-from functions.generate.engine.guidance import GuidedTransformer
-from functions.generate.engine.loading import fill
-from functions.generate.engine.memory import PeakMemory, is_out_of_memory
-from functions.generate.engine.ranks import Ranks
-from functions.generate.engine.streaming_decode import StreamingDecoder
+from functions.generate.engine.model.attention import choose_kernel
+from functions.generate.engine.model.compilation import compile_blocks
+from functions.generate.engine.model.guidance import GuidedTransformer
+from functions.generate.engine.model.loading import fill
+from functions.generate.engine.model.memory import PeakMemory, is_out_of_memory
+from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.streaming_decode import StreamingDecoder
 
 STEPS: Final = 64  # Mochi's default
 # Enough for a median; a step at full length takes seconds.

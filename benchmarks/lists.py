@@ -26,11 +26,11 @@ import psutil
 from flask.testing import FlaskClient
 
 from functions.shared.config import Settings
-from functions.shared.jetstream import JetStream
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.streams.jetstream import JetStream
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from functions.status.app import create_app
 from functions.status.table import Table
 from tests.harness import RunningStack

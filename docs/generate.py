@@ -14,9 +14,9 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from functions.shared.api.openapi import document  # noqa: E402 - as above
 from functions.shared.config import Settings  # noqa: E402 - after the path to it
-from functions.shared.openapi import document  # noqa: E402 - as above
-from functions.shared.profiles import load_profile  # noqa: E402 - as above
+from functions.shared.video.profiles import load_profile  # noqa: E402 - as above
 
 PAGE: Final = ROOT / "docs" / "settings.md"
 OPENAPI: Final = ROOT / "docs" / "openapi.json"

@@ -1,8 +1,8 @@
 """Write the JSON Schemas of Kinora's events, and the table in the README, from the code.
 
 `python event-schemas/generate.py` writes; with `--check` it only says what is stale, and exits 1
-if anything is. What an event carries is defined in `functions/shared/videos.py` and nowhere else;
-`functions/shared/event_schemas.py` makes the schemas.
+if anything is. What an event carries is defined in `functions/shared/video/events.py` and nowhere
+else; `functions/shared/api/event_schemas.py` makes the schemas.
 """  # noqa: INP001 - a program beside its data; the folder's name can't be a package's
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final
 FOLDER: Final = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from functions.shared.event_schemas import (  # noqa: E402 - the path is set above
+from functions.shared.api.event_schemas import (  # noqa: E402 - the path is set above
     ABOUT,
     schema_of,
     subject_of,
 )
-from functions.shared.videos import EventName  # noqa: E402 - as above
+from functions.shared.video.events import EventName  # noqa: E402 - as above
 
 BEGIN, END = "<!-- events:begin -->", "<!-- events:end -->"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from functions.shared.accounts import Accounts
+from functions.shared.api.accounts import Accounts
 from functions.shared.config import Settings
 from functions.shared.endpoints import read_endpoints
-from functions.shared.profiles import load_profile
+from functions.shared.video.profiles import load_profile
 from local.ports import SettingsError
 from local.probes import is_free
 from local.processes import PROGRAMS, find_program

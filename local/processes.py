@@ -70,7 +70,7 @@ def set_up(stack: Stack, credentials: Credentials) -> Command:
     """Return the command that makes streams, consumer and bucket; it can be run at any time."""
     return Command(
         name="set-up",
-        argv=[sys.executable, "-m", "functions.shared.streams"],
+        argv=[sys.executable, "-m", "functions.setup"],
         env=function_env(stack, credentials),
         cwd=stack.root,
     )

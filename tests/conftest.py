@@ -10,8 +10,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from functions.shared.config import Settings
-from functions.shared.jetstream import JetStream
 from functions.shared.storage import S3Store
+from functions.shared.streams.jetstream import JetStream
 from tests.harness import RunningStack
 
 

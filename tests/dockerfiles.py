@@ -16,7 +16,7 @@ PARTS = {
     "ui": ROOT / "ui" / "Dockerfile",
 }  # fmt: skip
 # What .dockerignore leaves out of what is copied.
-LEFT_OUT = ("__pycache__", "testing")
+LEFT_OUT = ("__pycache__",)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from functions.generate.engine import checkpoint
+from functions.generate.engine.model import checkpoint
 from functions.shared.errors import RenderCancelled
-from functions.shared.requests import ResolvedRequest
+from functions.shared.video.requests import ResolvedRequest
 
 DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
 
@@ -37,7 +37,7 @@ def latents(rank: int, requests: list[ResolvedRequest], dtypes: list[str], folde
     """Save what every rank has as the latents of `requests`, in each of `dtypes`."""
     import torch  # noqa: PLC0415 - the test process need not have it
 
-    from functions.generate.engine.ranks import Ranks  # noqa: PLC0415 - the same
+    from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
 
     torch.set_num_threads(1)
     ranks = Ranks.join(rank, 2, folder)
@@ -50,7 +50,7 @@ def latents_of(requests: list[ResolvedRequest], dtype: str, ranks: Any) -> list[
     """The latents of `requests`, made by `ranks` in `dtype`."""
     import torch  # noqa: PLC0415 - the test process need not have it
 
-    from functions.generate.engine.rendering import Renderer  # noqa: PLC0415 - the same
+    from functions.generate.engine.model.rendering import Renderer  # noqa: PLC0415 - the same
 
     renderer = Renderer(checkpoint.locate(str(DEMO)), ranks, dtype=getattr(torch, dtype))
 
@@ -66,7 +66,7 @@ def fates(rank: int, errors: list[tuple[int, str]], folder: Path) -> None:
     """Let one rank after the other fail in its part, and save what every rank heard of it."""
     import torch  # noqa: PLC0415 - the test process need not have it
 
-    from functions.generate.engine.ranks import Ranks  # noqa: PLC0415 - the same
+    from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
 
     ranks = Ranks.join(rank, 2, folder)
     kinds: dict[str, Exception] = {

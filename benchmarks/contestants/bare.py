@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 
-from functions.shared.events import STRUCTURED
-from functions.shared.nats_connection import NatsConnection
+from functions.shared.streams.cloudevents import STRUCTURED
+from functions.shared.streams.nats_connection import NatsConnection
 
 
 def create_app() -> Flask:

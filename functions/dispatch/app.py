@@ -14,23 +14,23 @@ from prometheus_client import CollectorRegistry
 from functions.dispatch.deletion_cost import DeletionCosts
 from functions.dispatch.delivery import Deliveries
 from functions.dispatch.dispatcher import Dispatcher
-from functions.dispatch.forwarding import Forwarder
+from functions.dispatch.forwarding.forwarder import Forwarder
 from functions.dispatch.sink import Sink, read_overrides
 from functions.dispatch.sweeper import Sweeper
 from functions.dispatch.webhooks.couriers import Couriers
-from functions.shared.bus import Bus
+from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
-from functions.shared.consumers import FORWARD, PullConsumer
 from functions.shared.endpoints import read_endpoints
 from functions.shared.errors import Unavailable
-from functions.shared.http import new_app
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger
-from functions.shared.nats_connection import NatsConnection
 from functions.shared.networks import parse_networks
-from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.consumers import FORWARD, PullConsumer
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.nats_connection import NatsConnection
 from functions.shared.subjects import VIDEOS
+from functions.shared.video.profiles import load_profile
 
 
 def create_app(

@@ -8,15 +8,14 @@ from collections import Counter
 from typing import Final
 
 from functions.dispatch.sink import Ending, Sink
-from functions.shared.bus import Delivery, Message
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
-from functions.shared.events import VideoEvent, read_nats
-from functions.shared.ledger import Ledger, LostRace, Snapshot
-from functions.shared.profiles import Profile
-from functions.shared.requested import read_request
+from functions.shared.streams.bus import Delivery, Message
+from functions.shared.streams.cloudevents import VideoEvent, read_nats
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.validation import read_request
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.videos import (
+from functions.shared.video.events import (
     MAX_ATTEMPTS,
     EventName,
     Failed,
@@ -24,6 +23,7 @@ from functions.shared.videos import (
     Progressed,
     carried,
 )
+from functions.shared.video.profiles import Profile
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from functions.shared.bus import Bus, Delivery, RequestSource
 from functions.shared.errors import Unavailable
+from functions.shared.streams.bus import Bus, Delivery, RequestSource
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.shared.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
+from functions.shared.api.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
 wsgi_app = "functions.dispatch.app:create_app()"
 # Probes only; the slots have threads of their own.

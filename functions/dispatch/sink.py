@@ -13,11 +13,11 @@ from typing import Final
 import httpx
 
 from functions.dispatch.deletion_cost import DeletionCosts
-from functions.shared.bus import Message
 from functions.shared.errors import Unavailable
-from functions.shared.events import read_nats, write_binary
+from functions.shared.streams.bus import Message
+from functions.shared.streams.cloudevents import read_nats, write_binary
 from functions.shared.subjects import VideoKey
-from functions.shared.videos import Failure
+from functions.shared.video.events import Failure
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from functions.shared.bus import Bus
 from functions.shared.errors import InvalidRequest, KinoraError
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, LostRace, Snapshot
 from functions.shared.storage import Store, StoredObject
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
-from functions.shared.videos import RUNNING, Completed, EventName, Failed, Failure, carried
+from functions.shared.video.events import RUNNING, Completed, EventName, Failed, Failure, carried
 
 log = logging.getLogger(__name__)
 

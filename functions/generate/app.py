@@ -12,17 +12,17 @@ from prometheus_client import CollectorRegistry
 
 from functions.generate.attempt import Means
 from functions.generate.engine.messages import Shape
-from functions.generate.engine.process import Engine
+from functions.generate.engine.parent.engine import Engine
 from functions.generate.routes import GenerateRoutes
 from functions.generate.worker import Worker
-from functions.shared.bus import Bus
+from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
 from functions.shared.errors import Unavailable
-from functions.shared.http import new_app
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger
-from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger
+from functions.shared.video.profiles import load_profile
 
 
 def create_app(

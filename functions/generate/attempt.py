@@ -13,14 +13,14 @@ from typing import Any, Final, Protocol
 
 from functions.generate.engine.messages import Progress, Rendered
 from functions.generate.lease import HeldLease
-from functions.shared.bus import Bus
 from functions.shared.errors import KinoraError, RenderCancelled
-from functions.shared.ledger import Ledger, LostRace, Snapshot
-from functions.shared.progress import UPLOADING, percent
-from functions.shared.requested import StoredRequest
-from functions.shared.requests import ResolvedRequest
 from functions.shared.storage import Store
-from functions.shared.videos import EngineUsed, EventName, Failure, Output
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.validation import StoredRequest
+from functions.shared.video.events import EngineUsed, EventName, Failure, Output
+from functions.shared.video.progress import UPLOADING, percent
+from functions.shared.video.requests import ResolvedRequest
 
 log = logging.getLogger(__name__)
 

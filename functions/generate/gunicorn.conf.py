@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from functions.shared.gunicorn import *  # noqa: F403 - settings are module globals to gunicorn
+from functions.shared.api.gunicorn import *  # noqa: F403 - settings are module globals to gunicorn
 
 wsgi_app = "functions.generate.app:create_app()"
 # One for the video, the rest for probes and for requests that are told "busy".

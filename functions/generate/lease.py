@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from functions.shared.bus import Bus
 from functions.shared.errors import KinoraError, OutcomeUnknown
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, LostRace, Snapshot
-from functions.shared.videos import DATA_OF, TERMINAL, EventName, Lease, Started, carried
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, Started, carried
 
 log = logging.getLogger(__name__)
 

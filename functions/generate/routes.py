@@ -14,10 +14,10 @@ from typing import Final
 from flask import Flask, Response, request
 
 from functions.generate.attempt import Attempt
-from functions.generate.engine.process import Engine
+from functions.generate.engine.parent.engine import Engine
 from functions.generate.worker import Worker
 from functions.shared.errors import InvalidEvent, Unavailable
-from functions.shared.events import read_binary
+from functions.shared.streams.cloudevents import read_binary
 
 # `dispatch` takes 30 s of silence for a loss; proxies on the way are less patient.
 LINE_SECONDS: Final = 2.0

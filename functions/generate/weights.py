@@ -15,7 +15,7 @@ from typing import Final
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoSibling
 
-from functions.generate.engine.checkpoint import VARIANT, WEIGHTS, locate
+from functions.generate.engine.model.checkpoint import VARIANT, WEIGHTS, locate
 
 log = logging.getLogger(__name__)
 

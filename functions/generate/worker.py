@@ -10,13 +10,13 @@ from typing import Final
 
 from functions.generate.attempt import SOURCE, Attempt, Means
 from functions.shared.errors import Unavailable
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import LostRace, Snapshot
-from functions.shared.profiles import Profile
-from functions.shared.requested import StoredRequest, read_request
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import LostRace, Snapshot
+from functions.shared.streams.validation import StoredRequest, read_request
 from functions.shared.subjects import REQUESTS
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.videos import MAX_ATTEMPTS, EventName, Lease, Started, VideoData
+from functions.shared.video.events import MAX_ATTEMPTS, EventName, Lease, Started, VideoData
+from functions.shared.video.profiles import Profile
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from functions.shared.config import Settings
 from functions.shared.subjects import is_token
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 
 # What consumers of webhooks are called, and no others.
 CONSUMER_PREFIX: Final = "webhook-"

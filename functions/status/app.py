@@ -7,15 +7,15 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from functions.shared.accounts import Accounts
-from functions.shared.bus import Bus
+from functions.shared.api.accounts import Accounts
+from functions.shared.api.http import new_app
+from functions.shared.api.openapi import add_document
 from functions.shared.config import Settings, load_settings
-from functions.shared.http import new_app
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger
-from functions.shared.openapi import add_document
-from functions.shared.profiles import load_profile
 from functions.shared.storage import S3Store, Store
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger
+from functions.shared.video.profiles import load_profile
 from functions.status.feed import Feeds
 from functions.status.index import Index
 from functions.status.replay import Replay

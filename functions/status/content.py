@@ -9,9 +9,9 @@ from typing import Final
 from flask import Request, Response
 
 from functions.shared.errors import ContentLost, ContentNotReady, NotFound
-from functions.shared.ledger import Snapshot
 from functions.shared.storage import Store
-from functions.shared.videos import Completed, EventName, Failed
+from functions.shared.streams.ledger import Snapshot
+from functions.shared.video.events import Completed, EventName, Failed
 
 # One range only, as browsers and download tools send it; anything else may be ignored (RFC 9110,
 # section 14.2), and the whole file is the answer.

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
 
-from functions.shared.profiles import FRAMES_PER_LATENT
-from functions.shared.progress import SHARES, part_of_stage
-from functions.shared.requests import ResolvedRequest
+from functions.shared.video.profiles import FRAMES_PER_LATENT
+from functions.shared.video.progress import SHARES, part_of_stage
+from functions.shared.video.requests import ResolvedRequest
 
 # A model's day; older ones may have been made by another version, or on other machines.
 REMEMBERED: Final = 300

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from functions.shared.bus import Bus, Message
+from functions.shared.api.parameters import EVENT_ID
 from functions.shared.errors import InvalidRequest, Unavailable
-from functions.shared.events import read_nats
-from functions.shared.parameters import EVENT_ID
+from functions.shared.streams.bus import Bus, Message
+from functions.shared.streams.cloudevents import read_nats
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey, filters
 
 # Proxies and browsers take silence for a dead connection; the shortest usual limit is 30 s.

@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from functions.shared.errors import InvalidRequest
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
-from functions.shared.videos import State
+from functions.shared.video.events import State
 
 STATES: Final = tuple(state.value for state in State)
 # A video has no more pairs than these.

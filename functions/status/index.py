@@ -15,16 +15,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.shared.bus import Message
+from functions.shared.api.video_object import Video, queued_video, video_object
 from functions.shared.errors import InvalidRequest
-from functions.shared.ledger import snapshot_of
-from functions.shared.profiles import Profile
-from functions.shared.requested import read_request
-from functions.shared.requests import ResolvedRequest
+from functions.shared.streams.bus import Message
+from functions.shared.streams.ledger import snapshot_of
+from functions.shared.streams.validation import read_request
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video_object import Video, queued_video, video_object
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
+from functions.shared.video.profiles import Profile
+from functions.shared.video.requests import ResolvedRequest
 from functions.status.filters import ALL, Filters, folded
 from functions.status.query import Order, find
 from functions.status.schedule import Schedule

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from functions.shared.bus import Bus
 from functions.shared.errors import Unavailable
+from functions.shared.streams.bus import Bus
 from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.index import Index
 

@@ -7,20 +7,20 @@ from typing import Final
 
 from flask import Flask, Response, jsonify, request
 
-from functions.shared.accounts import Accounts
-from functions.shared.answers import Model, ModelList, VideoList
-from functions.shared.bus import Bus
+from functions.shared.api.accounts import Accounts
+from functions.shared.api.answers import Model, ModelList, VideoList
+from functions.shared.api.parameters import LAST_EVENT_ID, LIMIT, ORDER, VARIANT, WATCHED
+from functions.shared.api.video_object import DAY, Video, queued_video, video_object
 from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
-from functions.shared.ledger import Ledger, Snapshot, snapshot_of
-from functions.shared.parameters import LAST_EVENT_ID, LIMIT, ORDER, VARIANT, WATCHED
-from functions.shared.profiles import Profile
-from functions.shared.requested import read_request
-from functions.shared.requests import ResolvedRequest
 from functions.shared.storage import Store
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.ledger import Ledger, Snapshot, snapshot_of
+from functions.shared.streams.validation import read_request
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.video_object import DAY, Video, queued_video, video_object
-from functions.shared.videos import State
+from functions.shared.video.events import State
+from functions.shared.video.profiles import Profile
+from functions.shared.video.requests import ResolvedRequest
 from functions.status.content import VARIANTS, send_content
 from functions.status.feed import Feeds
 from functions.status.filters import read_filters

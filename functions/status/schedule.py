@@ -16,13 +16,13 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.shared.bus import Message
-from functions.shared.ledger import Snapshot
-from functions.shared.progress import SHARES
-from functions.shared.requests import ResolvedRequest
+from functions.shared.streams.bus import Message
+from functions.shared.streams.ledger import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
-from functions.shared.videos import RUNNING, Completed, Progressed, Started, VideoData
+from functions.shared.video.events import RUNNING, Completed, Progressed, Started, VideoData
+from functions.shared.video.progress import SHARES
+from functions.shared.video.requests import ResolvedRequest
 from functions.status.costs import Costs, Work, remaining
 
 # The whole queue is scheduled anew at most so often, and never for more than a tenth of the time.

@@ -11,9 +11,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
+from functions.shared.api.video_object import Video
 from functions.shared.subjects import VideoKey
-from functions.shared.video_object import Video
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 
 # A scan of so many rows takes less than a millisecond.
 TAIL: Final = 1000

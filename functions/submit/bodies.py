@@ -10,7 +10,7 @@ from flask import Request
 
 from functions.shared import strict_json
 from functions.shared.errors import InvalidEvent, InvalidRequest
-from functions.shared.events import (
+from functions.shared.streams.cloudevents import (
     BATCH,
     MAX_BATCH,
     STRUCTURED,

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from functions.shared.bus import Bus
 from functions.shared.errors import Unavailable
+from functions.shared.streams.bus import Bus
 from functions.shared.timestamps import NANOSECONDS
 
 # How long one comparison of the clocks is good for; they drift by less than a millisecond in it.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 
-from functions.shared.bus import Bus, Message
 from functions.shared.errors import InvalidRequest, VideoNotFound
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, LostRace, Snapshot
-from functions.shared.profiles import Profile
-from functions.shared.requested import read_request
 from functions.shared.storage import Store
+from functions.shared.streams.bus import Bus, Message
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.validation import read_request
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.videos import Cancelled, Deleted, EventName, carried
-from functions.submit.burial import SOURCE
+from functions.shared.video.events import Cancelled, Deleted, EventName, carried
+from functions.shared.video.profiles import Profile
+from functions.submit.unconfirmed import SOURCE
 
 
 class Endings:

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from functions.shared.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
+from functions.shared.api.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
 wsgi_app = "functions.submit.app:create_app()"
 

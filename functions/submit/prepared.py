@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functions.shared.errors import TooLarge
-from functions.shared.events import VideoEvent
-from functions.shared.profiles import Profile
-from functions.shared.requested import MAX_EVENT_BYTES, request_hash
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.validation import MAX_EVENT_BYTES, request_hash
 from functions.shared.subjects import VideoKey
-from functions.shared.videos import EventName, Requested
-from functions.submit.burial import SOURCE
+from functions.shared.video.events import EventName, Requested
+from functions.shared.video.profiles import Profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
+from functions.submit.unconfirmed import SOURCE
 
 
 @dataclass(frozen=True)

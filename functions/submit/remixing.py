@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from functions.shared.bus import Bus
 from functions.shared.errors import InvalidRequest, VideoNotFound
-from functions.shared.ledger import Ledger
-from functions.shared.profiles import Profile
-from functions.shared.requested import read_request, request_hash
-from functions.shared.requests import RemixedRequest, RemixRequest, ResolvedRequest
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.validation import read_request, request_hash
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.videos import VideoData
+from functions.shared.video.events import VideoData
+from functions.shared.video.profiles import Profile
+from functions.shared.video.requests import RemixedRequest, RemixRequest, ResolvedRequest
 from functions.submit.submission import Accepted, Submissions
 
 # What a remix has of its own, and what goes without saying.

@@ -9,20 +9,20 @@ from typing import Final
 from flask import Flask, Response, jsonify, request
 from pydantic_core import to_json
 
-from functions.shared.accounts import Accounts
-from functions.shared.answers import DeletedVideo
+from functions.shared.api.accounts import Accounts
+from functions.shared.api.answers import DeletedVideo
+from functions.shared.api.parameters import IDEMPOTENCY_KEY
+from functions.shared.api.video_object import Video, queued_video, video_object
 from functions.shared.errors import InvalidEvent, KinoraError
-from functions.shared.events import Incoming
-from functions.shared.ledger import Snapshot
-from functions.shared.parameters import IDEMPOTENCY_KEY
-from functions.shared.requested import (
+from functions.shared.streams.cloudevents import Incoming
+from functions.shared.streams.ledger import Snapshot
+from functions.shared.streams.validation import (
     check_body,
     check_remix,
     check_requested,
 )
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video_object import Video, queued_video, video_object
 from functions.submit.bodies import read_events, read_fields
 from functions.submit.endings import Endings
 from functions.submit.prepared import Prepared

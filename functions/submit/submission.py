@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from functions.shared.bus import Bus, Message
 from functions.shared.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -20,18 +19,19 @@ from functions.shared.errors import (
     Unavailable,
     VideoDeleted,
 )
-from functions.shared.events import STRUCTURED
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.profiles import Profile
-from functions.shared.requested import StoredRequest, read_request
-from functions.shared.requests import VideoRequest
+from functions.shared.streams.bus import Bus, Message
+from functions.shared.streams.cloudevents import STRUCTURED
+from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.validation import StoredRequest, read_request
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
-from functions.shared.videos import VideoData
-from functions.submit.burial import Burial
+from functions.shared.video.events import VideoData
+from functions.shared.video.profiles import Profile
+from functions.shared.video.requests import VideoRequest
 from functions.submit.clock import StreamClock
 from functions.submit.prepared import Prepared
-from functions.submit.room import Room
+from functions.submit.queue_limits import Room
+from functions.submit.unconfirmed import Burial
 
 HEADERS = {"content-type": STRUCTURED}
 

@@ -9,12 +9,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from functions.shared.config import Settings
-from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
+from tests.fakes import MemoryBus, MemoryStore
 from tests.unit.events import completed, publish, put_request, started
 
 EVENT = {

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from functions.shared.subjects import VideoKey, is_token
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 
 FOLDER = Path(__file__).parents[2] / "event-schemas"
 DOCUMENT: dict[str, Any] = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text(encoding="utf-8"))

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from werkzeug.test import TestResponse
 
 from functions.shared.config import Settings
-from functions.shared.testing import MemoryBus, MemoryStore
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
+from tests.fakes import MemoryBus, MemoryStore
 
 PAGE = "https://page.example"
 OTHER = "https://other.example"

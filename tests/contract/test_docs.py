@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,41 +12,11 @@ import pytest
 from functions.shared.config import Settings
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("submit", "dispatch", "generate", "status")
 PAGES = sorted(
     page
     for page in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md")]
     if "node_modules" not in page.parts
 )
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_functions_share_only_what_is_shared(function: str) -> None:
-    """A function imports `functions.shared` and itself, and never another function."""
-    allowed = ("functions.shared", f"functions.{function}")
-    for path in (ROOT / "functions" / function).rglob("*.py"):
-        for name in _imports(path):
-            assert not name.startswith("functions.") or name.startswith(allowed), (path, name)
-
-
-def test_torch_is_imported_by_the_engine_only() -> None:
-    """The HTTP processes stay small, and hold no accelerator."""
-    heavy = {"torch", "diffusers", "transformers"}
-    importers = {
-        path.relative_to(ROOT).parts[:3]
-        for path in (ROOT / "functions").rglob("*.py")
-        for name in _imports(path)
-        if name.split(".")[0] in heavy
-    }
-    assert importers <= {("functions", "generate", "engine"), ("functions", "generate", "demo")}
 
 
 def test_the_promises_name_tests_that_exist() -> None:
@@ -82,7 +50,9 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), link
-    for path in re.findall(r"`((?:functions|tests|docs|local|ui|event-schemas)/[\w./-]+)`", text):
+    for path in re.findall(
+        r"`((?:functions|demo|protocol|tests|docs|local|ui|event-schemas)/[\w./-]+)`", text
+    ):
         assert (ROOT / path).exists(), path
 
 

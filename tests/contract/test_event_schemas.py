@@ -23,12 +23,10 @@ from jsonschema.validators import extend  # type: ignore[import-untyped]  # as a
 from pydantic import BaseModel
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.events import STRUCTURED, VideoEvent, read_nats, read_video_event
-from functions.shared.profiles import load_profile
-from functions.shared.requested import check_requested, request_hash
-from functions.shared.requests import ResolvedRequest
+from functions.shared.streams.cloudevents import STRUCTURED, VideoEvent, read_nats, read_video_event
+from functions.shared.streams.validation import check_requested, request_hash
 from functions.shared.subjects import VideoKey, is_token
-from functions.shared.videos import (
+from functions.shared.video.events import (
     DATA_OF,
     Cancelled,
     Completed,
@@ -43,6 +41,8 @@ from functions.shared.videos import (
     Started,
     VideoData,
 )
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest
 
 FOLDER = Path(__file__).parents[2] / "event-schemas"
 HEADERS = {"content-type": STRUCTURED}

@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 
 from functions.generate.app import create_app
 from functions.shared.config import Settings
-from functions.shared.ledger import Ledger
+from functions.shared.streams.ledger import Ledger
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
+from tests.fakes import MemoryBus, MemoryStore
 from tests.harness import wait_until
 from tests.unit.events import put_request
 from tests.unit.step_engine import StepEngine

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from functions.shared.api.http import MAX_RETRY_AFTER
 from functions.shared.config import Settings
 from functions.shared.errors import (
     InvalidRequest,
@@ -19,12 +20,11 @@ from functions.shared.errors import (
     SequenceConflict,
     Unavailable,
 )
-from functions.shared.http import MAX_RETRY_AFTER
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.profiles import load_profile
-from functions.shared.requested import read_request
+from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.validation import read_request
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.videos import Cancelled, EventName
+from functions.shared.video.events import Cancelled, EventName
+from functions.shared.video.profiles import load_profile
 from tests.contract.api import BINARY, EVENT, Api, complete, make_api
 from tests.unit.events import CREATED, completed, publish, put_request, request_payload, started
 

@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
+from functions.shared.api.openapi import document
 from functions.shared.config import Settings
-from functions.shared.openapi import document
-from functions.shared.profiles import load_profile
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.video.profiles import load_profile
 from tests.contract.api import BINARY, Api, complete, make_api
 from tests.unit.events import put_request
 

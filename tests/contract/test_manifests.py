@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from functions.setup.streams import consumer_config
 from functions.shared.config import Settings
-from functions.shared.streams import consumer_config
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 from local.stack import ROOT
 from tests import manifests, schemas
 from tests.guarded import permissions
@@ -274,7 +274,9 @@ def _names_read_by(*paths: str) -> set[str]:
 def test_variables_are_settings_that_exist(name: str) -> None:
     """No misspelt variable goes unnoticed, and no setting that is gone stays in a manifest."""
     known = {field.upper() for field in Settings.model_fields}
-    known |= _names_read_by("functions/shared/gunicorn.py", "functions/generate/gunicorn.conf.py")
+    known |= _names_read_by(
+        "functions/shared/api/gunicorn.py", "functions/generate/gunicorn.conf.py"
+    )
     # Read by the libraries: boto3, torch, huggingface_hub.
     known |= {"AWS_EC2_METADATA_DISABLED", "OMP_NUM_THREADS", "HF_ENDPOINT", "HF_TOKEN"}
     objects = overlay(name)
@@ -414,13 +416,13 @@ def _gunicorn(
     for key, value in variables.items():
         if "/" not in key:
             monkeypatch.setenv(key, value)
-    spec = importlib.util.find_spec("functions.shared.gunicorn")
+    spec = importlib.util.find_spec("functions.shared.api.gunicorn")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with monkeypatch.context() as patched:
-        patched.setitem(sys.modules, "functions.shared.gunicorn", module)
+        patched.setitem(sys.modules, "functions.shared.api.gunicorn", module)
         return runpy.run_path(str(ROOT / "functions" / function / "gunicorn.conf.py"))
 
 

@@ -15,16 +15,16 @@ from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from functions.shared.api.openapi import document
 from functions.shared.config import Settings
 from functions.shared.errors import InvalidRequest
-from functions.shared.limits import size_in_pixels
-from functions.shared.openapi import document
-from functions.shared.profiles import load_profile
-from functions.shared.requested import check_body
-from functions.shared.requests import ResolvedRequest
-from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.streams.validation import check_body
+from functions.shared.video.limits import size_in_pixels
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
+from tests.fakes import MemoryBus, MemoryStore
 
 PROFILES = ("demo", "mochi-1")
 METHODS = ("get", "head", "post", "put", "patch", "delete")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from functions.generate.demo.judge import judge
-from functions.generate.demo.scenes import COLOURS
+from demo.judge import judge
+from demo.scenes import COLOURS
 from tests.e2e.client import Client
 from tests.harness import RunningStack
 

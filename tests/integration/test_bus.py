@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from functions.shared import follower
-from functions.shared.bus import Bus, Delivery
 from functions.shared.errors import SequenceConflict, TooLarge, Unavailable
-from functions.shared.jetstream import JetStream
+from functions.shared.streams import follower
+from functions.shared.streams.bus import Bus, Delivery
+from functions.shared.streams.jetstream import JetStream
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus
+from tests.fakes import MemoryBus
 from tests.harness import RunningStack, wait_until
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from functions.shared import follower
 from functions.shared.errors import KinoraError
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.streams import follower
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 from tests.cluster import in_step, leader
 from tests.harness import RunningStack, wait_until
 from tests.unit.events import publish, started

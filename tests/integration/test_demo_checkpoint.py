@@ -9,9 +9,9 @@ import pytest
 import torch
 from diffusers import MochiPipeline
 
-from functions.generate.demo import evaluate
-from functions.generate.demo.batches import OFFERED
-from functions.shared.profiles import load_profile
+from demo import evaluate
+from demo.batches import OFFERED
+from functions.shared.video.profiles import load_profile
 from tests.two_ranks import DEMO
 
 pytestmark = pytest.mark.usefixtures("one_thread")

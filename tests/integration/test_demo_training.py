@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from functions.generate.demo import denoiser, parts, train
-from functions.generate.demo.batches import batches
-from functions.generate.demo.blocks import Basis, blocks, principal, write
-from functions.generate.demo.clips import render
-from functions.generate.demo.scenes import draw, scenes
+from demo import denoiser, parts, train
+from demo.batches import batches
+from demo.blocks import Basis, blocks, principal, write
+from demo.clips import render
+from demo.scenes import draw, scenes
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -111,7 +111,7 @@ def test_a_seed_is_a_checkpoint(tmp_path: Path) -> None:
     train.main([str(tmp_path / "first"), *steps])
     first = files(tmp_path / "first")
     assert {"transformer/diffusion_pytorch_model.safetensors", "model_index.json"} <= first.keys()
-    command = [sys.executable, "-m", "functions.generate.demo.train", str(tmp_path / "again")]
+    command = [sys.executable, "-m", "demo.train", str(tmp_path / "again")]
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, *steps], cwd=ROOT, env=environ, check=True)
     assert files(tmp_path / "again") == first

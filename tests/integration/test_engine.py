@@ -24,12 +24,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from functions.generate.engine import checkpoint
 from functions.generate.engine.messages import Progress, Rendered, Stage
-from functions.generate.engine.process import Engine
+from functions.generate.engine.model import checkpoint
+from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import AttemptFailed, EngineCrashed, OutOfMemory, RenderCancelled
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from tests.harness import wait_until
 
 DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
@@ -346,8 +346,8 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     code = f"""
 import pathlib, threading
 from functions.generate.engine.messages import Stage
-from functions.generate.engine.process import Engine
-from functions.shared.requests import ResolvedRequest
+from functions.generate.engine.parent.engine import Engine
+from functions.shared.video.requests import ResolvedRequest
 
 def on_progress(progress):
     if progress.stage == Stage.DENOISING and progress.done == 1:

@@ -14,27 +14,27 @@ from diffusers import AutoencoderKLMochi, MochiPipeline, MochiTransformer3DModel
 from pydantic import ValidationError
 from torch import Tensor
 
-from functions.generate.engine import checkpoint
-from functions.generate.engine.attention import (
+from functions.generate.engine.messages import Order, Rendered, Shape
+from functions.generate.engine.model import checkpoint
+from functions.generate.engine.model.attention import (
     DenseAttention,
     Kernel,
     choose_kernel,
     use_dense_attention,
     works,
 )
-from functions.generate.engine.compilation import compile_blocks
-from functions.generate.engine.devices import DeviceLost
-from functions.generate.engine.encoding import TextEncoder
-from functions.generate.engine.loading import load_pipeline
-from functions.generate.engine.messages import Order, Rendered, Shape
-from functions.generate.engine.ranks import Ranks
-from functions.generate.engine.rendering import Renderer, Report
-from functions.generate.engine.streaming_decode import StreamingDecoder
-from functions.generate.engine.warmup import warm_up
+from functions.generate.engine.model.compilation import compile_blocks
+from functions.generate.engine.model.devices import DeviceLost
+from functions.generate.engine.model.encoding import TextEncoder
+from functions.generate.engine.model.loading import load_pipeline
+from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.rendering import Renderer, Report
+from functions.generate.engine.model.streaming_decode import StreamingDecoder
+from functions.generate.engine.model.warmup import warm_up
 from functions.shared.config import Settings
 from functions.shared.errors import OutOfMemory
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from tests.two_ranks import DEMO, fates, latents, latents_of, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")

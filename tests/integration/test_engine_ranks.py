@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from functions.generate.engine.messages import Progress, Rendered, Stage
-from functions.generate.engine.process import Engine
+from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import DeadlineExceeded, EngineCrashed, RenderCancelled
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from tests.two_ranks import DEMO
 
 # Far longer than a step of the demo takes, even on a busy machine.

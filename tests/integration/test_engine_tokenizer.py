@@ -10,8 +10,8 @@ from pathlib import Path
 import sentencepiece
 import torch
 
-from functions.generate.engine import checkpoint
-from functions.generate.engine.loading import load_pipeline
+from functions.generate.engine.model import checkpoint
+from functions.generate.engine.model.loading import load_pipeline
 from tests.two_ranks import DEMO
 
 # What transformers needs to know of a T5; Mochi's file says the same, with all 100 extra tokens.

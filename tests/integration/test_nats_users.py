@@ -18,12 +18,12 @@ import requests
 
 from functions.dispatch.sweeper import Sweeper
 from functions.shared.errors import Unavailable
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.nats_address import client_options
 from functions.shared.storage import S3Store
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import VideoKey
-from functions.shared.videos import EventName, Failed, Failure
+from functions.shared.video.events import EventName, Failed, Failure
 from local.probes import Probe
 from tests.guarded import USERS, GuardedStack, matches, permissions
 from tests.harness import wait_until

@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from functions.shared.config import Settings
-from functions.shared.events import VideoEvent
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.storage import S3Store
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VideoKey
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 from tests.harness import RunningStack
 from tests.unit.events import completed, started
 

@@ -8,7 +8,7 @@ import pytest
 
 from functions.shared.errors import NotFound, RangeNotSatisfiable
 from functions.shared.storage import S3Store, Store
-from functions.shared.testing import MemoryStore
+from tests.fakes import MemoryStore
 
 KEY = "acme/video_1/1-x/video.mp4"
 

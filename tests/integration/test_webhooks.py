@@ -15,15 +15,15 @@ from openai import OpenAI
 from prometheus_client import CollectorRegistry
 
 from functions.dispatch.webhooks.couriers import Couriers
+from functions.setup.__main__ import main as set_up
 from functions.shared.config import Settings
 from functions.shared.endpoints import Endpoint, read_endpoints
-from functions.shared.events import VideoEvent
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger, Snapshot
 from functions.shared.networks import parse_networks
-from functions.shared.streams import main as set_up
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.videos import Cancelled, Deleted, EventName
+from functions.shared.video.events import Cancelled, Deleted, EventName
 from tests.harness import RunningStack, wait_until
 from tests.receiver import Receiver
 from tests.unit.events import CREATED, completed, publish, started

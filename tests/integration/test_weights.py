@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from functions.generate.engine.checkpoint import locate
+from functions.generate.engine.model.checkpoint import locate
 from local.stack import ROOT
 
 CHECKPOINT = ROOT / "functions" / "generate" / "demo" / "checkpoint"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from functions.shared.ledger import Ledger
-from functions.shared.profiles import Profile, load_profile
+from functions.shared.streams.ledger import Ledger
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
+from functions.shared.video.profiles import Profile, load_profile
+from tests.fakes import MemoryBus, MemoryStore
 
 
 @pytest.fixture

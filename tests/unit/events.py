@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus
-from functions.shared.videos import (
+from functions.shared.video.events import (
     Completed,
     EventName,
     Lease,
@@ -19,6 +16,9 @@ from functions.shared.videos import (
     Progressed,
     Started,
 )
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
+from tests.fakes import MemoryBus
 
 CREATED = "2026-11-21T12:00:00.123456789Z"
 LEASE = "0" * 32

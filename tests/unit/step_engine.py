@@ -9,7 +9,7 @@ from pathlib import Path
 
 from functions.generate.engine.messages import EngineReport, Progress, Rendered, Stage
 from functions.shared.errors import KinoraError, RenderCancelled
-from functions.shared.requests import ResolvedRequest
+from functions.shared.video.requests import ResolvedRequest
 
 
 @dataclass

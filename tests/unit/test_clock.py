@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from functions.shared.testing import MemoryBus
 from functions.shared.timestamps import NANOSECONDS
 from functions.submit import clock as module
 from functions.submit.clock import COMPARED_SECONDS, StreamClock
+from tests.fakes import MemoryBus
 
 # JetStream's clock when the local one shows 1,000 s; it starts at a whole second.
 EPOCH = 1_795_000_000

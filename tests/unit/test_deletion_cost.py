@@ -19,7 +19,7 @@ from functions.dispatch import deletion_cost
 from functions.dispatch.deletion_cost import ANNOTATION, DeletionCosts
 from functions.dispatch.sink import WORKER_HEADER, Ending, Sink
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.testing import MemoryBus
+from tests.fakes import MemoryBus
 from tests.harness import wait_until
 from tests.unit.events import put_request
 

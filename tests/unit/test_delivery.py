@@ -8,13 +8,13 @@ import pytest
 
 from functions.dispatch.delivery import Deliveries
 from functions.dispatch.sink import Answer, Ending
-from functions.shared.bus import Message
 from functions.shared.errors import Unavailable
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.profiles import Profile
+from functions.shared.streams.bus import Message
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus
-from functions.shared.videos import Cancelled, EventName, Failed, Failure
+from functions.shared.video.events import Cancelled, EventName, Failed, Failure
+from functions.shared.video.profiles import Profile
+from tests.fakes import MemoryBus
 from tests.unit.events import (
     CREATED,
     completed,

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from functions.generate.demo.batches import OFFERED
-from functions.generate.demo.clips import render
-from functions.generate.demo.judge import Frames, judge
-from functions.generate.demo.scenes import Scene, draw, scenes
-from functions.shared.profiles import load_profile
+from demo.batches import OFFERED
+from demo.clips import render
+from demo.judge import Frames, judge
+from demo.scenes import Scene, draw, scenes
+from functions.shared.video.profiles import load_profile
 
 SOME = draw(random.Random(3), [*scenes(held_out=False), *scenes(held_out=True)], 40)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from functions.generate.demo import parts
-from functions.generate.demo.prompts import (
+from demo import parts
+from demo.prompts import (
     BACKGROUND_WORDS,
     COLOUR_WORDS,
     HELD_OUT_ORDERS,
@@ -15,7 +15,7 @@ from functions.generate.demo.prompts import (
     describe,
     vocabulary,
 )
-from functions.generate.demo.scenes import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, scenes
+from demo.scenes import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, scenes
 
 # "from top to bottom": named by both ends.
 OPPOSITE = {"down": ("top", "bottom"), "up": ("top", "bottom"), "left": (), "right": ()}

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from functions.dispatch.dispatcher import Dispatcher
-from functions.shared.bus import Delivery
 from functions.shared.errors import Unavailable
+from functions.shared.streams.bus import Delivery
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus
+from tests.fakes import MemoryBus
 from tests.harness import wait_until
 from tests.unit.events import put_request
 

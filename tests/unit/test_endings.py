@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from functions.shared.errors import Unavailable, VideoNotFound
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.profiles import Profile
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
-from functions.shared.videos import EventName, VideoData
+from functions.shared.video.events import EventName, VideoData
+from functions.shared.video.profiles import Profile
 from functions.submit.endings import Endings
+from tests.fakes import MemoryBus, MemoryStore
 from tests.unit.events import completed, progressed, publish, put_request, started
 
 

@@ -10,7 +10,7 @@ import pytest
 from functions.dispatch.app import create_app
 from functions.shared.config import Settings
 from functions.shared.endpoints import Endpoint, read_endpoints
-from functions.shared.testing import MemoryBus, MemoryStore
+from tests.fakes import MemoryBus, MemoryStore
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
 OTHER = "whsec_" + base64.b64encode(b"o" * 32).decode()

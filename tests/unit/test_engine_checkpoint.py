@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from functions.generate.engine import checkpoint
-from functions.generate.engine.checkpoint import CheckpointError, locate
+from functions.generate.engine.model.checkpoint import CheckpointError, locate
+from local.stack import ROOT
 
-DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
+DEMO = ROOT / "functions" / "generate" / "demo" / "checkpoint"
 DIT = "transformer/diffusion_pytorch_model.safetensors"
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from functions.generate.engine import child
-from functions.generate.engine.devices import DeviceLost
 from functions.generate.engine.messages import Loaded, Order, Plan
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.generate.engine.model.devices import DeviceLost
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 PLAN = Plan("unused", ranks=1, compiled=None, warm_up=())
 REQUEST = ResolvedRequest.of(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")

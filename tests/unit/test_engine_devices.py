@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from functions.generate.engine.devices import NoGpu, TooManyRanks, choose_ranks, require_gpu
-from functions.generate.engine.process import Engine
+from functions.generate.engine.model.devices import NoGpu, require_gpu
+from functions.generate.engine.parent.devices import TooManyRanks, choose_ranks
+from functions.generate.engine.parent.engine import Engine
 
 
 def test_a_machine_without_gpus_has_one_process(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from functions.generate.engine import group
-from functions.generate.engine.group import WorkerGroup
 from functions.generate.engine.messages import Failed, Finished, Order, Plan, Progress, Stage
-from functions.generate.engine.spawned import ChildGone
+from functions.generate.engine.parent import group
+from functions.generate.engine.parent.group import WorkerGroup
+from functions.generate.engine.parent.spawned import ChildGone
 from functions.shared.errors import OutOfMemory
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 PLAN = Plan("unused", ranks=2, compiled=None, warm_up=())
 REQUEST = ResolvedRequest.of(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.generate.engine.media import Frame, Mp4Writer, Spritesheet
+from functions.generate.engine.model.media import Frame, Mp4Writer, Spritesheet
 
 
 def plain(width: int, height: int, colour: tuple[int, int, int]) -> Frame:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from functions.generate.engine.process import Engine
+from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import EngineCrashed
-from functions.shared.profiles import load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 
 def test_the_http_process_imports_no_torch() -> None:
     """Importing the engine costs neither the seconds nor the memory of torch."""
     code = (
-        "import sys, functions.generate.engine.process as _; "
+        "import sys, functions.generate.engine.parent.engine as _; "
         "heavy = {'torch', 'diffusers', 'transformers', 'av', 'numpy', 'PIL'} & set(sys.modules); "
         "sys.exit(', '.join(sorted(heavy)) or None)"
     )

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from functions.shared.errors import InvalidRequest, Unavailable
-from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
 from functions.status.feed import Feeds
+from tests.fakes import MemoryBus
 from tests.unit.events import completed, publish, put_request, started
 
 

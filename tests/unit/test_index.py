@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.shared.bus import Message
 from functions.shared.errors import InvalidRequest
-from functions.shared.events import VideoEvent
-from functions.shared.profiles import Profile, load_profile
+from functions.shared.streams.bus import Message
+from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.videos import Deleted, EventName, Started
+from functions.shared.video.events import Deleted, EventName, Started
+from functions.shared.video.profiles import Profile, load_profile
 from functions.status.index import Index, Page
 from tests.unit.events import completed, request_payload, started
 

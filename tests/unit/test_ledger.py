@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from functions.shared.errors import OutcomeUnknown
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus
-from functions.shared.videos import Cancelled, Deleted, EventName
+from functions.shared.video.events import Cancelled, Deleted, EventName
+from tests.fakes import MemoryBus
 from tests.unit.events import CREATED, LEASE, completed, progressed, publish, started
 
 
@@ -151,7 +151,7 @@ def test_a_state_that_has_vanished_is_lost_and_not_waited_for_for_ever(
     ledger: Ledger, bus: MemoryBus, key: VideoKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An operator purged it, or it expired: the publisher hears so, and goes on with its life."""
-    monkeypatch.setattr("functions.shared.ledger.VANISHED_SECONDS", 0.1)
+    monkeypatch.setattr("functions.shared.streams.ledger.VANISHED_SECONDS", 0.1)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     bus.purge(VIDEOS, key.events)
     with pytest.raises(LostRace) as lost:

@@ -16,12 +16,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from functions.shared.bus import Message
-from functions.shared.events import VideoEvent
-from functions.shared.profiles import load_profile
+from functions.shared.streams.bus import Message
+from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.videos import Cancelled, Deleted, EventName, Failed, Failure, carried
+from functions.shared.video.events import Cancelled, Deleted, EventName, Failed, Failure, carried
+from functions.shared.video.profiles import load_profile
 from functions.status import query, table
 from functions.status.filters import Filters, folded
 from functions.status.index import Index

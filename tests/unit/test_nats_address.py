@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.shared.nats_address import client_options, without_password
+from functions.shared.streams.nats_address import client_options, without_password
 
 
 def test_an_address_without_a_user_is_only_an_address() -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from functions.shared.nats_connection import AWAY, NatsConnection
+from functions.shared.streams.nats_connection import AWAY, NatsConnection
 from tests.harness import wait_until
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from docs.protocol.explore import explore
-from docs.protocol.model import main
-from docs.protocol.scenarios import BOUNDED, SHOWN_BY, Scenario
-from docs.protocol.state import Guards
+from protocol.explore import explore
+from protocol.model import main
+from protocol.scenarios import BOUNDED, SHOWN_BY, Scenario
+from protocol.state import Guards
 
-README = (Path(__file__).parents[2] / "docs/protocol/README.md").read_text()
+README = (Path(__file__).parents[2] / "protocol/README.md").read_text()
 # A row of the table of guards: its name, the place in the code, and the counter-example's length.
 ROWS = {
     match[1]: (match[2], int(match[3]))

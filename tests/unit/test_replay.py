@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from functions.shared.errors import Unavailable
-from functions.shared.profiles import load_profile
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus
+from functions.shared.video.profiles import load_profile
 from functions.status.index import Index
 from functions.status.replay import Replay
+from tests.fakes import MemoryBus
 from tests.harness import wait_until
 from tests.unit.events import put_request
 

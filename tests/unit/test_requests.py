@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.limits import seconds_of
-from functions.shared.profiles import load_profile
-from functions.shared.requested import check_body, check_requested, request_hash
-from functions.shared.requests import ResolvedRequest, default_seed
+from functions.shared.streams.validation import check_body, check_requested, request_hash
+from functions.shared.video.limits import seconds_of
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import ResolvedRequest, default_seed
 
 FULL = load_profile("mochi-1")
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.shared.bus import Message
-from functions.shared.ledger import Snapshot
+from functions.shared.streams.bus import Message
+from functions.shared.streams.ledger import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
-from functions.shared.videos import Cancelled, EventName, Started, VideoData, carried
+from functions.shared.video.events import Cancelled, EventName, Started, VideoData, carried
 from functions.status import schedule as module
 from functions.status.costs import Costs, Work, remaining
 from functions.status.schedule import Schedule

@@ -12,15 +12,15 @@ from functions.shared.errors import (
     QueueFull,
     VideoDeleted,
 )
-from functions.shared.ledger import Ledger, Snapshot
-from functions.shared.profiles import Profile
-from functions.shared.requested import check_body, read_request
+from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.validation import check_body, read_request
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
-from functions.shared.videos import Deleted, EventName
+from functions.shared.video.events import Deleted, EventName
+from functions.shared.video.profiles import Profile
 from functions.submit.endings import Endings
-from functions.submit.room import Room
+from functions.submit.queue_limits import Room
 from functions.submit.submission import Submissions, derived_video_id
+from tests.fakes import MemoryBus, MemoryStore
 from tests.harness import wait_until
 from tests.unit.events import CREATED, publish
 

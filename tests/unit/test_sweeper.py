@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from functions.dispatch.sweeper import Sweeper
-from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
-from functions.shared.videos import Cancelled, Deleted, EventName, Failed
+from functions.shared.video.events import Cancelled, Deleted, EventName, Failed
+from tests.fakes import MemoryBus, MemoryStore
 from tests.unit.events import CREATED, completed, publish, put_request, started
 
 DAY = 24 * 3600

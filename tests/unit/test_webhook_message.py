@@ -12,16 +12,16 @@ import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
 
 from functions.dispatch.webhooks.message import Webhook
-from functions.dispatch.webhooks.schedule import HOUR, PAUSES, pause_after, read_retry_after
-from functions.shared.bus import Message
+from functions.dispatch.webhooks.retries import HOUR, PAUSES, pause_after, read_retry_after
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, Snapshot
+from functions.shared.streams.bus import Message
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.testing import MemoryBus
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.videos import Cancelled, EventName, Failed, Failure
+from functions.shared.video.events import Cancelled, EventName, Failed, Failure
+from tests.fakes import MemoryBus
 from tests.unit.events import CREATED, completed, publish, started
 
 KEYS = (b"k" * 32, b"o" * 24)

@@ -15,12 +15,10 @@ from functions.shared.errors import (
     OutOfMemory,
     Unavailable,
 )
-from functions.shared.events import VideoEvent
-from functions.shared.ledger import Ledger, LostRace, Snapshot
-from functions.shared.profiles import Profile
+from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.subjects import VideoKey
-from functions.shared.testing import MemoryBus, MemoryStore
-from functions.shared.videos import (
+from functions.shared.video.events import (
     Cancelled,
     Completed,
     Deleted,
@@ -28,6 +26,8 @@ from functions.shared.videos import (
     Failed,
     Progressed,
 )
+from functions.shared.video.profiles import Profile
+from tests.fakes import MemoryBus, MemoryStore
 from tests.harness import wait_until
 from tests.unit.events import CREATED, publish, put_request, started
 from tests.unit.step_engine import StepEngine

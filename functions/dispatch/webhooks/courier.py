@@ -17,12 +17,12 @@ from nats.js.client import JetStreamContext
 from prometheus_client import Counter
 
 from functions.dispatch.webhooks.message import Webhook
-from functions.dispatch.webhooks.schedule import MINUTE, PAUSES, pause_after
+from functions.dispatch.webhooks.retries import MINUTE, PAUSES, pause_after
 from functions.dispatch.webhooks.sender import Answer, Sender
-from functions.shared.consumers import delivered_message
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
-from functions.shared.nats_connection import AWAY, NatsConnection
+from functions.shared.streams.consumers import delivered_message
+from functions.shared.streams.nats_connection import AWAY, NatsConnection
 from functions.shared.subjects import VIDEOS
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Courier:
                 if not missing:
                     log.warning(
                         "no webhooks for %s: its consumer is missing. Run "
-                        "`python -m functions.shared.streams` with the same WEBHOOKS_FILE.",
+                        "`python -m functions.setup` with the same WEBHOOKS_FILE.",
                         self._endpoint.name,
                     )
                 missing = True

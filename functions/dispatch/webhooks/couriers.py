@@ -12,11 +12,11 @@ import httpx
 from prometheus_client import CollectorRegistry, Counter
 
 from functions.dispatch.webhooks.courier import Courier
-from functions.dispatch.webhooks.schedule import PAUSES
+from functions.dispatch.webhooks.retries import PAUSES
 from functions.dispatch.webhooks.sender import Sender
 from functions.shared.endpoints import Endpoint
-from functions.shared.nats_connection import NatsConnection
 from functions.shared.networks import Network
+from functions.shared.streams.nats_connection import NatsConnection
 
 log = logging.getLogger(__name__)
 

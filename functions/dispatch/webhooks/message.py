@@ -10,14 +10,14 @@ from typing import Final, Self
 
 from standardwebhooks import Webhook as Signer
 
-from functions.shared.answers import VideoEnded
-from functions.shared.bus import Message
+from functions.shared.api.answers import VideoEnded
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
-from functions.shared.ledger import snapshot_of
+from functions.shared.streams.bus import Message
+from functions.shared.streams.ledger import snapshot_of
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.videos import Completed
+from functions.shared.video.events import Completed
 
 
 @dataclass(frozen=True)

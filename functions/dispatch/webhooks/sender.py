@@ -15,7 +15,7 @@ import httpcore
 
 from functions.dispatch.webhooks.addresses import GuardedNetwork
 from functions.dispatch.webhooks.message import Webhook
-from functions.dispatch.webhooks.schedule import read_retry_after
+from functions.dispatch.webhooks.retries import read_retry_after
 from functions.shared.endpoints import Endpoint
 from functions.shared.networks import Network
 

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.generate.engine.devices import DeviceLost, require_gpu
 from functions.generate.engine.messages import (
     Failed,
     Finished,
@@ -29,10 +28,11 @@ from functions.generate.engine.messages import (
     Stage,
     Verdict,
 )
+from functions.generate.engine.model.devices import DeviceLost, require_gpu
 from functions.shared.errors import AttemptFailed, RenderCancelled
 
 if TYPE_CHECKING:
-    from functions.generate.engine.rendering import Renderer
+    from functions.generate.engine.model.rendering import Renderer
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _die_with_parent() -> None:
 def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     # Imports take seconds and half a gigabyte: the parent, which imports this module, has no use
     # for them. A checkpoint that is plainly wrong is found before most of them.
-    from functions.generate.engine import checkpoint  # noqa: PLC0415
+    from functions.generate.engine.model import checkpoint  # noqa: PLC0415
 
     # Threads that wait for each other should sleep: spinning, a demo video that takes half a second
     # took up to 12 on cores shared with two busy processes. Read when torch is imported.
@@ -96,9 +96,9 @@ def _load(plan: Plan, rank: int, folder: Path) -> Renderer:
     os.environ["HF_HUB_OFFLINE"] = "1"
     # What is imported stays: to look through it for garbage again and again would only take time.
     gc.disable()
-    from functions.generate.engine.ranks import Ranks  # noqa: PLC0415
-    from functions.generate.engine.rendering import Renderer  # noqa: PLC0415
-    from functions.generate.engine.warmup import warm_up  # noqa: PLC0415
+    from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415
+    from functions.generate.engine.model.rendering import Renderer  # noqa: PLC0415
+    from functions.generate.engine.model.warmup import warm_up  # noqa: PLC0415
 
     gc.freeze()
     gc.enable()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from functions.shared.errors import AttemptFailed
-from functions.shared.requests import ResolvedRequest
+from functions.shared.video.requests import ResolvedRequest
 
 
 class Stage(StrEnum):

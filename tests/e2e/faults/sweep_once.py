@@ -6,9 +6,9 @@ import logging
 
 from functions.dispatch import sweeper
 from functions.shared.config import load_settings
-from functions.shared.jetstream import JetStream
-from functions.shared.ledger import Ledger
 from functions.shared.storage import S3Store
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger
 
 
 def main() -> None:

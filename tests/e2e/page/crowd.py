@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import nats
 
-from functions.shared.profiles import Profile, load_profile
-from functions.shared.requests import ResolvedRequest, VideoRequest
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
-from functions.shared.videos import EventName
+from functions.shared.video.events import EventName
+from functions.shared.video.profiles import Profile, load_profile
+from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 NUMBER: Final = 10_000
 # Within what is kept (30 days), and evenly spread.

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
-from functions.shared.jetstream import JetStream
+from functions.shared.streams.jetstream import JetStream
 from tests.e2e.client import Client
 from tests.e2e.page.browsers import launch
 from tests.harness import RunningStack, wait_until

@@ -13,7 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from functions.shared.jetstream import JetStream
+from functions.shared.streams.jetstream import JetStream
 from tests.e2e.client import Client
 from tests.e2e.page.look import (
     LONG,

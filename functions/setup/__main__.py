@@ -1,0 +1,40 @@
+"""The streams, the consumers and the bucket: made, and brought up to date, by one command.
+
+`python -m functions.setup` may be run at any time, and again after every change of a setting; it
+changes nothing that is already as it should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import nats.errors
+
+from functions.setup.streams import set_up_patiently
+from functions.shared.config import load_settings
+from functions.shared.endpoints import read_endpoints
+from functions.shared.storage import S3Store
+from functions.shared.streams.nats_address import without_password
+
+
+def main() -> None:
+    """Set everything up, or end with one line that says what could not be reached."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    settings = load_settings()
+    try:
+        read_endpoints(settings)
+    except (OSError, ValueError) as problem:
+        raise SystemExit(f"WEBHOOKS_FILE can't be used: {problem}") from None
+    try:
+        asyncio.run(set_up_patiently(settings))
+    except (nats.errors.Error, OSError, TimeoutError) as problem:
+        raise SystemExit(
+            f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"
+        ) from None
+    S3Store.of(settings).make_bucket()
+
+
+if __name__ == "__main__":
+    main()

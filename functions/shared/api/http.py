@@ -1,0 +1,172 @@
+"""What every Flask function has: errors as JSON, request ids, health, metrics."""
+
+from __future__ import annotations
+
+import io
+import logging
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+
+from flask import Flask, Response, g, jsonify, request
+from gunicorn.http.errors import ParseException
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from werkzeug.exceptions import HTTPException
+
+from functions.shared.api.cors import allow_origins
+from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Never a reason to wait longer: openai-python gives up at Retry-After above 120.
+MAX_RETRY_AFTER: Final = 120
+MAX_FORM_PARTS: Final = 100
+
+
+def new_app(
+    name: str,
+    *,
+    ready: Callable[[], None],
+    max_body_bytes: int,
+    registry: CollectorRegistry,
+    cors_origins: str | None = None,
+) -> Flask:
+    """A Flask app with what all functions share.
+
+    Args:
+        name: the function's name, for logs and metrics.
+        ready: returns if requests can be served, and raises a `KinoraError` that says why not.
+        max_body_bytes: larger bodies are answered with 413 before they are read.
+        registry: where the function's metrics are collected.
+        cors_origins: the setting `CORS_ORIGINS`.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    app = Flask(name)
+    # A form of many tiny fields costs more than its bytes; nobody needs more than a hundred.
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    # `/v1//videos` is not found, and not a redirection that a POST would not survive.
+    app.url_map.merge_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider
+    seconds = Histogram(
+        "kinora_http_request_seconds",
+        "Time to the first byte of an answer.",
+        ["function", "route", "method", "status"],
+        registry=registry,
+    )
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("x-request-id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else _new_request_id()
+        g.begun = time.perf_counter()
+        _read_body(max_body_bytes)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["x-request-id"] = g.request_id
+        if g.get("close_connection"):
+            response.headers["Connection"] = "close"
+        route = request.url_rule.rule if request.url_rule else "none"
+        seconds.labels(name, route, request.method, response.status_code).observe(
+            time.perf_counter() - g.begun
+        )
+        return response
+
+    if cors_origins is not None:
+        allow_origins(app, cors_origins)
+    _add_error_handlers(app)
+    _add_operations(app, ready, registry)
+    return app
+
+
+def _new_request_id() -> str:
+    # Nobody gains by guessing one, and the system's random numbers cost a switch of threads.
+    return f"req_{random.getrandbits(128):032x}"
+
+
+def _read_body(limit: int) -> None:
+    """Read the whole body before anything else looks at the request.
+
+    An answer that leaves a body unread makes gunicorn close a connection that the proxy in front
+    still takes for usable, and the next caller's request is lost on it.
+
+    Raises:
+        InvalidRequest: it does not come whole, or in chunks that can't be read.
+        TooLarge: it is longer than `limit`. What is left unread ends the connection, and says so.
+    """
+    body = b""
+    length = request.content_length
+    if length is None or length <= limit:
+        try:
+            # Without a declared length (chunked), one byte more than is allowed tells.
+            body = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
+        except (OSError, ParseException) as error:
+            raise InvalidRequest(f"The body can't be read: {error}") from error
+    if length is not None and len(body) < length <= limit:
+        raise InvalidRequest(f"The body has {len(body)} bytes of {length}")
+    if len(body) > limit or (request.content_length or 0) > limit:
+        g.close_connection = True
+        raise TooLarge(f"The body is larger than {limit} bytes")
+    request.environ["wsgi.input"] = io.BytesIO(body)
+    request.environ["CONTENT_LENGTH"] = str(len(body))
+
+
+def _add_error_handlers(app: Flask) -> None:
+    @app.errorhandler(KinoraError)
+    def known(error: KinoraError) -> Response:
+        if error.status >= 500:  # noqa: PLR2004 - the class of server errors
+            log.warning("%s %s: %s", request.method, request.path, error.message)
+        return _error_response(error)
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        response = _error_response(_of_http(error))
+        response.status_code = error.code or 500
+        for header, value in error.get_headers():
+            if header == "Allow":
+                response.headers[header] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        return _error_response(KinoraError())
+
+
+def _of_http(error: HTTPException) -> KinoraError:
+    if error.code == TooLarge.status:
+        return TooLarge(f"A form may have {MAX_FORM_PARTS} parts; this has more")
+    if error.code == NotFound.status:
+        return NotFound(f"There is nothing at {request.path[:200]}; videos are at /v1/videos")
+    kind = InvalidRequest if error.code and error.code < 500 else KinoraError  # noqa: PLR2004 - as above
+    return kind(error.description or error.name, code=error.name.lower().replace(" ", "_"))
+
+
+def _error_response(error: KinoraError) -> Response:
+    response = jsonify(error.body())
+    response.status_code = error.status
+    response.headers.update(error.headers)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(min(error.retry_after, MAX_RETRY_AFTER))
+    return response
+
+
+def _add_operations(app: Flask, ready: Callable[[], None], registry: CollectorRegistry) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, str], int]:
+        try:
+            ready()
+        except KinoraError as error:
+            return {"status": "not ready", "reason": error.message}, Unavailable.status
+        return {"status": "ready"}, 200
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,136 @@
+"""Reading what comes: the work queue of `dispatch`, and hints about single videos."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from functions.shared.errors import Unavailable
+from functions.shared.streams.bus import Delivery, Message
+from functions.shared.streams.nats_connection import AWAY, REQUEST_TIMEOUT, NatsConnection
+from functions.shared.subjects import REQUESTS
+
+log = logging.getLogger(__name__)
+
+# The durable consumer that all processes of `dispatch` share.
+CONSUMER: Final = "generate"
+# That of the processes which forward events.
+FORWARD: Final = "forward"
+
+# Fields of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`; with a
+# domain, two more stand after `$JS.ACK` and one may follow (ADR-15).
+_SHORT_REPLY: Final = 9
+
+
+class PullConsumer:
+    """A place at a durable consumer, `generate` unless another is named.
+
+    Each slot has one of its own: two fetches on one subscription take each other's answers.
+    """
+
+    def __init__(
+        self, connection: NatsConnection, *, stream: str = REQUESTS, consumer: str = CONSUMER
+    ) -> None:
+        """Bind at the first fetch, and anew when the connection had to be replaced."""
+        self._connection = connection
+        self._names = (consumer, stream)
+        self._client: Client | None = None
+        self._subscription: Any = None
+
+    def fetch(self, timeout: float) -> Delivery | None:
+        """See `RequestSource.fetch`."""
+        try:
+            msg = self._connection.run(self._fetch(timeout), timeout + REQUEST_TIMEOUT)
+        except (nats.js.errors.FetchTimeoutError, nats.errors.TimeoutError):
+            return None
+        except (nats.errors.Error, *AWAY) as problem:
+            raise Unavailable("NATS does not answer. Try again.") from problem
+        return _Delivered(self._connection, msg)
+
+    async def _fetch(self, patience: float) -> Msg:
+        client = await self._connection.client()
+        if client is not self._client:
+            stream = client.jetstream()
+            consumer, name = self._names
+            self._subscription = await stream.pull_subscribe_bind(consumer, stream=name)
+            self._client = client
+        messages: list[Msg] = await self._subscription.fetch(1, timeout=patience)
+        return messages[0]
+
+
+class _Delivered:
+    """See `Delivery`. Each word is sent on the reply subject (ADR-13), from any connection."""
+
+    def __init__(self, connection: NatsConnection, msg: Msg) -> None:
+        self._connection = connection
+        self._reply = msg.reply
+        self._message = delivered_message(msg)[0]
+
+    @property
+    def message(self) -> Message:
+        return self._message
+
+    def ack(self) -> None:
+        try:
+            self._connection.request(self._reply, b"+ACK")
+        except (nats.errors.Error, *AWAY) as problem:
+            raise Unavailable("NATS did not confirm the acknowledgement") from problem
+
+    def nak(self, delay: float) -> None:
+        self._send(b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode())
+
+    def term(self, reason: str) -> None:
+        self._send(b"+TERM " + reason.encode())
+
+    def in_progress(self) -> None:
+        try:
+            self._send(b"+WPI")
+        except Unavailable as problem:
+            # If no later one comes through either, the request is delivered again.
+            log.warning("could not hold on to a request: %s", problem.message)
+
+    def _send(self, word: bytes) -> None:
+        try:
+            self._connection.send(self._reply, word)
+        except (nats.errors.Error, *AWAY) as problem:
+            raise Unavailable("NATS did not take the word about a request") from problem
+
+
+def watch(
+    connection: NatsConnection, subject: str, on_message: Callable[[str], None]
+) -> Callable[[], None]:
+    """See `Bus.watch`: a plain subscription beside the stream."""
+
+    async def deliver(msg: Msg) -> None:
+        on_message(msg.subject)
+
+    async def start() -> Subscription:
+        return await (await connection.client()).subscribe(subject, cb=deliver)
+
+    subscription = connection.run(start())
+
+    def stop() -> None:
+        with contextlib.suppress(nats.errors.Error, *AWAY):
+            connection.run(subscription.unsubscribe())
+
+    return stop
+
+
+def delivered_message(msg: Msg) -> tuple[Message, int]:
+    """The message and how many follow it, from the reply subject of a delivery.
+
+    Read here because nats-py rounds the timestamp to microseconds.
+    """
+    fields = msg.reply.split(".")
+    start = 5 if len(fields) == _SHORT_REPLY else 7
+    seq, _, time, pending = (int(field) for field in fields[start : start + 4])
+    return Message(msg.subject, seq, time, msg.data, msg.headers or {}), pending

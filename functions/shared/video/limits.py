@@ -1,0 +1,143 @@
+"""What a model can make: the rules of its profile, and what to suggest where they are broken."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from functions.shared.errors import InvalidRequest
+from functions.shared.video.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
+
+MILLISECOND: Final = 0.001
+SECONDS: Final = r"[0-9]{1,6}(\.[0-9]{1,6})?"
+
+
+def seconds_of(num_frames: int, fps: int) -> str:
+    """`(num_frames - 1) / fps`, without trailing zeros and to the millisecond."""
+    return f"{(num_frames - 1) / fps:.3f}".rstrip("0").rstrip(".")
+
+
+def whole(name: str, value: int | None, span: Span) -> int:
+    """`value`, or the default; raises InvalidRequest outside the range."""
+    if value is None:
+        return span.default
+    if not span.min <= value <= span.max:
+        raise InvalidRequest(
+            f"{name} is {value}; it must be a whole number from {span.min} to {span.max}",
+            param=name,
+        )
+    return value
+
+
+def real(name: str, value: float | None, span: RealSpan) -> float:
+    """`value`, or the default; raises InvalidRequest outside the range."""
+    if value is None:
+        return span.default
+    if not span.min <= value <= span.max:
+        raise InvalidRequest(
+            f"{name} is {value:g}; it must be from {span.min:g} to {span.max:g}", param=name
+        )
+    return value
+
+
+def size_in_pixels(
+    size: str | None, asked: tuple[int | None, int | None], profile: Profile
+) -> tuple[int, int]:
+    """Width and height, from `size` ("WxH"), from the two `asked` for, or from the profile.
+
+    Raises:
+        InvalidRequest: the model can't make this size, or `size` contradicts the other two.
+    """
+    names = ("width", "height")
+    if size is not None:
+        width, _, height = size.partition("x")
+        from_size = (int(width), int(height))
+        for name, given, parsed in zip(names, asked, from_size, strict=True):
+            if given is not None and given != parsed:
+                raise InvalidRequest(
+                    f"{name} is {given}, but size is {size}; send one of them", param=name
+                )
+        asked, names = from_size, ("size", "size")
+    found = tuple(
+        _side(name, kind, value, span)
+        for name, kind, value, span in zip(
+            names, ("width", "height"), asked, (profile.width, profile.height), strict=True
+        )
+    )
+    if found[0] * found[1] > profile.max_pixels:
+        raise InvalidRequest(
+            f"{found[0]}x{found[1]} has more pixels than {profile.name} makes "
+            f"({profile.max_pixels}); sizes that work: {', '.join(profile.sizes)}",
+            param=names[0],
+        )
+    return found[0], found[1]
+
+
+def _side(name: str, kind: str, value: int | None, span: Span) -> int:
+    if value is None:
+        return span.default
+    if span.min <= value <= span.max and value % span.multiple == 0:
+        return value
+    near = _nearest(value, span.min, span.max, span.multiple, 0)
+    raise InvalidRequest(
+        f"{kind} is {value}; it must be a multiple of {span.multiple} from {span.min} to "
+        f"{span.max}. Nearest: {' or '.join(map(str, near))}",
+        param=name,
+    )
+
+
+def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, span: Span) -> int:
+    """The number of frames, from `seconds` at `fps`, from `num_frames`, or from the profile.
+
+    Raises:
+        InvalidRequest: Mochi can't make so many, or the two contradict each other.
+    """
+    if seconds is None:
+        value = span.default if num_frames is None else num_frames
+        if _is_frame_count(value, span):
+            return value
+        near = _nearest(value, span.min, span.max, FRAMES_PER_LATENT, 1)
+        raise InvalidRequest(
+            f"num_frames is {value}; it must be one more than a multiple of 6, from {span.min} to "
+            f"{span.max}. Nearest: {' or '.join(map(str, near))}",
+            param="num_frames",
+        )
+    value = _frames_in(str(seconds), fps, span)
+    if num_frames not in (None, value):
+        raise InvalidRequest(
+            f"num_frames is {num_frames}, but seconds is {seconds} ({value} frames "
+            f"at {fps} fps); send one of them",
+            param="num_frames",
+        )
+    return value
+
+
+def _frames_in(text: str, fps: int, span: Span) -> int:
+    if not re.fullmatch(SECONDS, text):
+        raise InvalidRequest(
+            f"seconds is {text[:40]!r}; it must be a number, such as '4'", param="seconds"
+        )
+    exact = float(text) * fps + 1
+    near = _nearest(exact, span.min, span.max, FRAMES_PER_LATENT, 1)
+    for frames in near:
+        # seconds_of() rounds to milliseconds, and what it wrote must be found again.
+        if abs((frames - 1) / fps - float(text)) < MILLISECOND:
+            return frames
+    raise InvalidRequest(
+        f"seconds is {text} at {fps} fps, which Mochi can't make (frames come as 6k+1, from "
+        f"{span.min} to {span.max}). Nearest: {' or '.join(seconds_of(n, fps) for n in near)}",
+        param="seconds",
+    )
+
+
+def _is_frame_count(value: int, span: Span) -> bool:
+    return span.min <= value <= span.max and value % FRAMES_PER_LATENT == 1
+
+
+def _nearest(value: float, low: int, high: int, step: int, offset: int) -> tuple[int, ...]:
+    """The one or two values `step * k + offset` in [low, high] that lie closest around `value`."""
+    first = low + (offset - low) % step
+    last = high - (high - offset) % step
+    below = int((min(max(value, first), last) - offset) // step) * step + offset
+    above = below if below >= value or below == last else below + step
+    return (below,) if above == below else (below, above)
