@@ -1,6 +1,5 @@
-import { Api, ApiError } from "./server/api.js";
-import { Media } from "./server/media.js";
-import { Session } from "./server/session.js";
+import { actionsOn, save } from "./actions.js";
+import { announce } from "./browser/dom.js";
 import { VideoForm } from "./compose/form.js";
 import { offerExamples, showModel } from "./compose/model.js";
 import { Submission } from "./compose/submission.js";
@@ -9,18 +8,19 @@ import { Gallery } from "./gallery/gallery.js";
 import { Notes } from "./gallery/notes.js";
 import { Toolbar } from "./gallery/toolbar.js";
 import { Connection } from "./page/connection.js";
-import { announce } from "./page/dom.js";
 import { Notifications } from "./page/notifications.js";
 import { Router } from "./page/router.js";
 import { SignIn } from "./page/sign_in.js";
 import { Toasts } from "./page/toasts.js";
-import { actionsOn, save } from "./videos/actions.js";
-import { Eta } from "./videos/eta.js";
+import { Api, ApiError } from "./server/api.js";
+import { Media } from "./server/media.js";
+import { readQuery, writeQuery } from "./server/query.js";
+import { Session } from "./server/session.js";
 import { Estimate } from "./videos/estimate.js";
+import { Eta } from "./videos/eta.js";
 import { shortPrompt, stateLabel } from "./videos/labels.js";
 import { Library } from "./videos/library.js";
 import { Live } from "./videos/live.js";
-import { readQuery, writeQuery } from "./videos/query.js";
 
 /** @typedef {import("./server/types.js").Video} Video */
 

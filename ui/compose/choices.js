@@ -1,4 +1,4 @@
-import { copyOf, find, setText } from "../page/dom.js";
+import { copyOf, find, setText } from "../browser/dom.js";
 
 /**
  * @typedef {object} Choice

@@ -1,4 +1,4 @@
-import { find, setText } from "../page/dom.js";
+import { find, setText } from "../browser/dom.js";
 import { usualEffort } from "../videos/estimate.js";
 import { durationLabel } from "../videos/labels.js";
 

@@ -1,4 +1,4 @@
-import { find, showText } from "../page/dom.js";
+import { find, showText } from "../browser/dom.js";
 
 /** @typedef {HTMLInputElement | HTMLTextAreaElement} Control */
 

@@ -1,4 +1,4 @@
-import { announce, find, setText, showText } from "../page/dom.js";
+import { announce, find, setText, showText } from "../browser/dom.js";
 import { lengthLabel, sizeLabel } from "../videos/labels.js";
 import { Choices } from "./choices.js";
 import { Costs } from "./costs.js";

@@ -1,4 +1,4 @@
-import { find, setText, showText } from "../page/dom.js";
+import { find, setText, showText } from "../browser/dom.js";
 
 /** @typedef {import("../server/types.js").Model} Model */
 

@@ -1,4 +1,4 @@
-import { keepObject, recallObject } from "../page/storage.js";
+import { keepObject, recallObject } from "../browser/storage.js";
 
 /** @typedef {import("../server/types.js").Model} Model */
 

@@ -1,4 +1,4 @@
-import { find } from "../page/dom.js";
+import { find } from "../browser/dom.js";
 
 // The range that the API takes.
 const SEEDS = 2 ** 32;

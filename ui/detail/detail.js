@@ -1,6 +1,6 @@
+import { copy } from "../browser/clipboard.js";
+import { announce, find, setText, showText } from "../browser/dom.js";
 import { ApiError } from "../server/api.js";
-import { announce, find, setText, showText } from "../page/dom.js";
-import { copy } from "../page/clipboard.js";
 import { progressLabel, queueLabel, shortPrompt, stateLabel, timeLeftLabel } from "../videos/labels.js";
 import { asCurl, asPython } from "../videos/snippets.js";
 import { isActive, shownState } from "../videos/state.js";
@@ -8,8 +8,7 @@ import { showFacts } from "./rows.js";
 import { Screen } from "./screen.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
-/** @typedef {import("../gallery/card.js").Actions} Actions */
-/** @typedef {import("../gallery/card.js").Means} Means */
+/** @typedef {import("../videos/available_actions.js").Means} Means */
 
 // A label that says what was done, for as long as it takes to read.
 const SAID_MS = 1_500;

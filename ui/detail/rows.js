@@ -1,4 +1,4 @@
-import { find } from "../page/dom.js";
+import { find } from "../browser/dom.js";
 import { factsOf, timingsOf } from "./facts.js";
 
 /** @typedef {import("../server/types.js").Video} Video */

@@ -1,4 +1,4 @@
-import { copyOf, find, setText } from "../page/dom.js";
+import { copyOf, find, setText } from "../browser/dom.js";
 import {
   ageLabel, lengthLabel, momentLabel, progressLabel, queueLabel, settingsLine, stateLabel, timeLeftLabel,
 } from "../videos/labels.js";
@@ -6,23 +6,7 @@ import { isActive, shownState } from "../videos/state.js";
 import { Poster } from "./poster.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
-/** @typedef {import("../server/media.js").Media} Media */
-
-/**
- * @typedef {object} Actions
- * @property {(video: Video) => void} cancel
- * @property {(video: Video) => void} remove
- * @property {(video: Video) => void} remix
- * @property {(video: Video) => void} again
- * @property {(video: Video) => void} download
- */
-
-/**
- * @typedef {object} Means what cards work with
- * @property {Media} media
- * @property {Actions} actions
- * @property {(video: Video) => number | null} secondsLeft
- */
+/** @typedef {import("../videos/available_actions.js").Means} Means */
 
 const BUTTONS = /** @type {const} */ (["download", "remix", "again", "cancel", "remove"]);
 

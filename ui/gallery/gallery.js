@@ -1,12 +1,12 @@
-import { find } from "../page/dom.js";
+import { find } from "../browser/dom.js";
 import { Card } from "./card.js";
 import { goalOf } from "./keys.js";
-import { Newcomers } from "./newcomers.js";
 import { between, heightOf, layoutFor, placeOf } from "./layout.js";
+import { Newcomers } from "./newcomers.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
+/** @typedef {import("../videos/available_actions.js").Means} Means */
 /** @typedef {import("../videos/library.js").Library} Library */
-/** @typedef {import("./card.js").Means} Means */
 /** @typedef {import("./layout.js").Layout} Layout */
 
 // So many screens of cards exist above and below the one that is seen.

@@ -1,4 +1,4 @@
-import { find, showText } from "../page/dom.js";
+import { find, showText } from "../browser/dom.js";
 
 /** Keeps what comes in at the top from pushing away what one is looking at further down. */
 export class Newcomers {

@@ -1,5 +1,5 @@
-import { find } from "../page/dom.js";
-import { isFiltered } from "../videos/query.js";
+import { find } from "../browser/dom.js";
+import { isFiltered } from "../server/query.js";
 
 /** @typedef {import("../videos/library.js").Library} Library */
 

@@ -1,4 +1,4 @@
-import { find } from "../page/dom.js";
+import { find } from "../browser/dom.js";
 
 /** @typedef {import("../server/media.js").Media} Media */
 /** @typedef {import("../server/types.js").Video} Video */

@@ -1,7 +1,7 @@
-import { find } from "../page/dom.js";
-import { EVERYTHING, dayBefore } from "../videos/query.js";
+import { find } from "../browser/dom.js";
+import { EVERYTHING, dayBefore } from "../server/query.js";
 
-/** @typedef {import("../videos/query.js").Query} Query */
+/** @typedef {import("../server/query.js").Query} Query */
 
 // Long enough to type on, short enough to seem immediate.
 const TYPING_MS = 250;

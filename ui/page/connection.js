@@ -1,4 +1,4 @@
-import { find, setText, showText } from "./dom.js";
+import { find, setText, showText } from "../browser/dom.js";
 
 /** @typedef {import("../server/api.js").ApiError} ApiError */
 

@@ -1,5 +1,5 @@
-import { keep, recall } from "./storage.js";
-import { find, setText } from "./dom.js";
+import { find, setText } from "../browser/dom.js";
+import { keep, recall } from "../browser/storage.js";
 import { shortPrompt, stateLabel } from "../videos/labels.js";
 import { isActive } from "../videos/state.js";
 

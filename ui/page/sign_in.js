@@ -1,5 +1,5 @@
+import { find, showText } from "../browser/dom.js";
 import { ApiError } from "../server/api.js";
-import { find, showText } from "./dom.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
 

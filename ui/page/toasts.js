@@ -1,4 +1,4 @@
-import { copyOf, find, setText } from "./dom.js";
+import { copyOf, find, setText } from "../browser/dom.js";
 
 // Time enough to read two lines and reach for the button; it stands still while one is on it.
 const SHOWN_MS = 7_000;

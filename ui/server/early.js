@@ -1,6 +1,6 @@
 // The two answers that everything waits for, asked for while the other modules are still coming.
 
-import { apiQuery, readQuery } from "../videos/query.js";
+import { apiQuery, readQuery } from "./query.js";
 import { authorization } from "./session.js";
 
 // The first page is small, so that something shows soon.

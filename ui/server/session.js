@@ -1,4 +1,4 @@
-import { keep, recall } from "../page/storage.js";
+import { keep, recall } from "../browser/storage.js";
 
 const NAME = "kinora.api-key";
 

@@ -1,11 +1,11 @@
 import { FIRST_PAGE } from "../server/early.js";
-import { EVERYTHING, apiQuery, matches } from "./query.js";
+import { EVERYTHING, apiQuery, matches } from "../server/query.js";
 import { isActive, later } from "./state.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
 /** @typedef {import("../server/types.js").Video} Video */
 /** @typedef {import("../server/types.js").VideoPage} VideoPage */
-/** @typedef {import("./query.js").Query} Query */
+/** @typedef {import("../server/query.js").Query} Query */
 
 // The most that the API gives at a time.
 const PAGE = 100;

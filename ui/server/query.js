@@ -1,4 +1,4 @@
-/** @typedef {import("../server/types.js").Video} Video */
+/** @typedef {import("./types.js").Video} Video */
 
 /**
  * Which videos are shown. Days are the reader's own, as YYYY-MM-DD; "" stands for any.

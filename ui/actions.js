@@ -1,18 +1,18 @@
-import { ApiError } from "../server/api.js";
-import { announce } from "../page/dom.js";
-import { shortPrompt } from "./labels.js";
-import { Removal } from "./removal.js";
+import { announce } from "./browser/dom.js";
+import { ApiError } from "./server/api.js";
+import { shortPrompt } from "./videos/labels.js";
+import { Removal } from "./videos/removal.js";
 
-/** @typedef {import("../server/api.js").Api} Api */
-/** @typedef {import("../server/media.js").Media} Media */
-/** @typedef {import("../server/types.js").Video} Video */
-/** @typedef {import("../server/types.js").Variant} Variant */
-/** @typedef {import("../compose/form.js").VideoForm} VideoForm */
-/** @typedef {import("../compose/submission.js").Submission} Submission */
-/** @typedef {import("../gallery/card.js").Actions} Actions */
-/** @typedef {import("../page/router.js").Router} Router */
-/** @typedef {import("../page/toasts.js").Toasts} Toasts */
-/** @typedef {import("./library.js").Library} Library */
+/** @typedef {import("./compose/form.js").VideoForm} VideoForm */
+/** @typedef {import("./compose/submission.js").Submission} Submission */
+/** @typedef {import("./page/router.js").Router} Router */
+/** @typedef {import("./page/toasts.js").Toasts} Toasts */
+/** @typedef {import("./server/api.js").Api} Api */
+/** @typedef {import("./server/media.js").Media} Media */
+/** @typedef {import("./server/types.js").Variant} Variant */
+/** @typedef {import("./server/types.js").Video} Video */
+/** @typedef {import("./videos/available_actions.js").Actions} Actions */
+/** @typedef {import("./videos/library.js").Library} Library */
 
 /**
  * What can be done with a video, from the gallery and from the detail view.
