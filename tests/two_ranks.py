@@ -10,8 +10,9 @@ from typing import Any
 from functions.generate.engine.model import checkpoint
 from functions.shared.errors import RenderCancelled
 from functions.shared.video.requests import ResolvedRequest
+from local.stack import DEFAULT_MODEL, ROOT
 
-DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
+DEMO = ROOT / DEFAULT_MODEL
 
 
 def run(work: Callable[..., None], *arguments: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from functions.dispatch.sink import Ending, Sink
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
 from functions.shared.streams.bus import Delivery, Message
-from functions.shared.streams.cloudevents import VideoEvent, read_nats
+from functions.shared.streams.cloudevents import Source, VideoEvent, read_nats
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.streams.validation import read_request
 from functions.shared.subjects import VideoKey
@@ -27,7 +27,6 @@ from functions.shared.video.profiles import Profile
 
 log = logging.getLogger(__name__)
 
-SOURCE: Final = "/kinora/dispatch"
 # A request that waits for its turn again holds one of the slots, so it never waits longer.
 MAX_DELAY: Final = 10.0
 # A programming error does not go away, but it may be one replica's in the middle of a rollout.
@@ -60,7 +59,7 @@ class Deliveries:
             delivery.term(problem.message)
             return
         snapshot = self._ledger.read(key)
-        reason = None if snapshot.name else self._why_invalid(message)
+        reason = self._why_invalid(message) if snapshot.queued else None
         left = self._ledger.lease_left(snapshot)
         if snapshot.terminal:
             delivery.ack()
@@ -124,7 +123,7 @@ class Deliveries:
         if not known.get("request"):
             known["prompt"] = _prompt_of(delivery.message)
         event = VideoEvent.new(
-            snapshot.key, EventName.FAILED, Failed(**known, error=error), source=SOURCE
+            snapshot.key, EventName.FAILED, Failed(**known, error=error), source=Source.DISPATCH
         )
         try:
             self._ledger.publish(snapshot, event)

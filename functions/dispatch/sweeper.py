@@ -18,23 +18,20 @@ from pydantic import ValidationError
 from functions.shared.errors import InvalidRequest, KinoraError
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
-from functions.shared.timestamps import NANOSECONDS, format_rfc3339
+from functions.shared.timestamps import DAY_SECONDS, HOUR_SECONDS, NANOSECONDS, format_rfc3339
 from functions.shared.video.events import RUNNING, Completed, EventName, Failed, Failure, carried
 
 log = logging.getLogger(__name__)
 
-SOURCE: Final = "/kinora/dispatch"
-HOUR: Final = 3600
-DAY: Final = 24 * HOUR
 
 SWEEP_SECONDS: Final = 600
 # An upload under way is younger; what is this old belongs to nobody who still works on it.
-OBJECT_AGE: Final = HOUR
+OBJECT_AGE: Final = HOUR_SECONDS
 # Who waits for a week has been forgotten, and nobody waits for the answer.
-QUEUED_AGE: Final = 7 * DAY
+QUEUED_AGE: Final = 7 * DAY_SECONDS
 # Much longer than any worker needs to renew a lease that it could not renew in time.
 STALE_AGE: Final = 600
 
@@ -49,7 +46,7 @@ class Sweeper:
         self._bus = bus
         self._ledger = ledger
         self._store = store
-        self._max_age = max_age_days * DAY
+        self._max_age = max_age_days * DAY_SECONDS
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -106,9 +103,9 @@ class Sweeper:
                     self._store.delete(orphans)
 
     def _is_orphan(self, item: StoredObject, snapshot: Snapshot, now: int) -> bool:
-        if snapshot.name is None:
+        if snapshot.queued:
             # The stream may have forgotten the video; until then its files may be on their way.
-            return now - item.modified > (self._max_age + DAY) * NANOSECONDS
+            return now - item.modified > (self._max_age + DAY_SECONDS) * NANOSECONDS
         if isinstance(snapshot.data, Completed):
             return not item.key.startswith(snapshot.data.output.prefix)
         if snapshot.terminal:
@@ -129,8 +126,9 @@ class Sweeper:
 
     def _fail_abandoned(self, key: VideoKey, now: int) -> None:
         snapshot = self._ledger.read(key)
+        running = snapshot.name in RUNNING and not snapshot.queued
         stale = now - snapshot.time > STALE_AGE * NANOSECONDS
-        if snapshot.name in RUNNING and stale and self._ledger.lease_left(snapshot) <= 0:
+        if running and stale and self._ledger.lease_left(snapshot) <= 0:
             failure = Failure(
                 code="worker_lost",
                 message="The worker was lost, and the request is gone. Send it again.",
@@ -143,16 +141,16 @@ class Sweeper:
         if message is None or now - message.time < QUEUED_AGE * NANOSECONDS:
             return
         snapshot = self._ledger.read(key)
-        if snapshot.name is None:
+        if snapshot.queued:
             failure = Failure(
                 code="queued_too_long",
-                message=f"No worker was free for {QUEUED_AGE // DAY} days. Send it again.",
+                message=f"No worker was free for {QUEUED_AGE // DAY_SECONDS} days. Send it again.",
             )
             data = Failed(created_at=format_rfc3339(message.time), error=failure)
             self._fail(snapshot, data)
 
     def _fail(self, snapshot: Snapshot, data: Failed) -> None:
-        event = VideoEvent.new(snapshot.key, EventName.FAILED, data, source=SOURCE)
+        event = VideoEvent.new(snapshot.key, EventName.FAILED, data, source=Source.DISPATCH)
         try:
             self._ledger.publish(snapshot, event)
         except LostRace:

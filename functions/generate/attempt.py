@@ -16,15 +16,14 @@ from functions.generate.lease import HeldLease
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.cloudevents import Source
+from functions.shared.streams.ledger import Ledger, LostRace, VideoState
 from functions.shared.streams.validation import StoredRequest
 from functions.shared.video.events import EngineUsed, EventName, Failure, Output
-from functions.shared.video.progress import UPLOADING, percent
+from functions.shared.video.progress import Stage, percent
 from functions.shared.video.requests import ResolvedRequest
 
 log = logging.getLogger(__name__)
-
-SOURCE: Final = "/kinora/generate"
 
 
 class Renderer(Protocol):
@@ -58,7 +57,7 @@ class Attempt:
     `run` is called once, on a thread that outlives the HTTP response; all else from any thread.
     """
 
-    def __init__(self, means: Means, stored: StoredRequest, started: Snapshot) -> None:
+    def __init__(self, means: Means, stored: StoredRequest, started: VideoState) -> None:
         """Take over the claim `started` on `stored`."""
         self.finished: Final = threading.Event()
         # False once the response that reports on this attempt has been closed.
@@ -67,13 +66,13 @@ class Attempt:
         self._stored = stored
         self._number = started.attempt
         self._state = "in_progress"
-        self._progress, self._stage = 0, "encoding"
+        self._progress, self._stage = 0, Stage.ENCODING
         self._steps_in_vain = 0
         self._lease = HeldLease(
             means.ledger,
             means.bus,
             started,
-            source=SOURCE,
+            source=Source.GENERATE,
             renew_seconds=means.renew_seconds,
             report=self._reached,
         )
@@ -151,7 +150,7 @@ class Attempt:
             height=rendered.height,
             frames=rendered.frames,
         )
-        seconds = {**rendered.timings, UPLOADING: time.monotonic() - begun}
+        seconds = {**rendered.timings, Stage.UPLOADING: time.monotonic() - begun}
         return {
             "output": output,
             "timings": {stage: round(taken, 3) for stage, taken in seconds.items()},
@@ -162,13 +161,13 @@ class Attempt:
     def _put(self, path: Path, name: str, content_type: str, done: int) -> None:
         if self._lease.lost.is_set():
             raise RenderCancelled
-        self._progress, self._stage = percent(UPLOADING, done, 3), UPLOADING
+        self._progress, self._stage = percent(Stage.UPLOADING, done, 3), Stage.UPLOADING
         self._means.store.put(self._prefix + name, path, content_type)
 
     def _on_progress(self, progress: Progress) -> None:
         self._steps_in_vain += self._lease.lost.is_set()
         reached = percent(progress.stage, progress.done, progress.total)
-        self._progress, self._stage = max(self._progress, reached), progress.stage.value
+        self._progress, self._stage = max(self._progress, reached), progress.stage
 
     def _fail(self, problem: Exception) -> str:
         """Say that the attempt failed: for good, or to be tried again."""

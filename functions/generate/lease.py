@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from functions.shared.errors import KinoraError, OutcomeUnknown
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import VideoEvent
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.cloudevents import Source, VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, VideoState
 from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, Started, carried
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ class HeldLease:
         self,
         ledger: Ledger,
         bus: Bus,
-        started: Snapshot,
+        started: VideoState,
         *,
-        source: str,
+        source: Source,
         renew_seconds: float,
         report: Callable[[], dict[str, Any]],
     ) -> None:
@@ -47,7 +47,7 @@ class HeldLease:
         self.lost: Final = threading.Event()
         self._ledger = ledger
         self._bus = bus
-        self._snapshot = started
+        self._state: VideoState = started
         self._source = source
         self._renew_seconds = renew_seconds
         self._report = report
@@ -96,10 +96,10 @@ class HeldLease:
                 self._wake.set()
 
         try:
-            return self._bus.watch(self._snapshot.key.events, news)
+            return self._bus.watch(self._state.key.events, news)
         except KinoraError as problem:
             # Without hints a cancellation is noticed at the next renewal.
-            log.warning("can't watch %s: %s", self._snapshot.key.video_id, problem.message)
+            log.warning("can't watch %s: %s", self._state.key.video_id, problem.message)
             return lambda: None
 
     def _keep(self) -> None:
@@ -119,13 +119,13 @@ class HeldLease:
             except OutcomeUnknown:
                 return
             except KinoraError as problem:
-                log.warning("lease of %s: %s", self._snapshot.key.video_id, problem.message)
+                log.warning("lease of %s: %s", self._state.key.video_id, problem.message)
 
     def _look(self) -> None:
         for pause in LOOKS:
             if self._ended.wait(pause):
                 return
-            newest = self._ledger.read(self._snapshot.key)
+            newest = self._ledger.read(self._state.key)
             if newest.terminal or newest.lease_id != self.lease.id:
                 raise LostRace(newest)
 
@@ -133,8 +133,8 @@ class HeldLease:
         self, name: EventName, fields: dict[str, Any], *, give_up: threading.Event | None
     ) -> None:
         with self._publishing:
-            data = DATA_OF[name](**(carried(self._snapshot.data) | fields))
-            event = VideoEvent.new(self._snapshot.key, name, data, source=self._source)
-            self._snapshot = self._ledger.publish(
-                self._snapshot, event, lease_id=self.lease.id, give_up=give_up
+            data = DATA_OF[name](**(carried(self._state.data) | fields))
+            event = VideoEvent.new(self._state.key, name, data, source=self._source)
+            self._state = self._ledger.publish(
+                self._state, event, lease_id=self.lease.id, give_up=give_up
             )

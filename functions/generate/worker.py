@@ -8,10 +8,10 @@ import threading
 from dataclasses import replace
 from typing import Final
 
-from functions.generate.attempt import SOURCE, Attempt, Means
+from functions.generate.attempt import Attempt, Means
 from functions.shared.errors import Unavailable
-from functions.shared.streams.cloudevents import VideoEvent
-from functions.shared.streams.ledger import LostRace, Snapshot
+from functions.shared.streams.cloudevents import Source, VideoEvent
+from functions.shared.streams.ledger import LostRace, Snapshot, VideoState
 from functions.shared.streams.validation import StoredRequest, read_request
 from functions.shared.subjects import REQUESTS
 from functions.shared.timestamps import format_rfc3339
@@ -66,7 +66,7 @@ class Worker:
             self._attempt = None
             self._one_video.release()
 
-    def _claim(self, seq: int) -> tuple[StoredRequest, Snapshot]:
+    def _claim(self, seq: int) -> tuple[StoredRequest, VideoState]:
         # Looked at under the lock, for which `drain` waits: nothing begins behind its back.
         if self._draining:
             raise Unavailable("This worker is being stopped", code="draining", retry_after=1)
@@ -84,7 +84,7 @@ class Worker:
             raise Unavailable("Every attempt is used up", code="attempts_used_up")
         stored = _as_carried(stored, before)
         event = VideoEvent.new(
-            stored.key, EventName.STARTED, self._started(stored, before), source=SOURCE
+            stored.key, EventName.STARTED, self._started(stored, before), source=Source.GENERATE
         )
         try:
             return stored, ledger.publish(before, event)

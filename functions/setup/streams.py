@@ -21,15 +21,16 @@ from nats.js.api import (
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
+from functions.shared.backoff import Backoff
 from functions.shared.config import Settings
 from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
 from functions.shared.streams.consumers import CONSUMER, FORWARD
 from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+from functions.shared.timestamps import DAY_SECONDS
 
 log = logging.getLogger(__name__)
 
-DAY: Final = 24 * 60 * 60
 # A request whose `dispatch` died comes back after so long. It is renewed every quarter of it.
 ACK_WAIT: Final = 60.0
 # A cluster that starts has no leader at first; an election takes seconds, on a busy machine more.
@@ -52,7 +53,7 @@ def stream_configs(settings: Settings) -> list[StreamConfig]:
         "discard": DiscardPolicy.NEW,
         "max_msgs_per_subject": 1,
         "allow_direct": True,
-        "max_age": float(settings.max_age_days * DAY),
+        "max_age": float(settings.max_age_days * DAY_SECONDS),
         "num_replicas": settings.stream_replicas,
     }
     return [
@@ -88,16 +89,16 @@ def consumer_config(settings: Settings) -> ConsumerConfig:
 
 async def set_up_patiently(settings: Settings) -> None:
     """As `set_up_streams`, again and again while a NATS server or its cluster is starting."""
-    end, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
+    end, backoff = time.monotonic() + PATIENCE_SECONDS, Backoff(0.2, 2.0)
     while True:
         try:
             return await set_up_streams(settings)
         except (nats.errors.Error, OSError, TimeoutError) as problem:
+            pause = next(backoff)
             if not _may_pass(problem) or time.monotonic() + pause > end:
                 raise
             log.info("NATS is not ready yet: %r", problem)
         await asyncio.sleep(pause)
-        pause = min(pause * 2, 2.0)
 
 
 def _may_pass(problem: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""JetStream's time. Every age in Kinora is a difference of two of these, never of a local clock."""
+"""Timestamps of JetStream. Ages are differences of two of them, and no local clock counts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 NANOSECONDS: Final = 1_000_000_000
+HOUR_SECONDS: Final = 60 * 60
+DAY_SECONDS: Final = 24 * HOUR_SECONDS
 
 _RFC3339: Final = re.compile(r"(.{19})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})")
 
@@ -14,14 +16,14 @@ _RFC3339: Final = re.compile(r"(.{19})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2
 def parse_rfc3339(text: str) -> int:
     """Nanoseconds since the epoch of an RFC 3339 time with up to nine decimals.
 
-    `datetime` holds microseconds only, which would make two videos of the same microsecond tie.
+    `datetime` resolves microseconds only, so two videos of the same microsecond would tie.
 
     Raises:
-        ValueError: the text is no such time.
+        ValueError: `text` is not in that form.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no RFC 3339 time")
+        raise ValueError(f"{text!r} is not an RFC 3339 time")
     whole, fraction, zone = match.groups()
     seconds = int(datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp())
     return seconds * NANOSECONDS + int((fraction or "0").ljust(9, "0"))

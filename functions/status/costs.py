@@ -19,7 +19,7 @@ from heapq import nsmallest
 from typing import Final
 
 from functions.shared.video.profiles import FRAMES_PER_LATENT
-from functions.shared.video.progress import SHARES, part_of_stage
+from functions.shared.video.progress import SHARES, Stage, part_of_stage
 from functions.shared.video.requests import ResolvedRequest
 
 # A model's day; older ones may have been made by another version, or on other machines.
@@ -63,9 +63,9 @@ class Work:
 
     def units(self, stage: str) -> float:
         """How much there is to do in `stage`."""
-        if stage == "denoising":
+        if stage == Stage.DENOISING:
             return float(self.tokens * self.steps * (2 if self.guided else 1))
-        return float(self.pixels) if stage in {"decoding", "saving"} else 1.0
+        return float(self.pixels) if stage in {Stage.DECODING, Stage.SAVING} else 1.0
 
     def distance(self, other: Work) -> float:
         """0 for the same; 1 for a factor of e in tokens, or in the square of the steps."""
@@ -115,7 +115,7 @@ class Costs:
 
 
 def remaining(
-    expected: Mapping[str, float] | None, stage: str, progress: int, elapsed: float | None
+    expected: Mapping[str, float] | None, stage: Stage, progress: int, elapsed: float | None
 ) -> float | None:
     """Seconds that a video still needs that has got so far, `elapsed` seconds after its start.
 

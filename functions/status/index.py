@@ -103,13 +103,14 @@ class Index:
             log.warning("passed over %s: %s", message.subject, problem.message)
             return
         snapshot = snapshot_of(key, message)
-        if snapshot.name is None:
+        name = snapshot.name
+        if snapshot.queued or name is None:
             return
         created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
-        content = Content(created, snapshot.name)
+        content = Content(created, name)
         if not snapshot.deleted:
             video = video_object(snapshot, max_age_days=self._max_age_days)
-            content = Content(created, snapshot.name, video, folded(video["prompt"]))
+            content = Content(created, name, video, folded(video["prompt"]))
         with self._lock:
             if self._table.put_event(key, message.seq, content):
                 self._schedule.follow(key, snapshot)

@@ -10,14 +10,14 @@ from flask import Flask, Response, jsonify, request
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.answers import Model, ModelList, VideoList
 from functions.shared.api.parameters import LAST_EVENT_ID, LIMIT, ORDER, VARIANT, WATCHED
-from functions.shared.api.video_object import DAY, Video, queued_video, video_object
+from functions.shared.api.video_object import Video, queued_video, video_object
 from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.ledger import Ledger, Snapshot, snapshot_of
 from functions.shared.streams.validation import read_request
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.timestamps import NANOSECONDS
+from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
@@ -78,7 +78,7 @@ class StatusRoutes:
             after=request.args.get("after") or None,
             limit=LIMIT.read(request.args.get("limit")),
             newest_first=ORDER.read(request.args.get("order")) == "desc",
-            since=now - self._max_age_days * DAY * NANOSECONDS,
+            since=now - self._max_age_days * DAY_SECONDS * NANOSECONDS,
             filters=read_filters(request.args),
         )
         for video in page.videos:
@@ -99,7 +99,7 @@ class StatusRoutes:
         snapshot = self._snapshot(key)
         video = (
             self._queued(key)
-            if snapshot.name is None
+            if snapshot.queued
             else video_object(snapshot, max_age_days=self._max_age_days)
         )
         if video["status"] in RUNS_OR_WAITS:
@@ -131,7 +131,7 @@ class StatusRoutes:
             snapshot = self._ledger.read(key)
             if snapshot.deleted:
                 raise VideoNotFound from None
-            if snapshot.name is None:
+            if snapshot.queued:
                 self._queued(key)
             return send_content(self._store, snapshot, variant, request)
 
@@ -142,7 +142,7 @@ class StatusRoutes:
             VideoNotFound: the video was deleted.
         """
         snapshot = snapshot_of(key, self._bus.newest(VIDEOS, key.events, leader=False))
-        if snapshot.name is None:
+        if snapshot.queued:
             snapshot = self._ledger.read(key)
         if snapshot.deleted:
             raise VideoNotFound
@@ -164,4 +164,4 @@ class StatusRoutes:
         return self._accounts.account(request.headers.get("Authorization"))
 
     def _key(self, video_id: str) -> VideoKey:
-        return self._accounts.key(request.headers.get("Authorization"), video_id)
+        return self._accounts.video_key(request.headers.get("Authorization"), video_id)

@@ -21,7 +21,7 @@ from functions.shared.streams.ledger import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import RUNNING, Completed, Progressed, Started, VideoData
-from functions.shared.video.progress import SHARES
+from functions.shared.video.progress import SHARES, Stage
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.costs import Costs, Work, remaining
 
@@ -56,7 +56,7 @@ class _Running:
     attempt: int
     begun: int | None
     heard: int
-    stage: str
+    stage: Stage
     progress: int
     given_back: bool
 
@@ -219,8 +219,8 @@ def _running(snapshot: Snapshot, data: Started, work: Work, before: _Running | N
     elif data.attempt == 1 and data.started_at is not None:
         begun = parse_rfc3339(data.started_at)
     running = _Running(
-        work, data.attempt, begun, snapshot.time, "encoding", 0, data.lease.seconds == 0
+        work, data.attempt, begun, snapshot.time, Stage.ENCODING, 0, data.lease.seconds == 0
     )
     if isinstance(data, Progressed) and data.stage in SHARES:
-        return replace(running, stage=data.stage, progress=data.progress)
+        return replace(running, stage=Stage(data.stage), progress=data.progress)
     return running

@@ -7,14 +7,13 @@ import time
 from functions.shared.errors import InvalidRequest, VideoNotFound
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus, Message
-from functions.shared.streams.cloudevents import VideoEvent
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.cloudevents import Source, VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot, VideoState
 from functions.shared.streams.validation import read_request
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Cancelled, Deleted, EventName, carried
 from functions.shared.video.profiles import Profile
-from functions.submit.unconfirmed import SOURCE
 
 
 class Endings:
@@ -44,13 +43,14 @@ class Endings:
         snapshot = self._ledger.read(key)
         while not snapshot.terminal:
             known = carried(snapshot.data) or self._from_request(key)
-            event = VideoEvent.new(key, EventName.CANCELLED, Cancelled(**known), source=SOURCE)
+            event = VideoEvent.new(
+                key, EventName.CANCELLED, Cancelled(**known), source=Source.SUBMIT
+            )
             try:
-                snapshot = self._ledger.publish(snapshot, event, deadline=deadline)
+                self._ledger.publish(snapshot, event, deadline=deadline)
+                snapshot = self._ledger.read(key)
             except LostRace as lost:
                 snapshot = lost.newest
-            else:
-                snapshot = self._ledger.read(key)
         if snapshot.deleted:
             raise VideoNotFound
         return snapshot
@@ -68,23 +68,23 @@ class Endings:
         # Up to the tombstone, which stays: without it an older event would be the newest again.
         self._bus.purge(VIDEOS, key.events, below=tombstone.seq)
 
-    def _tombstone(self, key: VideoKey) -> Snapshot:
+    def _tombstone(self, key: VideoKey) -> VideoState:
         deadline = time.monotonic() + self._deadline
         snapshot = self._ledger.read(key)
         while not snapshot.deleted:
             created_at = snapshot.created_at or self._created_at(snapshot)
             event = VideoEvent.new(
-                key, EventName.DELETED, Deleted(created_at=created_at), source=SOURCE
+                key, EventName.DELETED, Deleted(created_at=created_at), source=Source.SUBMIT
             )
             try:
-                snapshot = self._ledger.publish(snapshot, event, deadline=deadline)
+                return self._ledger.publish(snapshot, event, deadline=deadline)
             except LostRace as lost:
                 snapshot = lost.newest
         return snapshot
 
     def _created_at(self, snapshot: Snapshot) -> str:
-        # Something was said that can't be read: even that can be deleted.
-        if snapshot.seq > 0:
+        # A video whose event is unreadable can be deleted too.
+        if snapshot.unreadable:
             return format_rfc3339(snapshot.time)
         return format_rfc3339(self._request(snapshot.key).time)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functions.shared.errors import TooLarge
-from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.validation import MAX_EVENT_BYTES, request_hash
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Requested
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
-from functions.submit.unconfirmed import SOURCE
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Prepared:
         resolved = ResolvedRequest.of(request, profile, key.account, key.video_id)
         digest = digest or request_hash(request)
         data = Requested(**resolved.model_dump(), request_hash=digest)
-        event = VideoEvent.new(key, EventName.REQUESTED, data, source=SOURCE)
+        event = VideoEvent.new(key, EventName.REQUESTED, data, source=Source.SUBMIT)
         payload = event.to_bytes()
         if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge(

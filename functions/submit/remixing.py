@@ -58,7 +58,7 @@ class Remixes:
         if isinstance(snapshot.data, VideoData) and snapshot.data.request is not None:
             return snapshot.data.request
         message = self._bus.newest(REQUESTS, source.request, leader=True)
-        if message is None and snapshot.name is None:
+        if message is None and snapshot.queued:
             raise VideoNotFound
         try:
             if message is not None:

@@ -134,7 +134,7 @@ class SubmitRoutes:
         return self._accounts.account(request.headers.get("Authorization"))
 
     def _key(self, video_id: str) -> VideoKey:
-        return self._accounts.key(request.headers.get("Authorization"), video_id)
+        return self._accounts.video_key(request.headers.get("Authorization"), video_id)
 
     def _accepted(self, key: VideoKey, accepted: Accepted) -> Video:
         stored = accepted.request

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from functions.shared.backoff import Backoff
 from functions.shared.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -94,7 +95,7 @@ class Submissions:
         prepared = self.prepare(key, request, digest)
         if repeatable:
             snapshot = self._ledger.read(key)
-            if snapshot.name is not None:
+            if not snapshot.queued:
                 return self._same(snapshot, prepared.digest)
         self._room.take(key.account)
         return self._store(prepared, repeatable=repeatable)
@@ -149,7 +150,7 @@ class Submissions:
             IdempotencyKeyReused, VideoDeleted: there was another video with this id.
         """
         snapshot = self._ledger.read(key)
-        if snapshot.name is not None:
+        if not snapshot.queued:
             return self._same(snapshot, digest)
         message = self._bus.newest(REQUESTS, key.request, leader=True)
         if message is None:
@@ -169,7 +170,7 @@ class Submissions:
     def _publish(self, prepared: Prepared) -> StoredRequest:
         """Publish as the first on its subject, until it is known what lies there."""
         event, subject = prepared.event, prepared.event.key.request
-        end, pause = time.monotonic() + self._deadline, 0.02
+        end, backoff = time.monotonic() + self._deadline, Backoff(0.02, 0.5)
         doubt: KinoraError | None = None
         while True:
             try:
@@ -190,12 +191,12 @@ class Submissions:
                 if doubt is None and not isinstance(problem, OutcomeUnknown):
                     raise
                 doubt = problem
+            pause = next(backoff)
             if time.monotonic() + pause > end:
                 raise OutcomeUnknown(
                     "NATS did not confirm the request in time. Try again.", retry_after=2
                 ) from doubt
             time.sleep(pause)
-            pause = min(pause * 2, 0.5)
 
     def _created(self, seq: int, sent: float) -> int:
         """When the message was stored, in nanoseconds; only the second is exact."""

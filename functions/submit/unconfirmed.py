@@ -6,18 +6,15 @@ import logging
 import queue
 import threading
 import time
-from typing import Final
 
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import VideoEvent
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.cloudevents import Source, VideoEvent
+from functions.shared.streams.ledger import Ledger, LostRace, VideoState
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Deleted, EventName
 
 log = logging.getLogger(__name__)
-
-SOURCE: Final = "/kinora/submit"
 
 
 class Burial:
@@ -61,10 +58,10 @@ class Burial:
             self._ghosts.task_done()
 
     def _bury_one(self, key: VideoKey) -> None:
-        after = Snapshot(key)
+        after = VideoState(key)
         while not after.deleted:
             data = Deleted(created_at=format_rfc3339(self._bus.now()))
-            event = VideoEvent.new(key, EventName.DELETED, data, source=SOURCE)
+            event = VideoEvent.new(key, EventName.DELETED, data, source=Source.SUBMIT)
             try:
                 after = self._ledger.publish(after, event)
             except LostRace as lost:

@@ -24,15 +24,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from functions.generate.engine.messages import Progress, Rendered, Stage
+from functions.generate.engine.messages import Progress, Rendered
 from functions.generate.engine.model import checkpoint
 from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import AttemptFailed, EngineCrashed, OutOfMemory, RenderCancelled
 from functions.shared.video.profiles import load_profile
+from functions.shared.video.progress import ENGINE_STAGES, Stage
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
+from local.stack import DEFAULT_MODEL, ROOT
 from tests.harness import wait_until
 
-DEMO = Path(checkpoint.__file__).parents[1] / "demo" / "checkpoint"
+DEMO = ROOT / DEFAULT_MODEL
 # Far longer than a step of the demo takes, even on a busy machine.
 HANG_SECONDS = 5
 START_SECONDS = 120
@@ -116,12 +118,12 @@ def test_a_render_is_a_video_that_browsers_play(render: Render) -> None:
     assert 0 < content.find(b"moov") < content.find(b"mdat")
     assert frames_of(rendered).shape == (25, 64, 96, 3)
     assert (rendered.width, rendered.height, rendered.frames) == (96, 64, 25)
-    assert rendered.timings.keys() == set(Stage)
+    assert rendered.timings.keys() == set(ENGINE_STAGES)
     assert (rendered.engine.device, rendered.engine.ranks) == ("CPU", 1)
     assert (rendered.engine.attention, rendered.engine.precision) == ("torch", "float32")
     if sys.platform == "linux":
         # A process with torch and diffusers is hundreds of megabytes, and the demo little more.
-        assert rendered.engine.peak_memory.keys() == set(Stage)
+        assert rendered.engine.peak_memory.keys() == set(ENGINE_STAGES)
         assert all(10e6 < peak < 4e9 for peak in rendered.engine.peak_memory.values())
     assert rendered.model_revision == checkpoint.locate(str(DEMO)).revision
 
@@ -200,14 +202,14 @@ def test_progress_counts_every_step(render: Render) -> None:
     seen: list[Progress] = []
     render(seen.append, num_inference_steps=5)
     stages = [stage for stage, _ in itertools.groupby(seen, key=lambda progress: progress.stage)]
-    assert stages == list(Stage)
-    for stage, total in zip(Stage, (1, 5, 7, 1), strict=True):
+    assert stages == list(ENGINE_STAGES)
+    for stage, total in zip(ENGINE_STAGES, (1, 5, 7, 1), strict=True):
         part = [progress for progress in seen if progress.stage == stage]
         assert [progress.done for progress in part] == list(range(total + 1))
         assert {progress.total for progress in part} == {total}
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", list(ENGINE_STAGES))
 def test_a_cancelled_render_stops_at_its_next_step(render: Render, stage: Stage) -> None:
     """In every stage; nothing comes after, no video is left, and the next render works."""
     cancelled = threading.Event()
@@ -345,7 +347,7 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     long = request(num_inference_steps=200, size="160x128", num_frames=61).model_dump_json()
     code = f"""
 import pathlib, threading
-from functions.generate.engine.messages import Stage
+from functions.shared.video.progress import Stage
 from functions.generate.engine.parent.engine import Engine
 from functions.shared.video.requests import ResolvedRequest
 

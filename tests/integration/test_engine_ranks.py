@@ -15,10 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from functions.generate.engine.messages import Progress, Rendered, Stage
+from functions.generate.engine.messages import Progress, Rendered
 from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import DeadlineExceeded, EngineCrashed, RenderCancelled
 from functions.shared.video.profiles import load_profile
+from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from tests.two_ranks import DEMO
 

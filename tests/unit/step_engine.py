@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from functions.generate.engine.messages import EngineReport, Progress, Rendered, Stage
+from functions.generate.engine.messages import EngineReport, Progress, Rendered
 from functions.shared.errors import KinoraError, RenderCancelled
+from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 
 

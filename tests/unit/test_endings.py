@@ -8,7 +8,7 @@ import pytest
 
 from functions.shared.errors import Unavailable, VideoNotFound
 from functions.shared.streams.cloudevents import VideoEvent
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger, Snapshot, VideoState
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName, VideoData
 from functions.shared.video.profiles import Profile
@@ -73,7 +73,9 @@ def test_cancelling_wins_against_a_worker_that_goes_on(
     original = ledger.publish
     calls: list[VideoEvent] = []
 
-    def publish_after_a_renewal(after: Snapshot, event: VideoEvent, **options: object) -> Snapshot:
+    def publish_after_a_renewal(
+        after: VideoState, event: VideoEvent, **options: object
+    ) -> VideoState:
         if not calls:
             calls.append(event)
             renewal = VideoEvent.new(

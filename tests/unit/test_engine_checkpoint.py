@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from functions.generate.engine.model.checkpoint import CheckpointError, locate
-from local.stack import ROOT
+from local.stack import DEFAULT_MODEL, ROOT
 
-DEMO = ROOT / "functions" / "generate" / "demo" / "checkpoint"
+DEMO = ROOT / DEFAULT_MODEL
 DIT = "transformer/diffusion_pytorch_model.safetensors"
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from functions.generate.engine.messages import Failed, Finished, Order, Plan, Progress, Stage
+from functions.generate.engine.messages import Failed, Finished, Order, Plan, Progress
 from functions.generate.engine.parent import group
 from functions.generate.engine.parent.group import WorkerGroup
 from functions.generate.engine.parent.spawned import ChildGone
 from functions.shared.errors import OutOfMemory
 from functions.shared.video.profiles import load_profile
+from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 PLAN = Plan("unused", ranks=2, compiled=None, warm_up=())

@@ -49,13 +49,13 @@ def test_decisions_are_made_on_what_the_leader_says(
     assert ledger.read(key).deleted
 
 
-def test_what_can_not_be_read_may_be_followed_unless_it_is_an_end(
+def test_unreadable_events_are_ignored_unless_they_are_terminal(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """Garbage stops no video, and a later version's `completed` does not make it again."""
+    """Garbage stops no video, and a later version's `completed` is not rendered again."""
     seq = bus.put(key.event("started"), b"garbage")
     state = ledger.read(key)
-    assert (state.seq, state.name) == (seq, None)
+    assert (state.seq, state.queued, state.unreadable) == (seq, True, True)
     ledger.publish(state, _event(key))
     bus.put(key.event("completed"), b"from the future")
     assert ledger.read(key).terminal
@@ -151,7 +151,7 @@ def test_a_state_that_has_vanished_is_lost_and_not_waited_for_for_ever(
     ledger: Ledger, bus: MemoryBus, key: VideoKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An operator purged it, or it expired: the publisher hears so, and goes on with its life."""
-    monkeypatch.setattr("functions.shared.streams.ledger.VANISHED_SECONDS", 0.1)
+    monkeypatch.setattr("functions.shared.streams.ledger.ELECTION_SECONDS", 0.1)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     bus.purge(VIDEOS, key.events)
     with pytest.raises(LostRace) as lost:

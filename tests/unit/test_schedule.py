@@ -76,7 +76,7 @@ class World:
 
     def _say(self, key: VideoKey, name: EventName, data: VideoData, at: float) -> None:
         self.seq += 1
-        snapshot = Snapshot(key, self.seq, int(at * NANOSECONDS), name, "e", data)
+        snapshot = Snapshot(key, self.seq, name, "e", data, int(at * NANOSECONDS))
         self.schedule.follow(key, snapshot)
 
     def eta(self, key: VideoKey, at: float = NOW) -> float | None:
@@ -159,8 +159,8 @@ def test_a_video_that_runs_late_is_due_now_and_never_before() -> None:
 def test_a_slow_video_is_believed_more_the_further_it_is() -> None:
     """Half as fast as expected: at first a little later than expected, at the end twice as late."""
     expected = {"denoising": 100.0}
-    early = remaining(expected, "denoising", 2 + 8, 0.1 * 200)
-    late = remaining(expected, "denoising", 2 + 77, 0.9 * 200)
+    early = remaining(expected, Stage.DENOISING, 2 + 8, 0.1 * 200)
+    late = remaining(expected, Stage.DENOISING, 2 + 77, 0.9 * 200)
     assert early is not None
     assert late is not None
     assert 90 < early < 120

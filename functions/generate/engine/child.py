@@ -25,11 +25,11 @@ from functions.generate.engine.messages import (
     Plan,
     Progress,
     Rendered,
-    Stage,
     Verdict,
 )
 from functions.generate.engine.model.devices import DeviceLost, require_gpu
 from functions.shared.errors import AttemptFailed, RenderCancelled
+from functions.shared.video.progress import Stage
 
 if TYPE_CHECKING:
     from functions.generate.engine.model.rendering import Renderer

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from functions.shared.errors import AttemptFailed
+from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
-
-
-class Stage(StrEnum):
-    """The stages of a render, in the order in which they come."""
-
-    ENCODING = "encoding"  # the text, by T5
-    DENOISING = "denoising"  # steps of the transformer
-    DECODING = "decoding"  # latents to frames, by the VAE, and these into the video
-    SAVING = "saving"  # the video is finished, and its pictures made
 
 
 @dataclass(frozen=True)

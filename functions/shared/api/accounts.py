@@ -63,7 +63,7 @@ class Accounts:
             raise Unauthorized("This API key is not known. Check it, or ask for a new one.")
         return account
 
-    def key(self, authorization: str | None, video_id: str) -> VideoKey:
+    def video_key(self, authorization: str | None, video_id: str) -> VideoKey:
         """The video that a caller means; whether it exists is another question.
 
         Raises:

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from functions.shared.streams.ledger import Snapshot
-from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
+from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import (
     STATE_OF,
     Completed,
@@ -21,8 +21,6 @@ from functions.shared.video.events import (
     VideoData,
 )
 from functions.shared.video.requests import ResolvedRequest
-
-DAY: Final = 24 * 60 * 60
 
 
 class VideoError(TypedDict):
@@ -129,7 +127,7 @@ def queued_video(
         "created_at": created // NANOSECONDS,
         "started_at": None,
         "completed_at": None,
-        "expires_at": created // NANOSECONDS + max_age_days * DAY,
+        "expires_at": created // NANOSECONDS + max_age_days * DAY_SECONDS,
         **_settings(request),
         "eta_seconds": None,
         "queue_position": None,
@@ -149,7 +147,7 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
         ValueError: the snapshot is of a deleted video, or of one with only a request.
     """
     data = snapshot.data
-    if snapshot.name is None or snapshot.deleted:
+    if snapshot.queued or snapshot.deleted:
         raise ValueError(f"{snapshot.key.video_id} has nothing to show")
     if not isinstance(data, VideoData):
         return _unreadable(snapshot, max_age_days)

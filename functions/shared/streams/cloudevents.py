@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -36,6 +37,14 @@ _PRINTABLE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 
 
+class Source(StrEnum):
+    """The `source` of Kinora's own events: the function that published them."""
+
+    SUBMIT = "/kinora/submit"
+    DISPATCH = "/kinora/dispatch"
+    GENERATE = "/kinora/generate"
+
+
 @dataclass(frozen=True)
 class VideoEvent:
     """One event about one video. Its `id` is fixed here, before it is first sent."""
@@ -48,7 +57,7 @@ class VideoEvent:
 
     @classmethod
     def new(cls, key: VideoKey, name: EventName, data: BaseModel, *, source: str) -> VideoEvent:
-        """Make an event with a random id; `source` is the part of Kinora that says it."""
+        """An event with a random id."""
         return cls(key, name, data, source, str(uuid.uuid4()))
 
     def to_bytes(self) -> bytes:

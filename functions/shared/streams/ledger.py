@@ -1,14 +1,14 @@
-"""The two rules that decide every video: how its state is read, and how it is changed.
+"""How the state of a video is read and changed: the two rules of the delivery protocol.
 
-The newest message on `kinora.videos.<account>.<id>.*` is the whole state of a video. It is read
-from the stream's leader, and replaced only by a publish that names the sequence it was read at. A
-publish without that guard would defeat everyone else's.
+Read: the newest message on `kinora.videos.<account>.<id>.*` is the whole state of a video, and
+decisions are made only on what the stream's leader answers. Publish: an event names the sequence
+that it follows, and JetStream refuses it if the state has changed since. A single publish without
+that guard would void it for everyone.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
+from functions.shared.backoff import Backoff
 from functions.shared.errors import InvalidEvent, KinoraError, OutcomeUnknown, SequenceConflict
 from functions.shared.streams.bus import Bus, Message
 from functions.shared.streams.cloudevents import STRUCTURED, VideoEvent, read_video_event
@@ -33,29 +34,48 @@ from functions.shared.video.events import (
 
 log = logging.getLogger(__name__)
 
-# An election of JetStream's leader takes a few seconds, in which an older state may be read; what
-# is still not there after so long was removed by an operator or by the streams' `max_age`.
-VANISHED_SECONDS: Final = 15.0
+# How long a missing state may be the answer of a leader that was just elected and lags behind.
+# Past this, the message was purged by an operator or by the stream's `max_age`.
+ELECTION_SECONDS: Final = 15.0
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A video as it was at one moment. `seq` 0 and `name` None: nothing but, at most, a request.
+class VideoState:
+    """What is known of a video: its newest event. Without one, there is at most a request.
 
-    `time` is JetStream's, in nanoseconds, and `data` one of the models in `videos`, or None where
-    the message could not be read.
+    Attributes:
+        key: which video.
+        seq: the newest event's sequence in VIDEOS; 0 without an event.
+        name: the newest event; None without one, or if only a later version of Kinora knows it.
+        event_id: the CloudEvent's id; empty without an event, or if it can't be read.
+        data: the event's data, one of the models in `functions.shared.video.events`; None without
+            an event, or if it can't be read.
     """
 
     key: VideoKey
     seq: int = 0
-    time: int = 0
     name: EventName | None = None
     event_id: str = ""
     data: BaseModel | None = None
 
     @property
+    def unreadable(self) -> bool:
+        """There is an event, but a later version of Kinora, or another program, wrote it."""
+        return self.seq > 0 and self.data is None
+
+    @property
+    def queued(self) -> bool:
+        """No worker has claimed the video: there is no event, or one that is ignored.
+
+        An unreadable event that is not terminal is ignored.
+        """
+        return self.data is None and not self.terminal
+
+    @property
     def terminal(self) -> bool:
-        """Nothing will happen to this video any more, but its deletion."""
+        """The video has ended; it can only be deleted. Holds for unreadable events too."""
         return self.name in TERMINAL
 
     @property
@@ -65,12 +85,12 @@ class Snapshot:
 
     @property
     def attempt(self) -> int:
-        """The number of the newest attempt; 0 before the first."""
+        """The number of the latest attempt; 0 before the first."""
         return getattr(self.data, "attempt", 0)
 
     @property
     def lease_id(self) -> str | None:
-        """The lease under which the video runs, or ran last before it was given back."""
+        """The lease that the video runs under, or ran under until the worker released it."""
         return self.data.lease.id if isinstance(self.data, Started) else None
 
     @property
@@ -79,20 +99,31 @@ class Snapshot:
         return self.data.created_at if isinstance(self.data, Deleted) else None
 
 
+@dataclass(frozen=True)
+class Snapshot(VideoState):
+    """A state that was read from the stream, and so has an age.
+
+    Attributes:
+        time: the newest event's JetStream timestamp, in nanoseconds; 0 without an event.
+    """
+
+    time: int = 0
+
+
 class LostRace(KinoraError):
-    """Another publish about this video came first."""
+    """Another event of this video was stored first."""
 
     def __init__(self, newest: Snapshot) -> None:
-        """Keep what won."""
+        """Keep the state that won."""
         super().__init__()
         self.newest = newest
 
 
 def snapshot_of(key: VideoKey, message: Message | None) -> Snapshot:
-    """Read a message of the stream VIDEOS; None is the empty snapshot.
+    """The state that a message of the stream VIDEOS holds; None is the state without an event.
 
-    Of a message that can't be read (somebody else's, or a later version's) its subject still tells
-    whether it is an end, and an end stays one. Anything else says nothing, and may be followed.
+    The subject names the event even where the message can't be read, so unreadable terminal events
+    stay terminal; other unreadable events are ignored (see `Snapshot.queued`).
     """
     if message is None:
         return Snapshot(key)
@@ -100,12 +131,16 @@ def snapshot_of(key: VideoKey, message: Message | None) -> Snapshot:
         name, event_id, data = read_video_event(message.headers, message.data)
         _check_prefix(key, data)
     except (InvalidEvent, ValidationError) as problem:
-        # The first line only: the rest repeats what somebody sent.
-        log.warning("%s can't be read: %s", message.subject, str(problem).splitlines()[0])
-        token = message.subject.rpartition(".")[2]
-        ended = token in TERMINAL
-        return Snapshot(key, message.seq, message.time, EventName(token) if ended else None)
-    return Snapshot(key, message.seq, message.time, name, event_id, data)
+        # The first line only: the rest quotes the message.
+        log.warning("%s is unreadable: %s", message.subject, str(problem).splitlines()[0])
+        named = _named_by(message.subject)
+        return Snapshot(key, message.seq, named, time=message.time)
+    return Snapshot(key, message.seq, name, event_id, data, message.time)
+
+
+def _named_by(subject: str) -> EventName | None:
+    token = subject.rpartition(".")[2]
+    return next((name for name in EventName if name == token), None)
 
 
 def _check_prefix(key: VideoKey, data: BaseModel) -> None:
@@ -117,12 +152,12 @@ class Ledger:
     """Reads and changes the state of videos. Safe to use from any thread."""
 
     def __init__(self, bus: Bus, *, takeover_grace: float) -> None:
-        """Work on `bus`; after it was away, no lease counts as expired for `takeover_grace` s."""
+        """Work on `bus`; no lease expires for `takeover_grace` seconds after an outage of NATS."""
         self._bus = bus
         self._takeover_grace = takeover_grace
 
     def read(self, key: VideoKey) -> Snapshot:
-        """The state of a video, from the leader: good enough to decide on.
+        """The state of a video, as the stream's leader knows it: safe to base decisions on.
 
         Raises:
             Unavailable: NATS does not answer.
@@ -130,10 +165,13 @@ class Ledger:
         return snapshot_of(key, self._bus.newest(VIDEOS, key.events, leader=True))
 
     def lease_left(self, snapshot: Snapshot) -> float:
-        """Seconds until another worker may take the video over; 0 or less: now.
+        """Seconds until another worker may take the video over; 0 or less once it may.
 
-        Ages are measured in JetStream's own time, so that no machine's clock matters. After an
-        outage of NATS a worker needs a moment to renew what it could not renew meanwhile.
+        Lease ages are measured in JetStream's time, so no machine's clock matters. After an outage
+        of NATS, workers get `takeover_grace` seconds to renew the leases that expired meanwhile.
+
+        Raises:
+            Unavailable: NATS does not answer.
         """
         if snapshot.name not in RUNNING or not isinstance(snapshot.data, Started):
             return 0.0
@@ -145,34 +183,36 @@ class Ledger:
 
     def publish(
         self,
-        after: Snapshot,
+        after: VideoState,
         event: VideoEvent,
         *,
         lease_id: str | None = None,
         deadline: float | None = None,
         give_up: threading.Event | None = None,
-    ) -> Snapshot:
-        """Make `event` the newest of its video, if `after` still is; the answer is the new state.
+    ) -> VideoState:
+        """Make `event` the newest of its video, if `after` still is; returns the new state.
 
-        An unknown outcome is never taken for a failure: the same event is published again until
-        somebody knows.
+        An unknown outcome is never taken for a failure: the same event is retried until the outcome
+        is known. The acknowledgement carries no timestamp, so the new state has no age.
 
         Args:
             after: the state that the event follows.
-            event: what to publish; its id is fixed, so it is recognised when it was stored.
-            lease_id: the publisher's lease. A newer event under it is the publisher's own, stored
-                by an earlier publish of which no answer came, and is built upon.
-            deadline: `time.monotonic()` at which to stop trying; None goes on for ever.
-            give_up: stops the trying between two tries when it is set.
+            event: what to publish. Its id stays the same in every try, so that a try whose
+                acknowledgement was lost is recognised.
+            lease_id: the publisher's lease. A newer event under this lease is the publisher's own,
+                stored by a try that was not acknowledged; the event follows that one instead.
+            deadline: `time.monotonic()` at which to stop retrying; None retries for ever.
+            give_up: stops the retrying once it is set.
 
         Raises:
-            LostRace: somebody else's event came first.
-            OutcomeUnknown: the deadline passed, or `give_up` was set, and no answer is known.
+            LostRace: another event was stored first.
+            OutcomeUnknown: the deadline passed, or `give_up` was set, before the outcome was known.
+            ValueError: the protocol does not allow `event` after `after`.
         """
-        if event.name not in TRANSITIONS[after.name]:
+        if event.name not in TRANSITIONS[None if after.queued else after.name]:
             raise ValueError(f"{event.name} can't follow {after.name}")
         subject, payload = event.key.event(event.name), event.to_bytes()
-        expected, pause = after.seq, _Backoff()
+        expected, retry = after.seq, _Retry(deadline, give_up)
         while True:
             try:
                 seq = self._bus.publish(
@@ -182,14 +222,14 @@ class Ledger:
                     expected_filter=event.key.events,
                     headers={"content-type": STRUCTURED},
                 )
-                return self._won(event, seq)
+                return VideoState(event.key, seq, event.name, event.id, event.data)
             except OutcomeUnknown as unknown:
-                pause.wait(deadline, give_up, unknown)
+                retry.wait(unknown)
             except SequenceConflict as conflict:
-                newest = self._read_until(event.key, pause, deadline, give_up)
-                if newest.seq == expected or (newest.seq < expected and not pause.long):
-                    # Neither refusal proves that anyone won: another publish is in process.
-                    pause.wait(deadline, give_up, conflict)
+                newest = self._read_again(event.key, retry)
+                if newest.seq == expected or (newest.seq < expected and not retry.past_election):
+                    # No rival has won yet: its publish is in process, or the leader lags behind.
+                    retry.wait(conflict)
                 elif newest.event_id == event.id:
                     return newest
                 elif lease_id is not None and newest.lease_id == lease_id:
@@ -197,43 +237,32 @@ class Ledger:
                 else:
                     raise LostRace(newest) from conflict
 
-    def _won(self, event: VideoEvent, seq: int) -> Snapshot:
-        # The time is not in the answer; nobody judges the age of what they have just published.
-        return Snapshot(event.key, seq, 0, event.name, event.id, event.data)
-
-    def _read_until(
-        self,
-        key: VideoKey,
-        pause: _Backoff,
-        deadline: float | None,
-        give_up: threading.Event | None,
-    ) -> Snapshot:
+    def _read_again(self, key: VideoKey, retry: _Retry) -> Snapshot:
         while True:
             try:
                 return self.read(key)
             except KinoraError as problem:
-                pause.wait(deadline, give_up, problem)
+                retry.wait(problem)
 
 
-class _Backoff:
-    """Waits a little longer each time, with jitter, so that rivals do not stay in step."""
+class _Retry:
+    """Backs off between the tries of one publish, until its deadline or until told to give up."""
 
-    def __init__(self) -> None:
-        self._delay = 0.02
-        self._begun = time.monotonic()
+    def __init__(self, deadline: float | None, give_up: threading.Event | None) -> None:
+        self._deadline = deadline
+        self._give_up = give_up or threading.Event()
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._since = time.monotonic()
 
     @property
-    def long(self) -> bool:
-        """So long that what was to be replaced must have expired, or have been purged."""
-        return time.monotonic() - self._begun > VANISHED_SECONDS
+    def past_election(self) -> bool:
+        """Whether a state that is still missing was purged, and is not a lagging leader's."""
+        return time.monotonic() - self._since > ELECTION_SECONDS
 
-    def wait(
-        self, deadline: float | None, give_up: threading.Event | None, cause: Exception
-    ) -> None:
-        delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
-        self._delay = min(self._delay * 2, 1.0)
-        late = deadline is not None and time.monotonic() + delay > deadline
-        if late or (give_up or threading.Event()).wait(delay):
+    def wait(self, cause: Exception) -> None:
+        pause = next(self._backoff)
+        late = self._deadline is not None and time.monotonic() + pause > self._deadline
+        if late or self._give_up.wait(pause):
             raise OutcomeUnknown(
-                "NATS did not say in time whether this was done. Try again.", retry_after=2
+                "NATS did not confirm in time whether this was done. Try again.", retry_after=2
             ) from cause

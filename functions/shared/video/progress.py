@@ -1,28 +1,48 @@
-"""How far a video is: one percentage over all stages, which only ever grows."""
+"""The progress of a video: one percentage over all stages, which never falls."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
-UPLOADING: Final = "uploading"
 
-# Shares of the whole time, in percent, in the order of the stages. Denoising takes nearly all of
-# it at every size; the rest is kept visible so that the bar does not seem to stop.
-SHARES: Final = {"encoding": 2, "denoising": 86, "decoding": 8, "saving": 2, UPLOADING: 2}
+class Stage(StrEnum):
+    """The stages of an attempt, in their order; the values stand in events and in the API."""
+
+    ENCODING = "encoding"  # the text, by T5
+    DENOISING = "denoising"  # steps of the transformer
+    DECODING = "decoding"  # latents to frames, by the VAE, and frames to H.264
+    SAVING = "saving"  # the video file is closed, thumbnail and spritesheet are written
+    UPLOADING = "uploading"  # all files, to the object store
 
 
-def percent(stage: str, done: int, total: int) -> int:
+# The engine renders; the worker uploads what it has rendered.
+ENGINE_STAGES: Final = tuple(stage for stage in Stage if stage is not Stage.UPLOADING)
+
+# Percent of the whole time. Denoising takes nearly all of it at every size; the other stages get
+# enough for the progress bar to move.
+SHARES: Final = {
+    Stage.ENCODING: 2,
+    Stage.DENOISING: 86,
+    Stage.DECODING: 8,
+    Stage.SAVING: 2,
+    Stage.UPLOADING: 2,
+}
+
+
+def percent(stage: Stage, done: int, total: int) -> int:
     """The percentage reached when `done` of `total` parts of `stage` are finished.
 
-    Never 100: that is said by `completed`.
+    Never 100, which is `completed`'s alone.
     """
-    stages = list(SHARES)
-    before = sum(SHARES[name] for name in stages[: stages.index(stage)])
-    return min(99, int(before + SHARES[stage] * done / max(total, 1)))
+    return min(99, int(_before(stage) + SHARES[stage] * done / max(total, 1)))
 
 
-def part_of_stage(stage: str, progress: int) -> float:
-    """The part of `stage` that is finished, from 0 to 1, where `percent` said `progress`."""
-    stages = list(SHARES)
-    before = sum(SHARES[name] for name in stages[: stages.index(stage)])
-    return min(1.0, max(0.0, (progress - before) / SHARES[stage]))
+def part_of_stage(stage: Stage, progress: int) -> float:
+    """The part of `stage` that is finished, from 0 to 1: the inverse of `percent`."""
+    return min(1.0, max(0.0, (progress - _before(stage)) / SHARES[stage]))
+
+
+def _before(stage: Stage) -> int:
+    stages = list(Stage)
+    return sum(SHARES[earlier] for earlier in stages[: stages.index(stage)])

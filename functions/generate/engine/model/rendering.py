@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from functions.generate.engine.messages import EngineReport, Order, Rendered, Stage
+from functions.generate.engine.messages import EngineReport, Order, Rendered
 from functions.generate.engine.model.attention import choose_kernel
 from functions.generate.engine.model.checkpoint import Checkpoint
 from functions.generate.engine.model.compilation import compile_blocks
@@ -32,6 +32,7 @@ from functions.generate.engine.model.saving import recorded
 from functions.generate.engine.model.stages import StageMeter
 from functions.generate.engine.model.streaming_decode import StreamingDecoder
 from functions.shared.errors import OutOfMemory
+from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 
 # Stage, parts done, parts in all. Raises RenderCancelled if the render is to end.

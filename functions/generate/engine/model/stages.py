@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.generate.engine.messages import Stage
 from functions.generate.engine.model.memory import PeakMemory
+from functions.shared.video.progress import Stage
 
 
 class StageMeter:

@@ -29,7 +29,7 @@ from functions.generate.engine.messages import (
 )
 from functions.generate.engine.parent.devices import choose_ranks
 from functions.generate.engine.parent.group import WorkerGroup
-from functions.generate.engine.parent.group_supervisor import Supervisor
+from functions.generate.engine.parent.group_supervisor import GroupSupervisor
 from functions.generate.engine.parent.spawned import ChildGone
 from functions.shared.errors import DeadlineExceeded, EngineCrashed, RenderCancelled
 from functions.shared.video.requests import ResolvedRequest
@@ -69,7 +69,7 @@ class Engine:
         def plan() -> Plan:
             return Plan(model, choose_ranks(ranks), compiled, warm_up, needs_gpu)
 
-        self._supervisor = Supervisor(model, plan, load_seconds, on_not_loadable)
+        self._supervisor = GroupSupervisor(model, plan, load_seconds, on_not_loadable)
         self._hang_seconds = hang_seconds
         self._render_seconds = render_seconds
         self._rendering = threading.Lock()
@@ -91,7 +91,7 @@ class Engine:
 
     @property
     def failure(self) -> str | None:
-        """As `Supervisor.failure`."""
+        """As `GroupSupervisor.failure`."""
         return self._supervisor.failure
 
     def wait(self, seconds: float) -> bool:

@@ -14,6 +14,7 @@ from functions.generate.engine.messages import Plan
 from functions.generate.engine.parent.devices import TooManyRanks
 from functions.generate.engine.parent.group import NotLoadable, WorkerGroup
 from functions.generate.engine.parent.spawned import ChildGone
+from functions.shared.backoff import Backoff
 
 # Seconds before a child that died while loading is tried again, doubled each time: it may have been
 # killed for memory that is free again later, and should not keep the machine busy until then.
@@ -23,7 +24,7 @@ LONGEST_PAUSE: Final = 30.0
 _log = logging.getLogger(__name__)
 
 
-class Supervisor:
+class GroupSupervisor:
     """Starts a group, waits until it has loaded, and starts another one whenever it ends.
 
     Args:
@@ -111,19 +112,18 @@ class Supervisor:
 
     def _supervise(self) -> None:
         """Keep a group alive until `close`."""
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._closing.is_set():
             try:
                 self._live()
-                pause = FIRST_PAUSE
+                backoff.reset()
             except (NotLoadable, TooManyRanks) as error:
                 self._fail(str(error))
                 self._on_not_loadable()
                 return
             except (ChildGone, OSError, subprocess.CalledProcessError) as error:
                 self._fail(f"{error} It was to load {self._model}.")
-                self._closing.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                self._closing.wait(next(backoff))
 
     def _live(self) -> None:
         """The life of one group: it is started, loads, and works until it ends or `close` comes."""
