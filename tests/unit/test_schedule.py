@@ -14,6 +14,7 @@ from functions.shared.streams.ledger import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
 from functions.shared.video.events import Cancelled, EventName, Started, VideoData, carried
+from functions.shared.video.progress import Stage
 from functions.status import schedule as module
 from functions.status.costs import Costs, Work, remaining
 from functions.status.schedule import Schedule
