@@ -1,10 +1,11 @@
 #!/bin/sh
-# make images: builds each part as $REGISTRY/kinora-<part>:$TAG, and pushes it where PUSH is set.
+# make images: builds each part's image as $REGISTRY/kinora-<part>:$TAG.
 #
-# ENGINE   docker, podman or buildah; the first that is there
-# VARIANT  cuda or cpu: what `generate` runs on
-# TORCH_INDEX  for cpu: the index of torch's builds for CPUs, see https://pytorch.org/get-started
-# PIP_CONF a pip.conf for the build, where packages come from an index of your own
+# ENGINE       docker, podman or buildah (the first that is installed)
+# VARIANT      cuda or cpu: the hardware that `generate` runs on
+# TORCH_INDEX  for cpu: the index of torch's CPU builds, see https://pytorch.org/get-started
+# PIP_CONF     a pip.conf for the build, if packages come from a package index of your own
+# PUSH         if set, each image is pushed
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,17 +16,20 @@ for found in docker podman buildah; do
   command -v "$found" >/dev/null && break
 done
 : "${ENGINE:=$found}"
-# Without them, an image is one manifest, as `kind load` needs it.
+# `kind load` needs an image to be a single manifest.
 export BUILDX_NO_DEFAULT_ATTESTATIONS=1
 build=build
 [ "$ENGINE" = buildah ] && build="bud --layers"
-python="$(sed -n 's/^ARG PYTHON_IMAGE=//p' functions/submit/Dockerfile)"
+python="$(sed -n 's/^ARG PYTHON_IMAGE=//p' functions/Dockerfile)"
 
 for part in submit status dispatch generate ui; do
-  file="functions/$part/Dockerfile"
-  [ "$part" = ui ] && file=ui/Dockerfile
   image="$REGISTRY/kinora-$part:$TAG"
-  set -- --file "$file" --tag "$image"
+  case "$part" in
+    generate) set -- --file functions/generate/Dockerfile ;;
+    ui) set -- --file ui/Dockerfile ;;
+    *) set -- --file functions/Dockerfile --build-arg "FUNCTION=$part" ;;
+  esac
+  set -- "$@" --tag "$image"
   [ -n "${PIP_CONF:-}" ] && set -- "$@" --secret "id=pip,src=$PIP_CONF"
   if [ "$part" = generate ] && [ "$VARIANT" = cpu ]; then
     set -- "$@" --build-arg "BASE_IMAGE=$python" --build-arg "TORCH_INDEX=${TORCH_INDEX:-}"

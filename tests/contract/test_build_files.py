@@ -1,51 +1,65 @@
-"""Dockerfiles and shell scripts are as their linters, and a cluster, want them."""
+"""Dockerfiles, the build context and shell scripts: style, pinning, and what each image holds."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from gunicorn.config import Config
 
 from local.stack import ROOT
-from tests.dockerfiles import LEFT_OUT, PARTS, instructions, read_arg, read_image
+from tests.dockerfiles import (
+    DOCKERFILES,
+    IGNORED,
+    copy_into,
+    read_arg,
+    read_image,
+    read_instructions,
+    read_stages,
+)
 
 SCRIPTS = sorted([*(ROOT / "knative").rglob("*.sh"), *(ROOT / "ui").glob("*.sh")])
 DIGEST = re.compile(r"\S+:[\w.-]+@sha256:[0-9a-f]{64}")
+PROGRAMS = Path(sys.executable).parent
+
+EACH_IMAGE = pytest.mark.parametrize("part", DOCKERFILES)
+EACH_FUNCTION = pytest.mark.parametrize("part", [part for part in DOCKERFILES if part != "ui"])
 
 
-def _program(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_hadolint_finds_nothing(part: str) -> None:
-    """The Dockerfiles follow the rules of the trade."""
+@pytest.mark.parametrize(
+    "path", sorted(set(DOCKERFILES.values())), ids=lambda path: path.parent.name
+)
+def test_hadolint_finds_nothing(path: Path) -> None:
+    """The Dockerfiles pass hadolint."""
     done = subprocess.run(
-        [_program("hadolint"), PARTS[part]], capture_output=True, text=True, check=False
+        [PROGRAMS / "hadolint", path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_finds_nothing(script: Path) -> None:
-    """The scripts run in every POSIX shell."""
+    """The scripts pass shellcheck, which holds them to POSIX, and are executable."""
     done = subprocess.run(
-        [_program("shellcheck"), script], capture_output=True, text=True, check=False
+        [PROGRAMS / "shellcheck", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert script.stat().st_mode & 0o111, "it is called as a program"
+    assert script.stat().st_mode & 0o111
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_bases_are_pinned_to_their_content(part: str) -> None:
-    """The same Dockerfile makes the same image tomorrow."""
-    steps = instructions(PARTS[part])
+@EACH_IMAGE
+def test_base_images_are_pinned_by_digest(part: str) -> None:
+    """The same Dockerfile builds on the same base tomorrow; a build argument can replace it."""
     stages = set()
-    for base, _, stage in (rest.partition(" AS ") for word, rest in steps if word == "FROM"):
+    for base, _, stage in (
+        rest.partition(" AS ") for word, rest in read_instructions(part) if word == "FROM"
+    ):
         if base not in stages:
             name = re.fullmatch(r"\$\{(\w+)\}", base)
             assert name is not None, f"{base} can't be replaced by a build argument"
@@ -53,51 +67,90 @@ def test_bases_are_pinned_to_their_content(part: str) -> None:
         stages.add(stage)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_images_start_what_the_local_stack_starts(part: str) -> None:
-    """Not as root, and with the very same command, so that every test is one of the image too."""
+@EACH_IMAGE
+def test_images_run_the_local_stacks_command_without_root(part: str) -> None:
+    """The start command is that of `make run`, so every test of it is one of the image too."""
     image = read_image(part)
     assert image.user == "10001:10001"
     if part == "ui":
         assert image.entrypoint == ["/app/ui/start.sh"]
-    else:
-        config = f"functions/{part}/gunicorn.conf.py"
-        assert image.entrypoint == ["python3", "-m", "gunicorn", "-c", config]
+        return
+    assert image.entrypoint[:3] == ["python3", "-m", "gunicorn"]
+    options = [*image.entrypoint[3:], *shlex.split(image.env.get("GUNICORN_CMD_ARGS", ""))]
+    given = Config().parser().parse_args(options)
+    assert given.config == f"functions/{part}/gunicorn.conf.py"
 
 
-@pytest.mark.parametrize("part", [part for part in PARTS if part != "ui"])
+@EACH_FUNCTION
 def test_the_code_comes_last(part: str) -> None:
-    """A change of the code makes a layer of kilobytes anew, and not the one with the packages."""
-    steps = instructions(PARTS[part])
-    places = [number for number, (word, rest) in enumerate(steps) if word in {"COPY", "RUN"}
-              and ("/opt/kinora" in rest or "functions" in rest)]  # fmt: skip
-    kinds = ["functions" in steps[number][1] for number in places]
-    assert kinds == sorted(kinds)
-    installs = next(rest for word, rest in steps if word == "RUN" and "pip install" in rest)
-    assert "--constraint constraints.txt" in installs
-
-
-@pytest.mark.parametrize("part", [part for part in PARTS if part != "ui"])
-def test_images_install_their_own_packages_only(part: str) -> None:
-    """Each function has an extra in pyproject.toml, and its Dockerfile installs that one."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
+    """A change of the code rebuilds layers of kilobytes, and not the one with the packages."""
+    steps = read_instructions(part)
+    kinds = [
+        "functions" in rest
+        for word, rest in steps
+        if word in {"COPY", "RUN"} and ("/opt/kinora" in rest or "functions" in rest)
     ]
-    assert part in extras
-    reads = "".join(rest for word, rest in instructions(PARTS[part]) if word == "RUN")
-    assert re.findall(r"optional-dependencies'\]\['(\w+)'\]", reads) == [part]
+    assert kinds == sorted(kinds)
+    assert any(kinds)
+
+
+@EACH_FUNCTION
+def test_images_install_their_own_packages_only(part: str, tmp_path: Path) -> None:
+    """The base dependencies and the function's own extra, at the versions of constraints.txt."""
+    runs = [rest for word, rest in read_instructions(part) if word == "RUN"]
+    (selects,) = [rest for rest in runs if "tomllib" in rest]
+    text = (ROOT / "pyproject.toml").read_text()
+    (tmp_path / "pyproject.toml").write_text(text)
+    path = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-c", selects], cwd=tmp_path, env=path, check=True)
+    project = tomllib.loads(text)["project"]
+    assert (tmp_path / "requirements.txt").read_text().splitlines() == [
+        *project["dependencies"],
+        *project["optional-dependencies"][part],
+    ]
+    (installs,) = [rest for rest in runs if "pip install" in rest]
+    assert "--constraint constraints.txt --requirement requirements.txt" in installs
+
+
+@EACH_IMAGE
+def test_an_image_holds_its_own_code_and_no_other(part: str, tmp_path: Path) -> None:
+    """No other function, no tests, and of the demo model the checkpoint without its training."""
+    copy_into(part, tmp_path)
+    if part == "ui":
+        assert _names(tmp_path) == {"LICENSE", "ui"}
+        return
+    assert _names(tmp_path) == {"LICENSE", "functions"}
+    # `submit`'s image also runs the set-up Job.
+    extra = {"setup"} if part == "submit" else set()
+    assert _names(tmp_path / "functions") == {"__init__.py", "shared", part} | extra
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(("test_", "tests"))]
+    if part == "generate":
+        assert _names(tmp_path / "functions" / "generate" / "demo") == {"checkpoint"}
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def test_on_a_gpu_kernels_can_be_compiled() -> None:
-    """Triton needs a C compiler and Python's headers where it runs, and only there."""
-    steps = instructions(PARTS["generate"])
-    last = max(number for number, (word, _) in enumerate(steps) if word == "FROM")
-    (installs,) = [rest for word, rest in steps[last:] if word == "RUN" and "apt-get" in rest]
+    """Triton needs a C compiler and Python's headers at run time, on CUDA's base only."""
+    last = read_stages("generate")[-1]
+    (installs,) = [rest for word, rest in last if word == "RUN" and "apt-get" in rest]
     assert installs.startswith('if [ -n "${CUDA_VERSION:-}" ]; then')
     assert "g++ python3-dev" in installs
 
 
-def test_what_is_left_out_is_left_out_of_the_images() -> None:
-    """The clean folders of the tests hold what the images hold."""
+def test_the_build_context_is_what_the_dockerfiles_copy() -> None:
+    """Everything else in the checkout, such as the tests and the demo's training, is ignored."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {line.rpartition("/")[2] for line in lines if "/" in line} == set(LEFT_OUT)
+    copied = {
+        source.partition("/")[0]
+        for part in DOCKERFILES
+        for word, rest in read_instructions(part)
+        if word == "COPY" and not rest.startswith("--from")
+        for source in rest.split()[:-1]
+    }
+    assert {line[1:] for line in lines if line.startswith("!")} == copied
+    assert "*" in lines
+    # `copy_into` leaves out the same.
+    assert {line.removeprefix("**/") for line in lines if line.startswith("**/")} == set(IGNORED)

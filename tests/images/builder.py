@@ -1,7 +1,7 @@
 """Builds and runs images without a container engine: Debian's buildah, as root, in a chroot.
 
-The public base images are replaced by one made with debootstrap, so nothing but packages is
-fetched, by apt and by pip as this machine is configured.
+A base built with debootstrap replaces the public images, so only packages are downloaded, with apt
+and pip as this machine configures them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.stack import ROOT
-from tests.dockerfiles import PARTS
+from tests.dockerfiles import DOCKERFILES, build_args
 
 BASE = "localhost/base:test"
-# What the images of python.org and NVIDIA have, or what their Dockerfiles would install there.
+# What the public base images have, or the Dockerfiles install on them.
 PACKAGES = "python3,python3-venv,ca-certificates"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -30,14 +30,14 @@ class Buildah:
         """Keep everything below `folder`, which needs about 15 GB."""
         self._folder = folder
         stores = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
-        # vfs copies every layer whole, and needs nothing of the kernel.
+        # vfs copies every layer whole, and needs no kernel support.
         self.command = ["nice", "buildah", "--storage-driver", "vfs", *stores]
 
     def __call__(self, *args: str, seconds: float = 120) -> str:
-        """Run buildah; what it printed is the answer.
+        """Run buildah and return its output.
 
         Raises:
-            AssertionError: it failed; the message ends with what it said.
+            AssertionError: it failed; the message ends with its output.
         """
         done = subprocess.run(
             [*self.command, *args], capture_output=True, text=True, timeout=seconds, check=False
@@ -47,7 +47,7 @@ class Buildah:
         return done.stdout.strip()
 
     def make_base(self) -> None:
-        """An image of Debian with Python."""
+        """Build the base image: Debian with Python."""
         rootfs = self._folder / "rootfs"
         subprocess.run(
             [
@@ -63,7 +63,7 @@ class Buildah:
             stdout=subprocess.DEVNULL,
         )
         shutil.rmtree(rootfs / "var" / "cache" / "apt")
-        if CERTIFICATES.exists():  # of this machine, on which packages may come from a mirror
+        if CERTIFICATES.exists():  # this machine may fetch packages from a mirror of its own
             shutil.copy(CERTIFICATES, rootfs / str(CERTIFICATES).lstrip("/"))
         container = self("from", "scratch")
         self("add", "--quiet", container, str(rootfs), "/")
@@ -77,18 +77,20 @@ class Buildah:
         """Build the image of a part, and return its name."""
         name = f"localhost/kinora-{part}:test"
         base = "BASE_IMAGE" if part == "generate" else "PYTHON_IMAGE"
+        values = {base: BASE, **build_args(part)}
+        given = [word for pair in values.items() for word in ("--build-arg", "=".join(pair))]
         config, folders = self._pip_config()
         mounts = [word for folder in folders for word in ("-v", f"{folder}:{folder}:ro")]
         self(
-            "bud", "--isolation", "chroot", "--build-arg", f"{base}={BASE}",
+            "bud", "--isolation", "chroot", *given,
             "--secret", f"id=pip,src={config}", *mounts,
-            "-f", str(PARTS[part]), "-t", name, str(ROOT),
+            "-f", str(DOCKERFILES[part]), "-t", name, str(ROOT),
             seconds=1500,
         )  # fmt: skip
         return name
 
     def _pip_config(self) -> tuple[Path, Sequence[str]]:
-        """What pip is configured to on this machine, as a file, and the folders that it names."""
+        """This machine's configuration of pip as a file, and the folders that it names."""
         listed = subprocess.run(
             [sys.executable, "-m", "pip", "config", "list"],
             capture_output=True, text=True, check=True,
@@ -102,21 +104,21 @@ class Buildah:
         path.write_text("\n".join(["[global]", *lines, ""]))
         words = [Path(word.removeprefix("file://").rstrip("/"))
                  for value in options.values() for word in value.split()]  # fmt: skip
-        # An index on a disk has its files beside its pages.
+        # A package index on disk keeps its files beside its pages.
         folders = {w.parent if w.name == "simple" else w for w in words if w.is_dir()}
         return path, sorted(str(folder) for folder in folders)
 
     def size(self, name: str) -> str:
-        """How large an image is, base and all, for people."""
+        """The size of an image with its base, formatted for people."""
         return str(json.loads(self("images", "--json", name))[0]["size"])
 
     def start_command(self, name: str) -> tuple[list[str], str, str]:
-        """What an image starts, in which folder, and as whom."""
+        """The start command, working directory and user of an image."""
         config = json.loads(self("inspect", "--type", "image", name))["OCIv1"]["config"]
         return config["Entrypoint"], config["WorkingDir"], config["User"]
 
     def container(self, name: str) -> tuple[str, Path]:
-        """A new container of an image, and where its files are."""
+        """A new container of an image, and the folder of its root file system."""
         container = self("from", name)
         return container, Path(self("mount", container))
 
@@ -130,6 +132,6 @@ class Buildah:
 
 
 def missing_programs() -> list[str]:
-    """What this machine lacks to build images."""
+    """What this machine lacks for building images."""
     missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
-    return missing + ([] if os.geteuid() == 0 else ["the rights of root"])
+    return missing + ([] if os.geteuid() == 0 else ["root"])

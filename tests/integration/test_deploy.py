@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.dockerfiles import PARTS, read_arg
+from local.stack import ROOT
+from tests.dockerfiles import DOCKERFILES, build_args, read_arg
 from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files
 
 # Keeps Secrets in files, and writes down what else it is asked for, and what for.
@@ -209,7 +210,7 @@ def test_deploying_says_what_is_missing(cluster: Cluster) -> None:
 def test_images_are_built_with_their_arguments(
     cluster: Cluster, tmp_path: Path, variant: str
 ) -> None:
-    """Five images with one tag; for CPUs, `generate` is built on the base of the others."""
+    """Five images with one tag; for CPUs, `generate` is built on the other functions' base."""
     done = cluster.run(
         "images.sh", REGISTRY="r.example/a", TAG="0123", VARIANT=variant, PUSH="1", TORCH_INDEX="x"
     )
@@ -217,12 +218,14 @@ def test_images_are_built_with_their_arguments(
     calls = (tmp_path / "engine").read_text().splitlines()
     builds = [call for call in calls if call.startswith("docker build ")]
     pushed = [call.split()[-1] for call in calls if call.startswith("docker push ")]
-    assert pushed == [f"r.example/a/kinora-{part}:0123" for part in PARTS]
-    assert len(builds) == len(PARTS)
+    assert pushed == [f"r.example/a/kinora-{part}:0123" for part in DOCKERFILES]
     base = read_arg("submit", "PYTHON_IMAGE")
-    for build in builds:
-        special = "kinora-generate:" in build and variant == "cpu"
-        assert (f"--build-arg BASE_IMAGE={base} --build-arg TORCH_INDEX=x" in build) is special
+    for build, (part, path) in zip(builds, DOCKERFILES.items(), strict=True):
+        assert f"--file {path.relative_to(ROOT)} " in build
+        given = dict(pair.split("=", 1) for pair in re.findall(r"--build-arg (\S+)", build))
+        on_cpus = part == "generate" and variant == "cpu"
+        replaced = {"BASE_IMAGE": base, "TORCH_INDEX": "x"} if on_cpus else {}
+        assert given == build_args(part) | replaced
 
 
 def test_undeploying_leaves_the_data(cluster: Cluster) -> None:
