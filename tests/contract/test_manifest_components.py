@@ -1,0 +1,91 @@
+"""Each component fits every overlay: an object store, a registry, mounted files, a Broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from functions.shared.config import Settings
+from tests import manifests, schemas
+from tests.manifests import (
+    EACH_OVERLAY,
+    KNATIVE,
+    Manifest,
+    container_of,
+    environment,
+    find,
+    pod_templates,
+    settings_of,
+)
+
+
+def _with(name: str, component: str, folder: Path) -> list[Manifest]:
+    """The objects of an overlay with a component, rendered from `folder`."""
+    up = "../" * len(folder.relative_to("/").parts)
+    place = f"{up}{KNATIVE.relative_to('/')}"
+    kustomization = {
+        "resources": [f"{place}/overlays/{name}"],
+        "components": [f"{place}/components/{component}"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    objects = manifests.render(folder)
+    for item in objects:
+        schemas.validate(item)
+    return objects
+
+
+@EACH_OVERLAY
+def test_outside_s3_replaces_the_object_store(name: str, tmp_path: Path) -> None:
+    """Nothing of the store in the cluster remains, and its users may connect to the other one."""
+    objects = _with(name, "outside-s3", tmp_path)
+    assert not [item for item in objects if item["metadata"]["name"] == "s3"]
+    policy = find(objects, "NetworkPolicy", "to-outside-s3")["spec"]
+    inside = find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]
+    assert policy["podSelector"] == inside["podSelector"]
+
+
+@EACH_OVERLAY
+def test_every_pod_may_pull_from_a_private_registry(name: str, tmp_path: Path) -> None:
+    """Knative resolves digests with the credentials of a ServiceAccount, not with the node's."""
+    objects = _with(name, "private-registry", tmp_path)
+    accounts = {i["metadata"]["name"]: i for i in objects if i["kind"] == "ServiceAccount"}
+    for _, template in pod_templates(objects):
+        account = accounts[template["spec"]["serviceAccountName"]]
+        assert account["imagePullSecrets"] == [{"name": "registry"}]
+
+
+@pytest.mark.parametrize(
+    ("component", "setting", "users"),
+    [
+        ("api-keys", "API_KEYS_FILE", ("submit", "status")),
+        ("webhooks", "WEBHOOKS_FILE", ("dispatch",)),
+    ],
+)
+@EACH_OVERLAY
+def test_files_are_mounted_where_settings_expect_them(
+    name: str, component: str, setting: str, users: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A component's setting exists, and names a file in the Secret that it mounts."""
+    objects = _with(name, component, tmp_path)
+    assert setting.lower() in Settings.model_fields
+    for function in users:
+        container = container_of(objects, function)
+        path = environment(objects, container)[setting]
+        assert any(path.startswith(mount["mountPath"]) for mount in container["volumeMounts"])
+
+
+@EACH_OVERLAY
+def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
+    """A second `dispatch` has a consumer, by the set-up Job, and the Broker as its sink."""
+    objects = _with(name, "broker", tmp_path)
+    (forward,) = find(objects, "Deployment", "forward")["spec"]["template"]["spec"]["containers"]
+    (job,) = find(objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
+    variables = environment(objects, forward)
+    assert forward["image"] == container_of(objects, "dispatch")["image"]
+    assert variables["FORWARD_EVENTS"] == environment(objects, job)["FORWARD_EVENTS"]
+    settings_of(objects, forward)
+    assert variables["NATS_URL"].startswith("nats://forward:")
+    sink = find(objects, "SinkBinding", "forward")["spec"]["sink"]["ref"]
+    assert find(objects, sink["kind"], sink["name"])["apiVersion"] == sink["apiVersion"]
