@@ -79,8 +79,8 @@ class Buildah:
         base = "BASE_IMAGE" if part == "generate" else "PYTHON_IMAGE"
         values = {base: BASE, **build_args(part)}
         given = [word for pair in values.items() for word in ("--build-arg", "=".join(pair))]
-        config, folders = self._pip_config()
-        mounts = [word for folder in folders for word in ("-v", f"{folder}:{folder}:ro")]
+        config, paths = self._pip_config()
+        mounts = [word for path in paths for word in ("-v", f"{path}:{path}:ro")]
         self(
             "bud", "--isolation", "chroot", *given,
             "--secret", f"id=pip,src={config}", *mounts,
@@ -90,7 +90,7 @@ class Buildah:
         return name
 
     def _pip_config(self) -> tuple[Path, Sequence[str]]:
-        """This machine's configuration of pip as a file, and the folders that it names."""
+        """This machine's configuration of pip as a file, and the paths on disk that it names."""
         listed = subprocess.run(
             [sys.executable, "-m", "pip", "config", "list"],
             capture_output=True, text=True, check=True,
@@ -105,8 +105,8 @@ class Buildah:
         words = [Path(word.removeprefix("file://").rstrip("/"))
                  for value in options.values() for word in value.split()]  # fmt: skip
         # A package index on disk keeps its files beside its pages.
-        folders = {w.parent if w.name == "simple" else w for w in words if w.is_dir()}
-        return path, sorted(str(folder) for folder in folders)
+        named = {w.parent if w.name == "simple" else w for w in words if w.exists()}
+        return path, sorted(str(place) for place in named if place.is_absolute())
 
     def size(self, name: str) -> str:
         """The size of an image with its base, formatted for people."""
