@@ -1,5 +1,5 @@
 #!/bin/sh
-# make cluster: a kind cluster with Knative Serving, Eventing and Kourier, from their release files.
+# make cluster: a kind cluster with the releases of Knative Serving, Knative Eventing and Kourier.
 set -eu
 here="$(dirname "$0")"
 KNATIVE=knative-v1.23.0
@@ -14,7 +14,7 @@ for tool in kind kubectl; do
 done
 kind get clusters | grep -qx kinora \
   || kind create cluster --name kinora --image "$NODE" --config "$here/kind.yaml"
-# Another cluster may be the current one, and what follows is not meant for it.
+# The current context may be another cluster, to which the rest must not be applied.
 kubectl config use-context kind-kinora
 
 # apply OWNER/REPOSITORY FILE
@@ -27,7 +27,7 @@ kubectl wait crd --all --for=condition=Established --timeout=2m
 apply knative/serving serving-core.yaml
 apply knative-extensions/net-kourier kourier.yaml
 apply knative/eventing eventing-core.yaml
-# For the examples in eventing/: a Broker, in memory.
+# An in-memory Broker, for the examples in eventing/.
 apply knative/eventing in-memory-channel.yaml
 apply knative/eventing mt-channel-broker.yaml
 for namespace in knative-serving knative-eventing kourier-system; do

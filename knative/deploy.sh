@@ -1,5 +1,6 @@
 #!/bin/sh
-# make deploy: everything that an overlay needs, in the namespace NAMESPACE, and waits for it.
+# make deploy: applies an overlay and all that it needs to the namespace NAMESPACE, and waits until
+# it is ready.
 set -eu
 here="$(dirname "$0")"
 : "${OVERLAY:?set OVERLAY=kind or OVERLAY=h100}"
@@ -10,7 +11,7 @@ export NAMESPACE REGISTRY TAG
 
 "$here/check-context.sh" "$OVERLAY"
 
-# wait_for_job NAME SECONDS: until its work is done; of one that gave up, or takes longer, the log
+# wait_for_job NAME SECONDS: waits until it is complete; if it fails or times out, prints its log.
 wait_for_job() {
   end=$(($(date +%s) + $2))
   while [ "$(date +%s)" -lt "$end" ]; do
@@ -22,16 +23,16 @@ wait_for_job() {
     esac
     sleep 5
   done
-  echo "The Job $1 has not done its work (${states:-it is still at it}). The end of its log:" >&2
+  echo "The Job $1 is not complete (${states:-still running}). The end of its log:" >&2
   kubectl -n "$NAMESPACE" logs "job/$1" --tail=20 >&2
   exit 1
 }
 
 kubectl get namespace "$NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$NAMESPACE"
-# No pod here needs more than what is called restricted.
+# No pod needs more than the Pod Security Standard "restricted" allows.
 kubectl label --overwrite namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted
 
-# What Knative itself has to allow. Without the right to change it, ask who has it.
+# Changes Knative's own configuration, which needs the rights to do so.
 "$here/platform.sh" "$OVERLAY"
 "$here/secrets.sh"
 
@@ -41,7 +42,7 @@ if [ "$OVERLAY" = kind ]; then
   done
 fi
 
-# A Job can't be changed.
+# Jobs are immutable.
 kubectl -n "$NAMESPACE" delete job set-up weights --ignore-not-found
 manifests="$(mktemp)"
 trap 'rm -f "$manifests"' EXIT
@@ -51,7 +52,7 @@ if grep -q 'kinora.dev/first' "$manifests"; then
   echo "Waiting for the weights: kubectl -n $NAMESPACE logs -f job/weights"
   wait_for_job weights 21600
 fi
-# A revision that was not ready in time is tried again only when it is deleted: Knative makes it anew.
+# Knative never retries a revision that was not ready in time; if it is deleted, it is re-created.
 reasons='{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].reason}{"\n"}{end}'
 kubectl -n "$NAMESPACE" get revisions.serving.knative.dev -o "jsonpath=$reasons" \
   | while read -r revision reason; do
@@ -69,6 +70,6 @@ kubectl -n "$NAMESPACE" rollout status deployment/dispatch --timeout=15m
 url="$(kubectl -n "$NAMESPACE" get services.serving.knative.dev ui -o 'jsonpath={.status.url}')"
 echo "Kinora is at $url"
 case "$url" in
-  *.svc.cluster.local) echo "Nobody outside the cluster can reach that: give Knative a domain, in" \
-    "the ConfigMap config-domain of knative-serving (knative/README.md)." ;;
+  *.svc.cluster.local) echo "This address works inside the cluster only. Set a domain in the" \
+    "ConfigMap config-domain of knative-serving; see knative/README.md." ;;
 esac

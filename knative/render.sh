@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the manifests of an overlay with the images of `make images`: render.sh OVERLAY
+# Prints the manifests of an overlay with the images that `make images` builds: render.sh OVERLAY
 set -eu
 : "${REGISTRY:?set REGISTRY, such as REGISTRY=registry.example/team}"
 : "${TAG:?set TAG}"

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes the Secrets that the manifests name, with random values. What is there already stays, so it
-# may be run at any time: after an upgrade it adds what is new.
+# Creates the Secrets that the manifests refer to, with random values. Existing values are kept, so
+# it may run at any time: after an upgrade, it adds new keys.
 set -eu
 : "${NAMESPACE:=kinora}"
 
-# NATS would read a value that begins with a digit as a number.
+# The letter in front keeps NATS from parsing a value as a number.
 random() {
   printf 'k%s' "$(od -An -N20 -tx1 /dev/urandom | tr -d ' \n')"
 }
 
-# add SECRET KEY: gives KEY a random value, unless it has one.
+# add SECRET KEY: sets KEY to a random value, unless it has one.
 add() {
   present="$(kubectl -n "$NAMESPACE" get secret "$1" -o "jsonpath={.data.$2}")"
   [ -n "$present" ] || printf '{"stringData": {"%s": "%s"}}' "$2" "$(random)" \

@@ -1,7 +1,6 @@
 #!/bin/sh
-# make undeploy: removes what `make deploy` made, but for the data. The volumes of NATS, of the
-# object store and of the weights stay, and so do the Secrets; `kubectl delete namespace` removes
-# them too.
+# make undeploy: deletes what `make deploy` created, except for data: the volumes of NATS, of the
+# object store and of the weights, and the Secrets. `kubectl delete namespace` deletes these too.
 set -eu
 : "${OVERLAY:?set OVERLAY=kind or OVERLAY=h100}"
 : "${NAMESPACE:=kinora}"

@@ -1,4 +1,4 @@
-"""`make smoke`, at a running Kinora."""
+"""`make smoke` against a running stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness import RunningStack
 
 SMOKE = ROOT / "knative" / "smoke.py"
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
-# What kubectl prints of two replicas, one that waits for a GPU, and one that is on its way out.
+# kubectl's output for two ready replicas, one that waits for a GPU, and one that is terminating.
 PODS = [
     {"metadata": {}, "status": READY},
     {"metadata": {}, "status": READY},
@@ -40,22 +40,22 @@ def _smoke(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder with a kubectl that knows a cluster."""
+    """A folder with a stand-in for kubectl, which lists the pods above."""
     (tmp_path / "kubectl").write_text(KUBECTL)
     (tmp_path / "kubectl").chmod(0o755)
     return tmp_path
 
 
-def test_smoke_makes_videos_and_shows_replicas(kinora: RunningStack, tools: Path) -> None:
-    """It ends well when every file is the one that was made, and an mp4."""
+def test_smoke_renders_videos_and_shows_replicas(kinora: RunningStack, tools: Path) -> None:
+    """It succeeds if every file matches its checksum and is an mp4."""
     done = _smoke(tools, URL=kinora.url)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "2 videos were made and are whole."
-    assert "| 2, 1 not ready, 1 leaving |" in done.stdout
+    assert done.stdout.splitlines()[-1] == "All 2 videos were rendered, and their files are intact."
+    assert "| 2, 1 not ready, 1 terminating |" in done.stdout
 
 
-def test_smoke_outlasts_a_gateway_that_is_replaced(kinora: RunningStack, tools: Path) -> None:
-    """One that has answered is asked again for a while."""
+def test_smoke_retries_while_the_gateway_is_replaced(kinora: RunningStack, tools: Path) -> None:
+    """A gateway that has answered before is retried for a while."""
     environ = {"PATH": f"{tools}:{os.environ['PATH']}", "URL": kinora.url}
     with subprocess.Popen(
         [sys.executable, SMOKE], env=environ, stdout=PIPE, stderr=PIPE, text=True
@@ -65,19 +65,19 @@ def test_smoke_outlasts_a_gateway_that_is_replaced(kinora: RunningStack, tools: 
         rows = (line for line in smoke.stdout if line[2].isdigit())
         assert next(rows)
         kinora.kill("gateway")
-        assert "asking again" in smoke.stderr.readline()
+        assert "; retrying" in smoke.stderr.readline()
         kinora.start("gateway")
         output, errors = smoke.communicate(timeout=180)
     assert smoke.returncode == 0, errors
-    assert output.endswith("4 videos were made and are whole.\n")
+    assert output.endswith("All 4 videos were rendered, and their files are intact.\n")
 
 
-def test_smoke_says_what_is_wrong(kinora: RunningStack, tools: Path) -> None:
-    """No address, nobody there, and a gateway that makes no videos: each in one line."""
+def test_smoke_reports_errors_on_one_line(kinora: RunningStack, tools: Path) -> None:
+    """A missing URL, an unreachable gateway, and one without the API."""
     assert "set URL" in _smoke(tools).stderr
-    nobody = _smoke(tools, URL="http://127.0.0.1:9")
-    assert nobody.returncode == 1
-    assert "127.0.0.1:9" in nobody.stderr
+    unreachable = _smoke(tools, URL="http://127.0.0.1:9")
+    assert unreachable.returncode == 1
+    assert "127.0.0.1:9" in unreachable.stderr
     other = _smoke(tools, URL=f"{kinora.url}/elsewhere")
     assert other.returncode == 1
     assert other.stderr.startswith("smoke: ")

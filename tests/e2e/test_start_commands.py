@@ -1,4 +1,4 @@
-"""Each image's start command, from a clean folder, with the environment of its manifest."""
+"""Each image's start command, in a clean folder, with the environment of its manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.deployed import DeployedStack, assert_a_video_goes_through
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
-    """All parts, each from a folder that holds what its Dockerfile copies and nothing else."""
+    """All parts, each in a folder with only what its Dockerfile copies."""
     stack = DeployedStack(tmp_path_factory.mktemp("deployed"))
     try:
         stack.start_all()
@@ -21,12 +21,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack
         stack.close()
 
 
-def test_a_video_goes_through_the_images_commands(deployed: DeployedStack) -> None:
-    """What the images copy is enough, and the manifests' variables configure it."""
+def test_a_video_is_rendered_by_the_images_commands(deployed: DeployedStack) -> None:
+    """The images copy all files that they need, and the manifests configure them."""
     assert_a_video_goes_through(deployed.url, seconds=90)
 
 
-def test_the_gateway_shows_nothing_but_the_page(deployed: DeployedStack) -> None:
-    """What lies beside the page in the image stays there."""
+def test_the_gateway_serves_only_the_page(deployed: DeployedStack) -> None:
+    """Other files in its image are not found."""
     for path in ("Caddyfile", "Dockerfile", "start.sh", "../LICENSE"):
         assert requests.get(f"{deployed.url}/{path}", timeout=10).status_code == 404

@@ -1,4 +1,4 @@
-"""`make deploy` and its scripts, with a kubectl in their way that has no cluster behind it."""
+"""`make deploy` and its scripts, with stand-ins for kubectl, kind and docker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from local.stack import ROOT
 from tests.dockerfiles import DOCKERFILES, build_args, read_arg
 from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files
 
-# Keeps Secrets in files, and writes down what else it is asked for, and what for.
+# A kubectl that keeps Secrets in files, logs every call, and answers as a cluster would.
 STAND_IN = """#!/usr/bin/env python3
 import json, os, pathlib, re, subprocess, sys
 
@@ -55,12 +55,12 @@ elif args[0] == "logs":
 elif args == ["config", "current-context"]:
     print(os.environ.get("CONTEXT", "kind-kinora"))
 """
-# How the state of a Job is asked for.
-STATES = """-o jsonpath={.status.conditions[?(@.status=="True")].type}"""
+# The arguments that ask for the conditions of a Job.
+JOB_CONDITIONS = """-o jsonpath={.status.conditions[?(@.status=="True")].type}"""
 
 
-class Cluster:
-    """Runs the scripts, and knows what they asked for."""
+class FakeCluster:
+    """Runs the scripts, and records what they ask kubectl, kind and docker for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,7 +72,7 @@ class Cluster:
             (folder / name).chmod(0o755)
 
     def run(self, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the scripts in knative/."""
+        """Run a script of knative/."""
         environ = {
             "PATH": f"{self._folder}:/usr/bin:/bin:{os.environ['PATH']}",
             "STATE": str(self._folder),
@@ -85,8 +85,8 @@ class Cluster:
         )
 
     @property
-    def asked(self) -> list[dict[str, Any]]:
-        """Every call, in its order."""
+    def calls(self) -> list[dict[str, Any]]:
+        """Every call of kubectl, in order."""
         return [json.loads(line) for line in (self._folder / "log").read_text().splitlines()]
 
     def secret(self, name: str) -> dict[str, str]:
@@ -96,13 +96,13 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    """No cluster."""
-    return Cluster(tmp_path)
+def cluster(tmp_path: Path) -> FakeCluster:
+    """A cluster without objects."""
+    return FakeCluster(tmp_path)
 
 
-def test_secrets_are_random_and_stay(cluster: Cluster) -> None:
-    """Each value is its own, none begins with a digit, and a second run changes none."""
+def test_secrets_are_random_and_kept(cluster: FakeCluster) -> None:
+    """Values are distinct, none begins with a digit, and a second run changes none."""
     assert cluster.run("secrets.sh").returncode == 0
     values = [*cluster.secret("nats").values(), *cluster.secret("s3").values()]
     assert len(values) == len(set(values)) == 10
@@ -110,30 +110,30 @@ def test_secrets_are_random_and_stay(cluster: Cluster) -> None:
     before = cluster.secret("nats")
     assert cluster.run("secrets.sh").returncode == 0
     assert cluster.secret("nats") == before
-    # Nobody who lists processes sees them.
-    assert not any(value in json.dumps(call["args"]) for call in cluster.asked for value in values)
+    # Arguments are visible to everyone who can list processes.
+    assert not any(value in json.dumps(call["args"]) for call in cluster.calls for value in values)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_deploying_goes_from_the_platform_to_the_functions(cluster: Cluster, name: str) -> None:
-    """Namespace, Knative, Secrets, weights, everything: each changed before it is waited for."""
+def test_deploying_applies_in_order(cluster: FakeCluster, name: str) -> None:
+    """Namespace, Knative's configuration, Secrets, weights, and then everything else."""
     done = cluster.run("deploy.sh", OVERLAY=name, REGISTRY="registry.example", TAG="0123abcd")
     assert done.returncode == 0, done.stderr
-    acts = [" ".join(call["args"]) for call in cluster.asked]
+    commands = [" ".join(call["args"]) for call in cluster.calls]
     order = [
         "create namespace here",
         "label --overwrite namespace here pod-security.kubernetes.io/enforce=restricted",
         *(f"patch -f {file} --patch-file {file}" for file in platform_files(name)),
         "create secret generic nats",
         "delete job set-up weights --ignore-not-found",
-        *([f"get job/weights {STATES}"] if name == "h100" else []),
+        *([f"get job/weights {JOB_CONDITIONS}"] if name == "h100" else []),
         "rollout status statefulset/nats --timeout=15m",
-        f"get job/set-up {STATES}",
+        f"get job/set-up {JOB_CONDITIONS}",
         "wait services.serving.knative.dev --all --for=condition=Ready --timeout=30m",
     ]
-    places = [acts.index(act) for act in order]
+    places = [commands.index(command) for command in order]
     assert places == sorted(places)
-    applied = [call for call in cluster.asked if call["args"][:2] == ["apply", "-f"]]
+    applied = [call for call in cluster.calls if call["args"][:2] == ["apply", "-f"]]
     everything = applied[-1]
     assert "-l" not in everything["args"]
     assert everything["namespace"] == "here"
@@ -142,37 +142,37 @@ def test_deploying_goes_from_the_platform_to_the_functions(cluster: Cluster, nam
     assert "registry.example/kinora-generate:0123abcd" in everything["file"]
 
 
-def test_a_job_that_gave_up_is_told_with_its_log(cluster: Cluster) -> None:
-    """Nothing else is applied, and nobody waits for hours."""
+def test_a_failed_job_stops_the_deployment_and_prints_its_log(cluster: FakeCluster) -> None:
+    """Nothing else is applied, and the time limit of hours is not waited for."""
     names = {"OVERLAY": "h100", "REGISTRY": "registry.example", "TAG": "0123abcd"}
     done = cluster.run("deploy.sh", **names, JOB="FailureTarget Failed")
     assert done.returncode == 1
-    assert "The Job weights has not done its work (FailureTarget Failed)" in done.stderr
+    assert "The Job weights is not complete (FailureTarget Failed)" in done.stderr
     assert "the end of the log of job/weights" in done.stderr
-    assert not [call for call in cluster.asked if call["args"][0] == "rollout"]
+    assert not [call for call in cluster.calls if call["args"][0] == "rollout"]
 
 
-def test_a_revision_that_was_given_up_is_made_anew(cluster: Cluster) -> None:
-    """Knative never tries it again by itself, and with the same tag nothing else would change."""
+def test_a_revision_that_missed_its_deadline_is_deleted(cluster: FakeCluster) -> None:
+    """Knative then re-creates it; applied again without a change, it would not be retried."""
     done = cluster.run("deploy.sh", OVERLAY="h100", REGISTRY="registry.example", TAG="0123abcd")
     assert done.returncode == 0, done.stderr
-    deleted = [call["args"][1:] for call in cluster.asked if call["args"][0] == "delete"]
+    deleted = [call["args"][1:] for call in cluster.calls if call["args"][0] == "delete"]
     assert ["revisions.serving.knative.dev", "generate-00002"] in deleted
     assert len([what for what in deleted if what[0].startswith("revisions")]) == 1
 
 
 @pytest.mark.parametrize("script", ["deploy.sh", "undeploy.sh"])
-def test_a_laptops_overlay_goes_to_no_other_cluster(cluster: Cluster, script: str) -> None:
-    """What the current context names may be somebody's production."""
+def test_the_kind_overlay_is_refused_on_other_clusters(cluster: FakeCluster, script: str) -> None:
+    """The current context may be a production cluster."""
     names = {"OVERLAY": "kind", "REGISTRY": "kind.local", "TAG": "0123abcd"}
     done = cluster.run(script, **names, CONTEXT="gpus")
     assert done.returncode == 1
     assert "kubectl config use-context kind-kinora" in done.stderr
-    assert [call["args"][0] for call in cluster.asked] == ["config"]
+    assert [call["args"][0] for call in cluster.calls] == ["config"]
 
 
-def test_what_else_stands_in_knatives_objects_stays(tmp_path: Path) -> None:
-    """Kourier's Service keeps its selector and its other port, and gets the port of kind's node."""
+def test_patches_keep_other_fields_of_knatives_objects(tmp_path: Path) -> None:
+    """Kourier's Service keeps its selector and its other port, and gets a port of kind's node."""
     released = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -199,16 +199,16 @@ def test_what_else_stands_in_knatives_objects_stays(tmp_path: Path) -> None:
     assert spec["type"] == "NodePort"
 
 
-def test_deploying_says_what_is_missing(cluster: Cluster) -> None:
-    """Without registry, tag or overlay nothing is done."""
+def test_missing_settings_are_named(cluster: FakeCluster) -> None:
+    """Without overlay or registry, the scripts fail and name the variable."""
     assert "OVERLAY=kind" in cluster.run("deploy.sh").stderr
     assert "REGISTRY=" in cluster.run("deploy.sh", OVERLAY="kind").stderr
     assert "REGISTRY=" in cluster.run("images.sh", TAG="x").stderr
 
 
 @pytest.mark.parametrize("variant", ["cpu", "cuda"])
-def test_images_are_built_with_their_arguments(
-    cluster: Cluster, tmp_path: Path, variant: str
+def test_images_are_built_with_their_build_arguments(
+    cluster: FakeCluster, tmp_path: Path, variant: str
 ) -> None:
     """Five images with one tag; for CPUs, `generate` is built on the other functions' base."""
     done = cluster.run(
@@ -228,10 +228,10 @@ def test_images_are_built_with_their_arguments(
         assert given == build_args(part) | replaced
 
 
-def test_undeploying_leaves_the_data(cluster: Cluster) -> None:
-    """What is slow to fetch again, and what opens the data, stays."""
+def test_undeploying_keeps_the_data(cluster: FakeCluster) -> None:
+    """The claim of the weights, which are slow to download, is kept; Secrets are in no manifest."""
     assert cluster.run("undeploy.sh", OVERLAY="h100").returncode == 0
-    (call,) = cluster.asked
+    (call,) = cluster.calls
     assert call["args"] == [
         "delete",
         "--ignore-not-found",

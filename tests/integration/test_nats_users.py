@@ -1,4 +1,4 @@
-"""NATS with the users of the cluster: each function can do what it does, and nothing else."""
+"""NATS with the users of the cluster: each function has the permissions it needs, and no more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.harness import wait_until
 from tests.ports import free_ports
 from tests.unit.events import publish, started
 
-# Sent only under a load that no test makes.
+# Published only under a load that tests do not create.
 UNDER_LOAD = {("status", "$JS.FC.>")}
 
 
@@ -39,15 +39,15 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
     """All of Kinora on one NATS server with users."""
     folder = tmp_path_factory.mktemp("guarded")
     webhooks = folder / "webhooks"
-    # Nobody listens there, which is news to the consumer too.
+    # Nothing listens on this port, so the consumer also uses what failed deliveries need.
     secret = base64.b64encode(bytes(24)).decode()
     webhooks.write_text(f"default http://127.0.0.1:9/hook whsec_{secret}\n")
     settings = {
-        # Often enough that every video tells of its progress.
+        # Often enough for every video to publish progress.
         "LEASE_RENEW_SECONDS": "0.2",
         "WEBHOOKS_FILE": str(webhooks),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
-        # Without a limit nobody asks how much waits of an account.
+        # Without a limit, the requests of an account are not counted.
         "ACCOUNT_QUEUE_LIMIT": "1000",
     }
     stack = GuardedStack(folder, settings)
@@ -59,12 +59,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
         stack.close()
 
 
-def _finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
-    def ended() -> dict[str, str] | None:
+def _wait_until_finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
+    def finished() -> dict[str, str] | None:
         video: dict[str, str] = requests.get(f"{stack.url}/v1/videos/{video_id}", timeout=10).json()
         return video if video["status"] in {"completed", "failed"} else None
 
-    return wait_until(ended, seconds=90, what=f"{video_id} ends", every=0.2)
+    return wait_until(finished, seconds=90, what=f"{video_id} finishes", every=0.2)
 
 
 def _post(stack: GuardedStack) -> str:
@@ -80,14 +80,14 @@ def _violations(stack: GuardedStack) -> list[str]:
     return [line for line in lines if "iolation" in line]
 
 
-def test_a_video_goes_through_a_cluster_with_users(
+def test_a_clustered_nats_with_users_serves_all_functions(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Three servers that know each other by a password serve all functions."""
+    """Three servers, which authenticate to each other with a password."""
     stack = GuardedStack(tmp_path_factory.mktemp("guarded-cluster"), clustered=True)
     try:
         stack.start_all()
-        assert _finished(stack, _post(stack))["status"] == "completed"
+        assert _wait_until_finished(stack, _post(stack))["status"] == "completed"
         assert _violations(stack) == []
     finally:
         stack.close()
@@ -95,7 +95,7 @@ def test_a_video_goes_through_a_cluster_with_users(
 
 @pytest.fixture(scope="module")
 def broker(guarded: GuardedStack) -> Iterator[list[tuple[dict[str, str], bytes]]]:
-    """What a second `dispatch` sends to a sink that is out of order at first."""
+    """The events that a second `dispatch` delivers to a sink, which refuses the first request."""
     taken: list[tuple[dict[str, str], bytes]] = []
     refused: list[str] = []
 
@@ -112,7 +112,7 @@ def broker(guarded: GuardedStack) -> Iterator[list[tuple[dict[str, str], bytes]]
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """No logging."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -139,13 +139,13 @@ def broker(guarded: GuardedStack) -> Iterator[list[tuple[dict[str, str], bytes]]
 def test_events_reach_a_broker(
     guarded: GuardedStack, broker: list[tuple[dict[str, str], bytes]]
 ) -> None:
-    """A second `dispatch` with another consumer and sink delivers what it was asked for."""
+    """A second `dispatch` with another consumer and sink delivers the chosen events."""
     video = _post(guarded)
-    assert _finished(guarded, video)["status"] == "completed"
+    assert _wait_until_finished(guarded, video)["status"] == "completed"
     headers, body = wait_until(
         lambda: next((e for e in broker if e[0]["ce-subject"] == video), None),
         seconds=60,
-        what="the event came, after it was refused once",
+        what="the event is delivered, after it was refused once",
     )
     assert headers["ce-type"] == "dev.kinora.video.completed.v1"
     assert headers["ce-account"] == "default"
@@ -153,9 +153,9 @@ def test_events_reach_a_broker(
 
 
 def test_every_permission_is_used_and_none_is_missing(guarded: GuardedStack, s3: S3Store) -> None:
-    """The users' permissions are the subjects that the functions use, no fewer and no more."""
+    """The users' permissions are exactly the subjects that the functions use."""
     video = _post(guarded)
-    assert _finished(guarded, video)["status"] == "completed"
+    assert _wait_until_finished(guarded, video)["status"] == "completed"
     with requests.get(f"{guarded.url}/v1/events", stream=True, timeout=10) as feed:
         assert feed.raw.read(10)
     unknown = f"{guarded.url}/v1/videos/unknown"
@@ -166,7 +166,7 @@ def test_every_permission_is_used_and_none_is_missing(guarded: GuardedStack, s3:
     requests.post(f"{guarded.url}/v1/videos/{cancelled}/cancel", timeout=10).raise_for_status()
     requests.delete(f"{guarded.url}/v1/videos/{video}", timeout=10).raise_for_status()
     _publish(guarded, "operator", f"kinora.requests.default.{cancelled}x", b"no request")
-    assert _finished(guarded, f"{cancelled}x")["status"] == "failed"
+    assert _wait_until_finished(guarded, f"{cancelled}x")["status"] == "failed"
     (guarded.stack.data / "webhooks").write_text("")
     guarded.set_up()
     _sweep_an_interrupted_deletion(guarded, s3)
@@ -196,10 +196,10 @@ def _publish(stack: GuardedStack, user: str, subject: str, payload: bytes) -> No
 
 
 def _sweep_an_interrupted_deletion(stack: GuardedStack, store: S3Store) -> None:
-    """What the sweeper of `dispatch` does every ten minutes, with its user."""
+    """Run the sweep that `dispatch` runs every ten minutes, as its user."""
     video = f"v{uuid.uuid4().hex[:8]}"
     for subject in (f"requests.default.{video}", f"videos.default.{video}.started"):
-        _publish(stack, "operator", f"kinora.{subject}", b"what the deletion left behind")
+        _publish(stack, "operator", f"kinora.{subject}", b"left by the interrupted deletion")
     tombstone = json.dumps(
         {"specversion": "1.0", "id": "1", "source": "/t", "subject": video,
          "type": "dev.kinora.video.deleted.v1", "data": {"created_at": "2026-01-01T00:00:00Z"}}
@@ -246,41 +246,43 @@ def _fail_a_video_as_generate(stack: GuardedStack) -> None:
 def test_what_a_function_does_not_do_is_refused(
     guarded: GuardedStack, user: str, subject: str
 ) -> None:
-    """A function that was taken over can't do what is another's."""
+    """A compromised function can't act as another."""
     assert "permissions violation" in _refusal(guarded, user, subject, subscribe=False)
 
 
 @pytest.mark.parametrize("user", [user for user in USERS if user != "operator"])
 @pytest.mark.parametrize("subject", ["kinora.>", "_INBOX.>", "$JS.>"])
-def test_nobody_listens_to_others(guarded: GuardedStack, user: str, subject: str) -> None:
-    """Prompts and answers reach those whom they are for."""
+def test_no_user_may_subscribe_to_others_subjects(
+    guarded: GuardedStack, user: str, subject: str
+) -> None:
+    """Prompts and replies reach only the functions that they are for."""
     assert "permissions violation" in _refusal(guarded, user, subject, subscribe=True)
 
 
 def _refusal(stack: GuardedStack, user: str, subject: str, *, subscribe: bool) -> str:
-    """What the server says about an act of `user` that it must refuse."""
+    """The server's error when `user` publishes or subscribes without permission."""
 
     async def act() -> str:
-        said: asyncio.Queue[str] = asyncio.Queue()
+        errors: asyncio.Queue[str] = asyncio.Queue()
 
-        async def note(problem: Exception) -> None:
-            said.put_nowait(str(problem))
+        async def record(problem: Exception) -> None:
+            errors.put_nowait(str(problem))
 
-        client = await nats.connect(**client_options(stack.nats_url_of(user)), error_cb=note)
+        client = await nats.connect(**client_options(stack.nats_url_of(user)), error_cb=record)
         if subscribe:
             await client.subscribe(subject)
         else:
             await client.publish(subject, b"{}")
         try:
-            return await asyncio.wait_for(said.get(), 5)
+            return await asyncio.wait_for(errors.get(), 5)
         finally:
             await client.close()
 
     return asyncio.run(act())
 
 
-def test_without_a_password_nobody_gets_in(guarded: GuardedStack) -> None:
-    """Neither a caller without a user nor one with a wrong password is served."""
+def test_connections_without_a_valid_password_are_refused(guarded: GuardedStack) -> None:
+    """Without a user, or with a wrong password."""
     wrong = guarded.nats_url.replace("nats://", "nats://submit:wrong@")
     for url in (guarded.nats_url, wrong):
         bus = JetStream(url)

@@ -1,4 +1,4 @@
-"""Preparing a disk, with a file in its place: nothing that has data is touched."""
+"""Preparing a disk, here a file: a disk with data is not changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from local.stack import ROOT
 SCRIPT = ROOT / "knative" / "nvme" / "prepare.sh"
 SIZE = 64 << 20
 
-# What only root may do, and what is not mounted in a test: said, and not done.
+# Replace commands that need root, or real mounts.
 STAND_INS = {
     "mount": 'echo "mount $*"',
     "mountpoint": "exit 1",
@@ -25,7 +25,7 @@ STAND_INS = {
 
 
 def _ext4(disk: Path) -> None:
-    _mkfs(disk, "-L", "somebody")
+    _mkfs(disk, "-L", "other")
 
 
 def _mkfs(disk: Path, *options: str) -> None:
@@ -44,7 +44,7 @@ def _swap(disk: Path) -> None:
     subprocess.run(["/sbin/mkswap", disk], check=True, capture_output=True)
 
 
-def _bytes_without_a_name(disk: Path) -> None:
+def _bytes_without_a_signature(disk: Path) -> None:
     with disk.open("r+b") as file:
         file.seek(5 << 20)
         file.write(random.Random(0).randbytes(512))
@@ -78,20 +78,20 @@ def _digest(disk: Path) -> str:
     return hashlib.sha256(disk.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("fill", [_ext4, _partitions, _swap, _bytes_without_a_name])
+@pytest.mark.parametrize("fill", [_ext4, _partitions, _swap, _bytes_without_a_signature])
 def test_a_disk_with_data_is_left_alone(disk: Path, fill: Callable[[Path], None]) -> None:
-    """Whatever is on it, and even if formatting is allowed, no byte of it changes."""
+    """Whatever it contains, and even with FORMAT=yes, no byte changes."""
     fill(disk)
     before = _digest(disk)
     done = _prepare(disk, FORMAT="yes")
     assert done.returncode == 1
-    assert "is left alone" in done.stderr
+    assert "Refusing " in done.stderr
     assert "mount " not in done.stdout
     assert _digest(disk) == before
 
 
-def test_an_empty_disk_is_formatted_only_when_told(disk: Path) -> None:
-    """Who has not said so keeps an empty disk."""
+def test_an_empty_disk_is_formatted_only_with_format_yes(disk: Path) -> None:
+    """Without it, the disk stays empty."""
     before = _digest(disk)
     assert "set FORMAT=yes" in _prepare(disk).stderr
     assert "set FORMAT=yes" in _prepare(disk, FORMAT="no").stderr
@@ -99,7 +99,7 @@ def test_an_empty_disk_is_formatted_only_when_told(disk: Path) -> None:
 
 
 def test_a_prepared_disk_is_mounted_again_and_keeps_its_data(disk: Path) -> None:
-    """At the next start of the node it is known, whatever FORMAT says."""
+    """When the node reboots, the disk is recognised, whatever FORMAT is."""
     first = _prepare(disk, FORMAT="yes")
     assert first.returncode == 0, first.stderr
     assert f"mount -o noatime {disk} {disk.parent / 'mounted'}" in first.stdout
@@ -108,12 +108,12 @@ def test_a_prepared_disk_is_mounted_again_and_keeps_its_data(disk: Path) -> None
     before = _digest(disk)
     again = _prepare(disk, FORMAT="yes")
     assert again.returncode == 0, again.stderr
-    assert "was prepared before" in again.stdout
+    assert "is already prepared" in again.stdout
     assert _digest(disk) == before
 
 
-def test_a_disk_that_is_not_there_is_said(disk: Path) -> None:
-    """A misspelt name makes no file."""
+def test_a_missing_disk_is_an_error(disk: Path) -> None:
+    """A misspelt name creates no file."""
     done = _prepare(disk.parent / "nothing", FORMAT="yes")
     assert done.returncode == 1
     assert "no such disk" in done.stderr
