@@ -68,7 +68,7 @@ def test_functions_have_addresses_and_credentials(name: str, function: str) -> N
 
 
 @EACH_OVERLAY
-def test_as_many_requests_are_in_flight_as_there_may_be_replicas(name: str) -> None:
+def test_max_in_flight_is_max_scale(name: str) -> None:
     """max_ack_pending is max-scale: fewer start no fourth replica, more find no free one."""
     objects = overlay(name)
     annotations = find(objects, "Service", "generate")["spec"]["template"]["metadata"]

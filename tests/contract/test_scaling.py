@@ -50,7 +50,7 @@ def _readme() -> str:
 
 @EACH_OVERLAY
 @pytest.mark.parametrize("videos", range(11))
-def test_videos_in_flight_make_replicas(name: str, videos: int) -> None:
+def test_replicas_follow_the_videos_in_flight(name: str, videos: int) -> None:
     """Two replicas for 0 to 2 videos in flight, three for three, four for four or more."""
     annotations, concurrency, slots = _generate(name)
     # The autoscaler does not see requests that wait in the stream.

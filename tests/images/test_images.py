@@ -90,12 +90,12 @@ def test_sizes(
         print(f"\n\n{table}")  # noqa: T201 - for people who run this tier
 
 
-def test_a_video_goes_through_the_containers(running: ContainerStack) -> None:
+def test_a_video_is_rendered_by_the_containers(running: ContainerStack) -> None:
     """Every image has what its part needs, and its user has the rights that it needs."""
     assert_a_video_goes_through(running.url, seconds=180)
 
 
-def test_nothing_is_written_but_to_volumes(running: ContainerStack) -> None:
+def test_containers_write_only_to_volumes(running: ContainerStack) -> None:
     """Root file systems can be read-only: after a video, none holds a file of its user."""
     for name, root in running.roots.items():
         written = [

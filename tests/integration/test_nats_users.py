@@ -243,7 +243,7 @@ def _fail_a_video_as_generate(stack: GuardedStack) -> None:
         *((user, "$JS.API.STREAM.DELETE.REQUESTS") for user in USERS if user != "operator"),
     ],
 )
-def test_what_a_function_does_not_do_is_refused(
+def test_functions_may_not_use_others_subjects(
     guarded: GuardedStack, user: str, subject: str
 ) -> None:
     """A compromised function can't act as another."""
