@@ -58,7 +58,7 @@ def read_instructions(part: str) -> list[Instruction]:
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     split = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
-    return [(word.upper(), rest) for word, rest in split]
+    return [(keyword.upper(), rest) for keyword, rest in split]
 
 
 def read_stages(part: str) -> list[list[Instruction]]:
@@ -67,11 +67,11 @@ def read_stages(part: str) -> list[list[Instruction]]:
     Stages that only serve `COPY --from` are left out.
     """
     stages: list[list[Instruction]] = []
-    for word, rest in read_instructions(part):
-        if word == "FROM":
+    for keyword, rest in read_instructions(part):
+        if keyword == "FROM":
             stages.append([])
         if stages:
-            stages[-1].append((word, rest))
+            stages[-1].append((keyword, rest))
     by_name = {name: stage for stage in stages for _, name in [_from(stage)] if name}
     chain = [stages[-1]]
     while (base := _from(chain[0])[0]) in by_name:
@@ -91,7 +91,7 @@ def read_arg(part: str, name: str) -> str:
     Raises:
         KeyError: it has none.
     """
-    args = [rest for word, rest in read_instructions(part) if word == "ARG" and "=" in rest]
+    args = [rest for keyword, rest in read_instructions(part) if keyword == "ARG" and "=" in rest]
     return dict(arg.split("=", 1) for arg in args)[name]
 
 
@@ -101,12 +101,14 @@ def read_image(part: str) -> Image:
     values = dict(steps)
     copied = [
         (source, target)
-        for word, rest in steps
-        if word == "COPY" and not rest.startswith("--from")
+        for keyword, rest in steps
+        if keyword == "COPY" and not rest.startswith("--from")
         for *sources, target in [rest.split()]
         for source in sources
     ]
-    env = dict(pair.split("=", 1) for word, rest in steps if word == "ENV" for pair in rest.split())
+    env = dict(
+        pair.split("=", 1) for keyword, rest in steps if keyword == "ENV" for pair in rest.split()
+    )
     entrypoint = json.loads(values["ENTRYPOINT"])
     return Image(copied, env, entrypoint, values["WORKDIR"], values["USER"])
 

@@ -58,7 +58,7 @@ def test_base_images_are_pinned_by_digest(part: str) -> None:
     """The same Dockerfile builds on the same base tomorrow; a build argument can replace it."""
     stages = set()
     for base, _, stage in (
-        rest.partition(" AS ") for word, rest in read_instructions(part) if word == "FROM"
+        rest.partition(" AS ") for keyword, rest in read_instructions(part) if keyword == "FROM"
     ):
         if base not in stages:
             name = re.fullmatch(r"\$\{(\w+)\}", base)
@@ -87,8 +87,8 @@ def test_the_code_comes_last(part: str) -> None:
     steps = read_instructions(part)
     kinds = [
         "functions" in rest
-        for word, rest in steps
-        if word in {"COPY", "RUN"} and ("/opt/kinora" in rest or "functions" in rest)
+        for keyword, rest in steps
+        if keyword in {"COPY", "RUN"} and ("/opt/kinora" in rest or "functions" in rest)
     ]
     assert kinds == sorted(kinds)
     assert any(kinds)
@@ -97,7 +97,7 @@ def test_the_code_comes_last(part: str) -> None:
 @EACH_FUNCTION
 def test_images_install_their_own_packages_only(part: str, tmp_path: Path) -> None:
     """The base dependencies and the function's own extra, at the versions of constraints.txt."""
-    runs = [rest for word, rest in read_instructions(part) if word == "RUN"]
+    runs = [rest for keyword, rest in read_instructions(part) if keyword == "RUN"]
     (selects,) = [rest for rest in runs if "tomllib" in rest]
     text = (ROOT / "pyproject.toml").read_text()
     (tmp_path / "pyproject.toml").write_text(text)
@@ -135,7 +135,7 @@ def _names(folder: Path) -> set[str]:
 def test_on_a_gpu_kernels_can_be_compiled() -> None:
     """Triton needs a C compiler and Python's headers at run time, on CUDA's base only."""
     last = read_stages("generate")[-1]
-    (installs,) = [rest for word, rest in last if word == "RUN" and "apt-get" in rest]
+    (installs,) = [rest for keyword, rest in last if keyword == "RUN" and "apt-get" in rest]
     assert installs.startswith('if [ -n "${CUDA_VERSION:-}" ]; then')
     assert "g++ python3-dev" in installs
 
@@ -146,8 +146,8 @@ def test_the_build_context_is_what_the_dockerfiles_copy() -> None:
     copied = {
         source.partition("/")[0]
         for part in DOCKERFILES
-        for word, rest in read_instructions(part)
-        if word == "COPY" and not rest.startswith("--from")
+        for keyword, rest in read_instructions(part)
+        if keyword == "COPY" and not rest.startswith("--from")
         for source in rest.split()[:-1]
     }
     assert {line[1:] for line in lines if line.startswith("!")} == copied
