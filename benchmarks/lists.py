@@ -70,9 +70,9 @@ class Videos:
         asked = VideoRequest(
             prompt=self.prompt(n), metadata={"team": "abcd"[n % 4], "order": str(n)}
         )
-        request = ResolvedRequest.of(asked, load_profile("demo"), key.account, key.video_id)
+        request = ResolvedRequest.resolve(asked, load_profile("demo"), key.account, key.video_id)
         resolved = request.model_dump(exclude_none=True)
-        found = [(key.request, _event("requested", key, resolved))]
+        found = [(key.request_subject, _event("requested", key, resolved))]
         if n >= self.number * (1 - WAITING):
             return found
         name = "failed" if self.random.random() < FAILED else "completed"
@@ -82,7 +82,7 @@ class Videos:
             data["error"] = {"code": "x", "message": "y"}
         else:
             data["output"] = {
-                "prefix": f"{key.prefix}1-x/",
+                "prefix": f"{key.object_prefix}1-x/",
                 "bytes": 3,
                 "sha256": "ab" * 32,
                 "width": 96,
@@ -90,7 +90,7 @@ class Videos:
                 "frames": 25,
             }
             data |= {"timings": TIMINGS, "model_revision": "r"}
-        return [*found, (key.event(name), _event(name, key, data))]
+        return [*found, (key.event_subject(name), _event(name, key, data))]
 
 
 def _event(name: str, key: VideoKey, data: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> Non
 
     _row(
         "bare direct get (baseline)",
-        _median(times, lambda: bus.newest(VIDEOS, key().events, leader=False)),
+        _median(times, lambda: bus.get_last_message(VIDEOS, key().events_filter, leader=False)),
     )
     _row(
         "a single read, completed",

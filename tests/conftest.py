@@ -67,4 +67,4 @@ def s3(
     """The real object store."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.credentials.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.credentials.secret_key)
-    return S3Store.of(server_settings)
+    return S3Store.from_settings(server_settings)

@@ -25,7 +25,7 @@ from functions.shared.errors import Unavailable
 from functions.shared.networks import parse_networks
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.consumers import FORWARD, PullConsumer
+from functions.shared.streams.consumers import FORWARD_CONSUMER, PullConsumer
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_connection import NatsConnection
@@ -81,7 +81,10 @@ def create_app(
         dispatcher = Dispatcher(stream, deliveries, slots=settings.max_in_flight)
         app.extensions["kinora.dispatcher"] = dispatcher
         app.extensions["kinora.sweeper"] = Sweeper(
-            stream, ledger, store or S3Store.of(settings), max_age_days=settings.max_age_days
+            stream,
+            ledger,
+            store or S3Store.from_settings(settings),
+            max_age_days=settings.max_age_days,
         )
     return app
 
@@ -93,5 +96,5 @@ def _forwarding(settings: Settings, sink: str, stream: Bus) -> Dispatcher:
         stream,
         Forwarder(sink, read_overrides(os.environ.get("K_CE_OVERRIDES"))),
         slots=settings.max_in_flight,
-        source=lambda: PullConsumer(connection, stream=VIDEOS, consumer=FORWARD),
+        source=lambda: PullConsumer(connection, stream=VIDEOS, consumer=FORWARD_CONSUMER),
     )

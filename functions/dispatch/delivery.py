@@ -10,9 +10,10 @@ from typing import Final
 from functions.dispatch.sink import Ending, Sink
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
 from functions.shared.streams.bus import Delivery, Message
-from functions.shared.streams.cloudevents import Source, VideoEvent, read_nats
+from functions.shared.streams.cloudevents import read_nats
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.streams.validation import read_request
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import (
@@ -21,7 +22,7 @@ from functions.shared.video.events import (
     Failed,
     Failure,
     Progressed,
-    carried,
+    carried_over,
 )
 from functions.shared.video.profiles import Profile
 
@@ -53,7 +54,7 @@ class Deliveries:
         """
         message = delivery.message
         try:
-            key = VideoKey.of_subject(message.subject)
+            key = VideoKey.from_subject(message.subject)
         except InvalidRequest as problem:
             log.warning("dropped: %s", problem.message)
             delivery.term(problem.message)
@@ -85,7 +86,7 @@ class Deliveries:
             delivery.nak(MAX_DELAY)
             return
         try:
-            snapshot = self._ledger.read(VideoKey.of_subject(delivery.message.subject))
+            snapshot = self._ledger.read(VideoKey.from_subject(delivery.message.subject))
             failure = Failure(code="internal_error", message=KinoraError().message)
             if snapshot.terminal or self._failed(snapshot, delivery, failure):
                 delivery.term(type(problem).__name__)
@@ -119,7 +120,7 @@ class Deliveries:
 
     def _failed(self, snapshot: Snapshot, delivery: Delivery, error: Failure) -> bool:
         """Publish `failed`; False, with the delivery given back, if the video went on instead."""
-        known = carried(snapshot.data) or {"created_at": format_rfc3339(delivery.message.time)}
+        known = carried_over(snapshot.data) or {"created_at": format_rfc3339(delivery.message.time)}
         if not known.get("request"):
             known["prompt"] = _prompt_of(delivery.message)
         event = VideoEvent.new(

@@ -53,7 +53,7 @@ class Dispatcher:
         self._bus = bus
         self._deliveries = deliveries
         self._slots = slots
-        self._source = source or bus.requests
+        self._source = source or bus.request_source
         self._stopping = threading.Event()
         self._open: set[Delivery] = set()
         self._lock = threading.Lock()

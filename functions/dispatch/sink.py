@@ -76,7 +76,7 @@ class Sink:
 
     def send(self, message: Message) -> Answer:
         """Send a valid request and read the answer to its end; never raises for what comes back."""
-        key = VideoKey.of_subject(message.subject)
+        key = VideoKey.from_subject(message.subject)
         headers, body = write_binary(
             read_nats(message.headers, message.data),
             **self._extensions,

@@ -18,11 +18,18 @@ from pydantic import ValidationError
 from functions.shared.errors import InvalidRequest, KinoraError
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
 from functions.shared.timestamps import DAY_SECONDS, HOUR_SECONDS, NANOSECONDS, format_rfc3339
-from functions.shared.video.events import RUNNING, Completed, EventName, Failed, Failure, carried
+from functions.shared.video.events import (
+    RUNNING,
+    Completed,
+    EventName,
+    Failed,
+    Failure,
+    carried_over,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +81,8 @@ class Sweeper:
         """
         now = self._bus.now()
         self._sweep_objects(now)
-        requests = _keys(self._bus.subjects(REQUESTS, ALL_REQUESTS))
-        videos = _keys(self._bus.subjects(VIDEOS, ALL_VIDEOS))
+        requests = _keys(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
+        videos = _keys(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
         for key, events in videos.items():
             with _logged(key):
                 if EventName.DELETED in events:
@@ -88,7 +95,7 @@ class Sweeper:
 
     def _sweep_objects(self, now: int) -> None:
         by_video: dict[VideoKey, list[StoredObject]] = defaultdict(list)
-        for item in self._store.objects(""):
+        for item in self._store.list_objects(""):
             match = _PREFIX.fullmatch(item.key)
             if match is None or not is_token(match[1]) or not is_token(match[2]):
                 continue  # somebody else's, in the same bucket
@@ -120,9 +127,9 @@ class Sweeper:
         if not tombstone.deleted:
             return
         if others:
-            self._bus.purge(VIDEOS, key.events, below=tombstone.seq)
+            self._bus.purge(VIDEOS, key.events_filter, below=tombstone.seq)
         if request:
-            self._bus.purge(REQUESTS, key.request)
+            self._bus.purge(REQUESTS, key.request_subject)
 
     def _fail_abandoned(self, key: VideoKey, now: int) -> None:
         snapshot = self._ledger.read(key)
@@ -133,11 +140,11 @@ class Sweeper:
                 code="worker_lost",
                 message="The worker was lost, and the request is gone. Send it again.",
             )
-            known = carried(snapshot.data) or {"created_at": format_rfc3339(snapshot.time)}
+            known = carried_over(snapshot.data) or {"created_at": format_rfc3339(snapshot.time)}
             self._fail(snapshot, Failed(**known, error=failure))
 
     def _fail_forgotten(self, key: VideoKey, now: int) -> None:
-        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None or now - message.time < QUEUED_AGE * NANOSECONDS:
             return
         snapshot = self._ledger.read(key)
@@ -171,7 +178,7 @@ def _keys(subjects: list[str]) -> dict[VideoKey, set[str]]:
     found: dict[VideoKey, set[str]] = defaultdict(set)
     for subject in subjects:
         try:
-            found[VideoKey.of_subject(subject)].add(subject.rpartition(".")[2])
+            found[VideoKey.from_subject(subject)].add(subject.rpartition(".")[2])
         except InvalidRequest:
             log.debug("not ours: %s", subject)
     return found

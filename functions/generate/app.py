@@ -42,7 +42,7 @@ def create_app(
     means = Means(
         Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         stream,
-        store or S3Store.of(settings),
+        store or S3Store.from_settings(settings),
         engine,
         settings.lease_renew_seconds,
     )

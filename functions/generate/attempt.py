@@ -16,9 +16,9 @@ from functions.generate.lease import HeldLease
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import Source
 from functions.shared.streams.ledger import Ledger, LostRace, VideoState
 from functions.shared.streams.validation import StoredRequest
+from functions.shared.streams.video_events import Source
 from functions.shared.video.events import EngineUsed, EventName, Failure, Output
 from functions.shared.video.progress import Stage, percent
 from functions.shared.video.requests import ResolvedRequest
@@ -77,7 +77,7 @@ class Attempt:
             report=self._reached,
         )
         # No other attempt writes there, so whatever is found there is this one's.
-        self._prefix = f"{stored.key.prefix}{self._number}-{self._lease.lease.id}/"
+        self._prefix = f"{stored.key.object_prefix}{self._number}-{self._lease.lease.id}/"
 
     def _reached(self) -> dict[str, Any]:
         return {"progress": self._progress, "stage": self._stage}

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from functions.shared.errors import KinoraError, OutcomeUnknown
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, VideoState
-from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, Started, carried
+from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, Started, carried_over
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class HeldLease:
                 self._wake.set()
 
         try:
-            return self._bus.watch(self._state.key.events, news)
+            return self._bus.watch(self._state.key.events_filter, news)
         except KinoraError as problem:
             # Without hints a cancellation is noticed at the next renewal.
             log.warning("can't watch %s: %s", self._state.key.video_id, problem.message)
@@ -133,7 +133,7 @@ class HeldLease:
         self, name: EventName, fields: dict[str, Any], *, give_up: threading.Event | None
     ) -> None:
         with self._publishing:
-            data = DATA_OF[name](**(carried(self._state.data) | fields))
+            data = DATA_OF[name](**(carried_over(self._state.data) | fields))
             event = VideoEvent.new(self._state.key, name, data, source=self._source)
             self._state = self._ledger.publish(
                 self._state, event, lease_id=self.lease.id, give_up=give_up

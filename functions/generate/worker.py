@@ -10,9 +10,9 @@ from typing import Final
 
 from functions.generate.attempt import Attempt, Means
 from functions.shared.errors import Unavailable
-from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.ledger import LostRace, Snapshot, VideoState
 from functions.shared.streams.validation import StoredRequest, read_request
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import REQUESTS
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import MAX_ATTEMPTS, EventName, Lease, Started, VideoData
@@ -70,7 +70,7 @@ class Worker:
         # Looked at under the lock, for which `drain` waits: nothing begins behind its back.
         if self._draining:
             raise Unavailable("This worker is being stopped", code="draining", retry_after=1)
-        message = self._means.bus.at(REQUESTS, seq)
+        message = self._means.bus.get_message(REQUESTS, seq)
         if message is None:
             raise Unavailable(f"There is no request {seq} any more", code="request_gone")
         stored = read_request(message, self._profile)

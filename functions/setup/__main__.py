@@ -33,7 +33,7 @@ def main() -> None:
         raise SystemExit(
             f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"
         ) from None
-    S3Store.of(settings).make_bucket()
+    S3Store.from_settings(settings).create_bucket()
 
 
 if __name__ == "__main__":

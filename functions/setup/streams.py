@@ -24,7 +24,7 @@ from nats.js.errors import APIError, BadRequestError, NotFoundError
 from functions.shared.backoff import Backoff
 from functions.shared.config import Settings
 from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
-from functions.shared.streams.consumers import CONSUMER, FORWARD
+from functions.shared.streams.consumers import FORWARD_CONSUMER, GENERATE_CONSUMER
 from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 from functions.shared.timestamps import DAY_SECONDS
@@ -76,7 +76,7 @@ def stream_configs(settings: Settings) -> list[StreamConfig]:
 def consumer_config(settings: Settings) -> ConsumerConfig:
     """The work queue of `dispatch`."""
     return ConsumerConfig(
-        durable_name=CONSUMER,
+        durable_name=GENERATE_CONSUMER,
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT,
         # As many open requests as `generate` may have replicas: what the autoscaler sees.
@@ -113,7 +113,7 @@ def _may_pass(problem: Exception) -> bool:
 def forward_consumer(events: str) -> ConsumerConfig:
     """What a `dispatch` that forwards `events` (`completed,...`) has yet to send."""
     return ConsumerConfig(
-        durable_name=FORWARD,
+        durable_name=FORWARD_CONSUMER,
         # Who is connected today has not asked for what happened before.
         deliver_policy=DeliverPolicy.NEW,
         ack_policy=AckPolicy.EXPLICIT,

@@ -65,7 +65,7 @@ class Store(Protocol):
     def delete_prefix(self, prefix: str) -> None:
         """Remove every object whose key starts with `prefix`."""
 
-    def objects(self, prefix: str) -> Iterator[StoredObject]:
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """The objects whose keys start with `prefix`."""
 
     def check(self) -> None:
@@ -96,11 +96,11 @@ class S3Store:
         )
 
     @classmethod
-    def of(cls, settings: Settings) -> S3Store:
+    def from_settings(cls, settings: Settings) -> S3Store:
         """The store that the settings name."""
         return cls(settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region)
 
-    def make_bucket(self) -> None:
+    def create_bucket(self) -> None:
         """Create the bucket unless it is there."""
         try:
             self._client.create_bucket(Bucket=self._bucket)
@@ -168,10 +168,10 @@ class S3Store:
 
     def delete_prefix(self, prefix: str) -> None:
         """See `Store.delete_prefix`."""
-        self.delete([item.key for item in self.objects(prefix)])
+        self.delete([item.key for item in self.list_objects(prefix)])
 
-    def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.objects`."""
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.list_objects`."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix
         )

@@ -45,28 +45,28 @@ class VideoKey:
                 )
 
     @property
-    def request(self) -> str:
+    def request_subject(self) -> str:
         """The subject that the request for this video is published to."""
         return f"kinora.requests.{self.account}.{self.video_id}"
 
     @property
-    def events(self) -> str:
+    def events_filter(self) -> str:
         """The filter that matches everything Kinora says about this video."""
         return f"kinora.videos.{self.account}.{self.video_id}.*"
 
-    def event(self, name: str) -> str:
+    def event_subject(self, name: str) -> str:
         """The subject of the event `name` ('started', ...) of this video."""
         if not is_token(name):
             raise InvalidRequest(f"{name[:80]!r} is no event", param="type")
         return f"kinora.videos.{self.account}.{self.video_id}.{name}"
 
     @property
-    def prefix(self) -> str:
+    def object_prefix(self) -> str:
         """What every object of this video in the store starts with."""
         return f"{self.account}/{self.video_id}/"
 
     @classmethod
-    def of_subject(cls, subject: str) -> Self:
+    def from_subject(cls, subject: str) -> Self:
         """Read the key from a subject of either stream.
 
         Raises:
@@ -79,7 +79,7 @@ class VideoKey:
         return cls(tokens[2], tokens[3])
 
 
-def filters(account: str, video_id: str | None) -> tuple[str, str]:
+def subject_filters(account: str, video_id: str | None) -> tuple[str, str]:
     """What matches every request, and every event, of an account or of one of its videos.
 
     Raises:

@@ -61,7 +61,7 @@ def create_app(
         profile,
         bus=stream,
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
-        store=store or S3Store.of(settings),
+        store=store or S3Store.from_settings(settings),
         index=index,
         feeds=Feeds(stream, most=MAX_FEEDS),
         max_age_days=settings.max_age_days,

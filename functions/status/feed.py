@@ -20,7 +20,7 @@ from functions.shared.api.parameters import EVENT_ID
 from functions.shared.errors import InvalidRequest, Unavailable
 from functions.shared.streams.bus import Bus, Message
 from functions.shared.streams.cloudevents import read_nats
-from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey, filters
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey, subject_filters
 
 # Proxies and browsers take silence for a dead connection; the shortest usual limit is 30 s.
 KEEP_ALIVE_SECONDS: Final = 10.0
@@ -123,7 +123,7 @@ class Feeds:
             InvalidRequest: `last_event_id` is no event's id, or `video_id` no video's.
             Unavailable: too many feeds are open, or NATS does not answer.
         """
-        subjects = filters(account, video_id)
+        subjects = subject_filters(account, video_id)
         end = Place(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
         place = end if last_event_id is None else Place.parse(last_event_id)
         if not self._free.acquire(blocking=False):
@@ -164,7 +164,7 @@ def _event_of(message: Message) -> dict[str, object] | None:
     """The CloudEvent in structured mode; None for what is none, which fails in a moment."""
     try:
         event = read_nats(message.headers, message.data)
-        key = VideoKey.of_subject(message.subject)
+        key = VideoKey.from_subject(message.subject)
     except InvalidRequest:
         return None
     # The subject is the authority for both, whatever the publisher wrote.

@@ -81,7 +81,7 @@ class Index:
     def apply_request(self, message: Message) -> None:
         """Take a message of the stream REQUESTS into account."""
         try:
-            key = VideoKey.of_subject(message.subject)
+            key = VideoKey.from_subject(message.subject)
         except InvalidRequest as problem:
             log.warning("passed over: %s", problem.message)
             return
@@ -98,7 +98,7 @@ class Index:
     def apply_event(self, message: Message) -> None:
         """Take a message of the stream VIDEOS into account."""
         try:
-            key = VideoKey.of_subject(message.subject)
+            key = VideoKey.from_subject(message.subject)
         except InvalidRequest as problem:
             log.warning("passed over %s: %s", message.subject, problem.message)
             return

@@ -141,7 +141,9 @@ class StatusRoutes:
         Raises:
             VideoNotFound: the video was deleted.
         """
-        snapshot = snapshot_of(key, self._bus.newest(VIDEOS, key.events, leader=False))
+        snapshot = snapshot_of(
+            key, self._bus.get_last_message(VIDEOS, key.events_filter, leader=False)
+        )
         if snapshot.queued:
             snapshot = self._ledger.read(key)
         if snapshot.deleted:
@@ -149,7 +151,7 @@ class StatusRoutes:
         return snapshot
 
     def _queued(self, key: VideoKey) -> Video:
-        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None:
             raise VideoNotFound
         asked: ResolvedRequest | None = None

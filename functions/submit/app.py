@@ -27,7 +27,7 @@ def create_app(
     """Wire the function. What is not given is the real thing that the environment names."""
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
-    objects = store or S3Store.of(settings)
+    objects = store or S3Store.from_settings(settings)
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds

@@ -14,7 +14,7 @@ from functions.shared.streams.cloudevents import (
     BATCH,
     MAX_BATCH,
     STRUCTURED,
-    Incoming,
+    ReceivedEvent,
     read_binary,
     read_structured,
 )
@@ -68,7 +68,7 @@ def _form_fields(request: Request) -> dict[str, Any]:
     return fields
 
 
-def read_events(request: Request) -> list[Incoming]:
+def read_events(request: Request) -> list[ReceivedEvent]:
     """The CloudEvents of a body in binary, structured or batch mode: all of them, or an error.
 
     Raises:
@@ -90,7 +90,7 @@ def read_events(request: Request) -> list[Incoming]:
     return [read_binary(headers, body)]
 
 
-def _batch(document: object) -> list[Incoming]:
+def _batch(document: object) -> list[ReceivedEvent]:
     if not isinstance(document, list):
         raise InvalidEvent("A batch must be a JSON array of CloudEvents")
     if len(document) > MAX_BATCH:

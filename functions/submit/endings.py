@@ -7,12 +7,12 @@ import time
 from functions.shared.errors import InvalidRequest, VideoNotFound
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus, Message
-from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot, VideoState
 from functions.shared.streams.validation import read_request
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.video.events import Cancelled, Deleted, EventName, carried
+from functions.shared.video.events import Cancelled, Deleted, EventName, carried_over
 from functions.shared.video.profiles import Profile
 
 
@@ -42,7 +42,7 @@ class Endings:
         deadline = time.monotonic() + self._deadline
         snapshot = self._ledger.read(key)
         while not snapshot.terminal:
-            known = carried(snapshot.data) or self._from_request(key)
+            known = carried_over(snapshot.data) or self._from_request(key)
             event = VideoEvent.new(
                 key, EventName.CANCELLED, Cancelled(**known), source=Source.SUBMIT
             )
@@ -63,10 +63,10 @@ class Endings:
             Unavailable: a part could not be removed; deleting again removes the rest.
         """
         tombstone = self._tombstone(key)
-        self._store.delete_prefix(key.prefix)
-        self._bus.purge(REQUESTS, key.request)
+        self._store.delete_prefix(key.object_prefix)
+        self._bus.purge(REQUESTS, key.request_subject)
         # Up to the tombstone, which stays: without it an older event would be the newest again.
-        self._bus.purge(VIDEOS, key.events, below=tombstone.seq)
+        self._bus.purge(VIDEOS, key.events_filter, below=tombstone.seq)
 
     def _tombstone(self, key: VideoKey) -> VideoState:
         deadline = time.monotonic() + self._deadline
@@ -89,7 +89,7 @@ class Endings:
         return format_rfc3339(self._request(snapshot.key).time)
 
     def _request(self, key: VideoKey) -> Message:
-        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None:
             raise VideoNotFound
         return message

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functions.shared.errors import TooLarge
-from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.validation import MAX_EVENT_BYTES, request_hash
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Requested
 from functions.shared.video.profiles import Profile
@@ -35,7 +35,7 @@ class Prepared:
             InvalidRequest: Mochi can't make it.
             TooLarge: with its settings filled in, it is larger than an event may be.
         """
-        resolved = ResolvedRequest.of(request, profile, key.account, key.video_id)
+        resolved = ResolvedRequest.resolve(request, profile, key.account, key.video_id)
         digest = digest or request_hash(request)
         data = Requested(**resolved.model_dump(), request_hash=digest)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=Source.SUBMIT)

@@ -65,7 +65,9 @@ class Room:
         if everybody + places > self._limit:
             raise QueueFull(f"{everybody} videos are waiting already. Try again later.")
         if self._account_limit is not None:
-            own = self._of_account.setdefault(account, _Counted(lambda: self._bus.waiting(account)))
+            own = self._of_account.setdefault(
+                account, _Counted(lambda: self._bus.undelivered(account))
+            )
             number = own.now()
             if number + places > self._account_limit:
                 raise QueueFull(

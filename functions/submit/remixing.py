@@ -57,7 +57,7 @@ class Remixes:
             raise VideoNotFound
         if isinstance(snapshot.data, VideoData) and snapshot.data.request is not None:
             return snapshot.data.request
-        message = self._bus.newest(REQUESTS, source.request, leader=True)
+        message = self._bus.get_last_message(REQUESTS, source.request_subject, leader=True)
         if message is None and snapshot.queued:
             raise VideoNotFound
         try:

@@ -14,7 +14,7 @@ from functions.shared.api.answers import DeletedVideo
 from functions.shared.api.parameters import IDEMPOTENCY_KEY
 from functions.shared.api.video_object import Video, queued_video, video_object
 from functions.shared.errors import InvalidEvent, KinoraError
-from functions.shared.streams.cloudevents import Incoming
+from functions.shared.streams.cloudevents import ReceivedEvent
 from functions.shared.streams.ledger import Snapshot
 from functions.shared.streams.validation import (
     check_body,
@@ -106,7 +106,7 @@ class SubmitRoutes:
             response.headers["Location"] = f"/v1/videos/{next(iter(asked)).video_id}"
         return response
 
-    def _check_event(self, account: str, event: Incoming) -> tuple[VideoKey, Prepared]:
+    def _check_event(self, account: str, event: ReceivedEvent) -> tuple[VideoKey, Prepared]:
         subject = event.attributes.get("subject")
         if subject is None:
             subject = derived_video_id(account, event.attributes["source"], event.id)

@@ -152,7 +152,7 @@ class Submissions:
         snapshot = self._ledger.read(key)
         if not snapshot.queued:
             return self._same(snapshot, digest)
-        message = self._bus.newest(REQUESTS, key.request, leader=True)
+        message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None:
             return None
         stored = self._found(message)
@@ -169,7 +169,7 @@ class Submissions:
 
     def _publish(self, prepared: Prepared) -> StoredRequest:
         """Publish as the first on its subject, until it is known what lies there."""
-        event, subject = prepared.event, prepared.event.key.request
+        event, subject = prepared.event, prepared.event.key.request_subject
         end, backoff = time.monotonic() + self._deadline, Backoff(0.02, 0.5)
         doubt: KinoraError | None = None
         while True:
@@ -181,7 +181,7 @@ class Submissions:
                     event.key, seq, created, event.id, prepared.resolved, prepared.digest
                 )
             except SequenceConflict as problem:
-                found = self._bus.newest(REQUESTS, subject, leader=True)
+                found = self._bus.get_last_message(REQUESTS, subject, leader=True)
                 if found is not None:
                     return self._found(found)
                 # Another publish is in process, or the request was deleted since.
@@ -205,7 +205,7 @@ class Submissions:
             return second * NANOSECONDS
         # The request is accepted: from here on nothing may turn that into an error.
         with contextlib.suppress(Unavailable):
-            message = self._bus.at(REQUESTS, seq)
+            message = self._bus.get_message(REQUESTS, seq)
             if message is not None:
                 return message.time
         return time.time_ns()

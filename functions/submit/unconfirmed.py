@@ -8,8 +8,8 @@ import threading
 import time
 
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.cloudevents import Source, VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, VideoState
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Deleted, EventName
@@ -66,4 +66,4 @@ class Burial:
                 after = self._ledger.publish(after, event)
             except LostRace as lost:
                 after = lost.newest
-        self._bus.purge(REQUESTS, key.request)
+        self._bus.purge(REQUESTS, key.request_subject)

@@ -43,12 +43,14 @@ class Api:
 
     def requests(self) -> list[str]:
         """What lies in REQUESTS."""
-        return self.bus.subjects(REQUESTS, "kinora.requests.*.*")
+        return self.bus.list_subjects(REQUESTS, "kinora.requests.*.*")
 
     def nothing_happened(self) -> bool:
         """Neither a request nor an event nor a file."""
         return not (
-            self.requests() or self.bus.subjects(VIDEOS, "kinora.videos.*.*.*") or self.store.files
+            self.requests()
+            or self.bus.list_subjects(VIDEOS, "kinora.videos.*.*.*")
+            or self.store.files
         )
 
 
@@ -69,7 +71,7 @@ def complete(api: Api, name: str = "v1", account: str = "default") -> VideoKey:
     ledger = Ledger(api.bus, takeover_grace=0)
     put_request(api.bus, key)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    prefix = f"{key.prefix}1-x/"
+    prefix = f"{key.object_prefix}1-x/"
     publish(ledger, state, EventName.COMPLETED, completed(started(key), prefix=prefix))
     api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
     api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")

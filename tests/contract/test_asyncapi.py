@@ -58,7 +58,7 @@ def test_there_is_a_channel_for_each_event_and_no_other() -> None:
 def test_addresses_are_the_subjects_of_the_code(name: EventName) -> None:
     """With its parameters filled in, an address is the subject that the code publishes on."""
     key = VideoKey("acme", "video_1")
-    expected = key.request if name is EventName.REQUESTED else key.event(name)
+    expected = key.request_subject if name is EventName.REQUESTED else key.event_subject(name)
     channel = CHANNELS[channel_of(name)]
     assert channel["address"].format(account=key.account, id=key.video_id) == expected
     assert set(channel["parameters"]) == set(re.findall(r"\{(\w+)\}", channel["address"]))

@@ -23,8 +23,9 @@ from jsonschema.validators import extend  # type: ignore[import-untyped]  # as a
 from pydantic import BaseModel
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.streams.cloudevents import STRUCTURED, VideoEvent, read_nats, read_video_event
+from functions.shared.streams.cloudevents import STRUCTURED, read_nats
 from functions.shared.streams.validation import check_requested, request_hash
+from functions.shared.streams.video_events import VideoEvent, read_video_event
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.video.events import (
     DATA_OF,
@@ -81,7 +82,7 @@ EXAMPLES = {path.stem: read_json(path) for path in sorted((FOLDER / "examples").
 
 KEY = VideoKey("newsroom", "lemons-of-amalfi-1")
 FULL: dict[str, Any] = EXAMPLES["requested-full"]["data"]
-RESOLVED = ResolvedRequest.of(
+RESOLVED = ResolvedRequest.resolve(
     check_requested(REQUESTED.type, FULL), load_profile("mochi-1"), KEY.account, KEY.video_id
 )
 COMMON: dict[str, Any] = {
@@ -110,7 +111,7 @@ WRITTEN: list[tuple[EventName, BaseModel]] = [
         Completed(
             **COMMON,
             output=Output(
-                prefix=KEY.prefix, bytes=1, sha256="0" * 64, width=848, height=480, frames=61
+                prefix=KEY.object_prefix, bytes=1, sha256="0" * 64, width=848, height=480, frames=61
             ),
             timings={"denoising": 1.5, "saving": 2},
             model_revision="0" * 40,
@@ -239,7 +240,7 @@ def test_examples_tell_one_life(name: EventName) -> None:
         assert data.request_hash == request_hash(check_requested(REQUESTED.type, FULL))
     if isinstance(data, Completed):
         lease = EXAMPLES["started"]["data"]["lease"]["id"]
-        assert data.output.prefix == f"{KEY.prefix}{data.attempt}-{lease}/"
+        assert data.output.prefix == f"{KEY.object_prefix}{data.attempt}-{lease}/"
         shown = (data.output.width, data.output.height, data.output.frames)
         assert shown == (RESOLVED.width, RESOLVED.height, RESOLVED.num_frames)
 
@@ -423,9 +424,11 @@ def test_what_the_model_can_make_is_not_in_the_schema() -> None:
     assert schema_accepts(event_with(seven))
     assert schema_accepts(event_with(eight))
     profile = load_profile("mochi-1")
-    assert ResolvedRequest.of(Requested.model_validate(seven), profile, "a", "b").num_frames == 7
+    assert (
+        ResolvedRequest.resolve(Requested.model_validate(seven), profile, "a", "b").num_frames == 7
+    )
     with pytest.raises(InvalidRequest, match="num_frames"):
-        ResolvedRequest.of(Requested.model_validate(eight), profile, "a", "b")
+        ResolvedRequest.resolve(Requested.model_validate(eight), profile, "a", "b")
 
 
 def _texts(value: object) -> list[str]:

@@ -110,8 +110,8 @@ def test_a_replica_that_can_not_work_says_so(
     engine.failure = "the checkpoint is truncated"
     assert "truncated" in client.get("/readyz").get_json()["reason"]
     engine.ready, engine.failure = True, None
-    bus.away = True
+    bus.unavailable = True
     assert client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": seq}).status_code == 503
     assert not _ready(client)
-    bus.away = False
+    bus.unavailable = False
     assert _ready(client)

@@ -263,13 +263,13 @@ def test_a_remix_takes_over_everything_but_the_prompt(api: Api, state: str) -> N
     if state == "cancelled":
         api.submit.post(f"/v1/videos/{source['id']}/cancel")
     elif state != "queued":
-        message = api.bus.newest(REQUESTS, key.request, leader=True)
+        message = api.bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         assert message is not None
         request = read_request(message, load_profile("demo")).request
         begun = started(key).model_copy(update={"request": request})
         snapshot = publish(ledger, Snapshot(key), EventName.STARTED, begun)
         if state == "completed":
-            done = completed(begun, prefix=f"{key.prefix}1-x/")
+            done = completed(begun, prefix=f"{key.object_prefix}1-x/")
             publish(ledger, snapshot, EventName.COMPLETED, done)
     response = api.submit.post(f"/v1/videos/{source['id']}/remix", json={"prompt": "blue"})
     remix = response.get_json()
@@ -364,7 +364,7 @@ def test_an_idempotency_key_makes_one_remix(api: Api) -> None:
 def test_a_full_queue_says_when_to_come_back() -> None:
     """429 with a Retry-After that openai-python honours."""
     api = make_api(Settings(queue_limit=1))
-    api.bus.put("kinora.requests.other.v", b"")
+    api.bus.inject("kinora.requests.other.v", b"")
     response = api.create()
     assert (response.status_code, _error(response)["code"]) == (429, "queue_full")
     assert 0 < int(response.headers["Retry-After"]) <= 120
@@ -373,7 +373,7 @@ def test_a_full_queue_says_when_to_come_back() -> None:
 
 def test_without_nats_a_caller_hears_503_in_time(api: Api) -> None:
     """No answer is never taken for a failure or a success."""
-    api.bus.away = True
+    api.bus.unavailable = True
     for response in (
         api.create(),
         api.submit.delete("/v1/videos/v"),
@@ -662,9 +662,9 @@ def test_content_is_found_where_a_lagging_replica_says_not_ready(api: Api) -> No
     ledger = Ledger(api.bus, takeover_grace=0)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     api.bus.lag()
-    done = completed(started(key), prefix=f"{key.prefix}1-x/")
+    done = completed(started(key), prefix=f"{key.object_prefix}1-x/")
     publish(ledger, state, EventName.COMPLETED, done)
-    api.store.files[f"{key.prefix}1-x/video.mp4"] = (b"mp4", "video/mp4")
+    api.store.files[f"{key.object_prefix}1-x/video.mp4"] = (b"mp4", "video/mp4")
     assert api.status.get("/v1/videos/v1/content").data == b"mp4"
 
 
@@ -847,7 +847,7 @@ def test_an_unexpected_error_tells_nothing_of_the_inside(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(api.bus, "newest", broken)
+    monkeypatch.setattr(api.bus, "get_last_message", broken)
     response = api.status.get("/v1/videos/v1")
     assert response.status_code == 500
     assert "secret" not in _error(response)["message"]

@@ -52,12 +52,12 @@ def api(tmp_path: Path) -> Api:
 def _everything_of_alice(api: Api) -> object:
     """Her files, and the newest message of each of her subjects."""
     subjects = [
-        (stream, subject, api.bus.newest(stream, subject, leader=True))
+        (stream, subject, api.bus.get_last_message(stream, subject, leader=True))
         for stream, pattern in (
             (REQUESTS, "kinora.requests.alice.*"),
             (VIDEOS, "kinora.videos.alice.*.*"),
         )
-        for subject in api.bus.subjects(stream, pattern)
+        for subject in api.bus.list_subjects(stream, pattern)
     ]
     files = {name: file for name, file in api.store.files.items() if name.startswith("alice/")}
     return subjects, files

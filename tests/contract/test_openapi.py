@@ -162,7 +162,7 @@ def test_the_limits_described_are_the_limits_kept(profile: str, fields: dict[str
     described = _validator(document(loaded), "CreateVideo").is_valid(body)
     try:
         asked = {name: value for name, value in body.items() if value is not None}
-        ResolvedRequest.of(check_body(asked), loaded, "a", "v")
+        ResolvedRequest.resolve(check_body(asked), loaded, "a", "v")
         taken = True
     except InvalidRequest:
         taken = False
@@ -174,7 +174,7 @@ def test_the_defaults_and_suggestions_described_are_those_used(profile: str) -> 
     """A request without any fields but the prompt comes out as the document says."""
     loaded = load_profile(profile)
     fields = document(loaded)["components"]["schemas"]["CreateVideo"]["properties"]
-    resolved = ResolvedRequest.of(check_body({"prompt": "x"}), loaded, "a", "v").model_dump()
+    resolved = ResolvedRequest.resolve(check_body({"prompt": "x"}), loaded, "a", "v").model_dump()
     for name in ("width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale"):
         assert fields[name]["default"] == resolved[name]
     for size in fields["size"]["examples"]:

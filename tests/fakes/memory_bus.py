@@ -36,7 +36,7 @@ class MemoryBus:
     def __init__(self, *, max_payload: int = 1 << 20) -> None:
         """Start with two empty streams."""
         self.faults: deque[str] = deque()
-        self.away = False
+        self.unavailable = False
         self.lagging: dict[str, dict[str, Message]] | None = None
         self.clock = 1_795_000_000 * NANOSECONDS
         self.connected_seconds = 1e9
@@ -57,7 +57,7 @@ class MemoryBus:
         self.lagging = {stream: dict(messages) for stream, messages in self._messages.items()}
 
     def _ask(self) -> None:
-        if self.away:
+        if self.unavailable:
             raise Unavailable("NATS does not answer. Try again.", retry_after=2)
 
     def publish(
@@ -74,7 +74,7 @@ class MemoryBus:
             raise TooLarge
         with self._lock:
             fault = self.faults.popleft() if self.faults else ""
-            if self.away or fault == "lost":
+            if self.unavailable or fault == "lost":
                 raise OutcomeUnknown
             if fault == "full":
                 raise QueueFull
@@ -90,7 +90,7 @@ class MemoryBus:
             raise OutcomeUnknown
         return seq
 
-    def put(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
+    def inject(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Publish as somebody would who knows nothing of Kinora's rules: without a condition."""
         with self._lock:
             stream = REQUESTS if subject.startswith("kinora.requests.") else VIDEOS
@@ -113,14 +113,14 @@ class MemoryBus:
         found = [m for m in known[stream].values() if _matches(m.subject, pattern)]
         return max(found, key=lambda message: message.seq, default=None)
 
-    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:
-        """See `Bus.newest`."""
+    def get_last_message(self, stream: str, subject: str, *, leader: bool) -> Message | None:
+        """See `Bus.get_last_message`."""
         self._ask()
         with self._lock:
             return self._newest(stream, subject, leader=leader)
 
-    def at(self, stream: str, seq: int) -> Message | None:
-        """See `Bus.at`."""
+    def get_message(self, stream: str, seq: int) -> Message | None:
+        """See `Bus.get_message`."""
         self._ask()
         with self._lock:
             return next((m for m in self._messages[stream].values() if m.seq == seq), None)
@@ -133,8 +133,8 @@ class MemoryBus:
                 if _matches(message.subject, subject) and (below is None or message.seq < below):
                     del self._messages[stream][message.subject]
 
-    def subjects(self, stream: str, filter_subject: str) -> list[str]:
-        """See `Bus.subjects`."""
+    def list_subjects(self, stream: str, filter_subject: str) -> list[str]:
+        """See `Bus.list_subjects`."""
         self._ask()
         with self._lock:
             return [s for s in self._messages[stream] if _matches(s, filter_subject)]
@@ -150,8 +150,8 @@ class MemoryBus:
         with self._lock:
             return self._queue.backlog(self._requests())
 
-    def waiting(self, account: str) -> int:
-        """See `Bus.waiting`."""
+    def undelivered(self, account: str) -> int:
+        """See `Bus.undelivered`."""
         self._ask()
         with self._lock:
             return self._queue.never_taken(self._requests(account))
@@ -160,15 +160,15 @@ class MemoryBus:
         return {
             message.seq
             for message in self._messages[REQUESTS].values()
-            if account is None or VideoKey.of_subject(message.subject).account == account
+            if account is None or VideoKey.from_subject(message.subject).account == account
         }
 
     def check(self) -> None:
         """See `Bus.check`."""
         self._ask()
 
-    def requests(self) -> RequestSource:
-        """See `Bus.requests`."""
+    def request_source(self) -> RequestSource:
+        """See `Bus.request_source`."""
         return MemorySource(self.take)
 
     def take(self) -> Delivery | None:
@@ -176,7 +176,7 @@ class MemoryBus:
         self._ask()
         with self._lock:
             seq = self._queue.take(self._requests())
-            message = None if seq is None else self.at(REQUESTS, seq)
+            message = None if seq is None else self.get_message(REQUESTS, seq)
         return None if message is None else MemoryDelivery(self._settle, message)
 
     def _settle(self, message: Message, word: str) -> None:
@@ -194,14 +194,14 @@ class MemoryBus:
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-        on_begun_anew: Callable[[], None],
+        on_stream_recreated: Callable[[], None],
         *,
         subject: str | None = None,
         after: int = 0,
     ) -> Callable[[], None]:
         """See `Bus.follow`; everything happens on the caller's thread."""
         pattern = subject or {REQUESTS: ALL_REQUESTS, VIDEOS: ALL_VIDEOS}[stream]
-        entry = (stream, pattern, on_message, on_begun_anew)
+        entry = (stream, pattern, on_message, on_stream_recreated)
         with self._lock:
             for message in sorted(self._messages[stream].values(), key=lambda m: m.seq):
                 if message.seq > after and _matches(message.subject, pattern):
@@ -210,15 +210,15 @@ class MemoryBus:
         on_caught_up()
         return lambda: self._followers.remove(entry) if entry in self._followers else None
 
-    def lose_everything(self) -> None:
+    def lose_all_data(self) -> None:
         """Begin anew with empty streams, as servers do that have lost their data."""
         with self._lock:
             self._seq = {REQUESTS: 0, VIDEOS: 0}
             self._messages = {REQUESTS: {}, VIDEOS: {}}
             self._queue.clear()
             followers, self._followers = self._followers, []
-        for _, _, _, on_begun_anew in followers:
-            on_begun_anew()
+        for _, _, _, on_stream_recreated in followers:
+            on_stream_recreated()
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""
@@ -233,7 +233,7 @@ class MemoryBus:
 
     def connected_for(self) -> float:
         """See `Bus.connected_for`."""
-        return 0.0 if self.away else self.connected_seconds
+        return 0.0 if self.unavailable else self.connected_seconds
 
     def close(self) -> None:
         """See `Bus.close`."""

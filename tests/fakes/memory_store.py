@@ -12,13 +12,13 @@ from functions.shared.storage import StoredFile, StoredObject
 
 @dataclass
 class MemoryStore:
-    """A bucket in memory; while `away`, every call fails."""
+    """A bucket in memory; while `unavailable`, every call fails."""
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    away: bool = False
+    unavailable: bool = False
 
     def _ask(self) -> None:
-        if self.away:
+        if self.unavailable:
             raise Unavailable("The object store does not answer", retry_after=5)
 
     def put(self, key: str, path: Path, content_type: str) -> None:
@@ -47,10 +47,10 @@ class MemoryStore:
 
     def delete_prefix(self, prefix: str) -> None:
         """See `Store.delete_prefix`."""
-        self.delete([item.key for item in self.objects(prefix)])
+        self.delete([item.key for item in self.list_objects(prefix)])
 
-    def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.objects`; everything was written at the beginning of time."""
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.list_objects`; everything was written at the beginning of time."""
         self._ask()
         yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
 

@@ -35,59 +35,74 @@ def key() -> VideoKey:
 def test_what_was_published_is_read_back_whole(bus: Bus, key: VideoKey) -> None:
     """A message keeps its subject, payload and headers, and gets a sequence and a time."""
     before = bus.now()
-    seq = bus.publish(key.event("started"), b"x\x00\xff", expected=0, headers={"a": "b"})
+    seq = bus.publish(key.event_subject("started"), b"x\x00\xff", expected=0, headers={"a": "b"})
     for message in (
-        bus.newest(VIDEOS, key.events, leader=True),
-        bus.newest(VIDEOS, key.events, leader=False),
-        bus.at(VIDEOS, seq),
+        bus.get_last_message(VIDEOS, key.events_filter, leader=True),
+        bus.get_last_message(VIDEOS, key.events_filter, leader=False),
+        bus.get_message(VIDEOS, seq),
     ):
         assert message is not None
-        assert (message.subject, message.data) == (key.event("started"), b"x\x00\xff")
+        assert (message.subject, message.data) == (key.event_subject("started"), b"x\x00\xff")
         assert (message.seq, message.headers["a"]) == (seq, "b")
         assert before <= message.time <= bus.now()
 
 
 def test_nothing_is_read_where_nothing_was_published(bus: Bus, key: VideoKey) -> None:
     """An unknown subject and an unknown sequence are None, not errors."""
-    assert bus.newest(VIDEOS, key.events, leader=True) is None
-    assert bus.newest(VIDEOS, key.events, leader=False) is None
-    assert bus.at(VIDEOS, 1 << 40) is None
+    assert bus.get_last_message(VIDEOS, key.events_filter, leader=True) is None
+    assert bus.get_last_message(VIDEOS, key.events_filter, leader=False) is None
+    assert bus.get_message(VIDEOS, 1 << 40) is None
 
 
 def test_a_publish_wins_only_on_the_sequence_that_it_expects(bus: Bus, key: VideoKey) -> None:
     """Compare-and-set over all events of a video: the second of two rivals is refused."""
-    first = bus.publish(key.event("started"), b"1", expected=0, expected_filter=key.events)
+    first = bus.publish(
+        key.event_subject("started"), b"1", expected=0, expected_filter=key.events_filter
+    )
     with pytest.raises(SequenceConflict):
-        bus.publish(key.event("cancelled"), b"2", expected=0, expected_filter=key.events)
-    bus.publish(key.event("completed"), b"3", expected=first, expected_filter=key.events)
-    newest = bus.newest(VIDEOS, key.events, leader=True)
+        bus.publish(
+            key.event_subject("cancelled"), b"2", expected=0, expected_filter=key.events_filter
+        )
+    bus.publish(
+        key.event_subject("completed"), b"3", expected=first, expected_filter=key.events_filter
+    )
+    newest = bus.get_last_message(VIDEOS, key.events_filter, leader=True)
     assert newest is not None
     assert newest.data == b"3"
 
 
 def test_a_request_is_published_once(bus: Bus, key: VideoKey) -> None:
     """Expecting sequence 0 on the request's own subject lets only the first in."""
-    bus.publish(key.request, b"1", expected=0)
+    bus.publish(key.request_subject, b"1", expected=0)
     with pytest.raises(SequenceConflict):
-        bus.publish(key.request, b"2", expected=0)
+        bus.publish(key.request_subject, b"2", expected=0)
 
 
 def test_a_purge_below_a_sequence_keeps_the_tombstone(bus: Bus, key: VideoKey) -> None:
     """Deleting removes every older event, and the tombstone stays the newest."""
-    first = bus.publish(key.event("completed"), b"1", expected=0, expected_filter=key.events)
-    last = bus.publish(key.event("deleted"), b"", expected=first, expected_filter=key.events)
-    bus.purge(VIDEOS, key.events, below=last)
-    assert bus.at(VIDEOS, first) is None
-    newest = bus.newest(VIDEOS, key.events, leader=True)
+    first = bus.publish(
+        key.event_subject("completed"), b"1", expected=0, expected_filter=key.events_filter
+    )
+    last = bus.publish(
+        key.event_subject("deleted"), b"", expected=first, expected_filter=key.events_filter
+    )
+    bus.purge(VIDEOS, key.events_filter, below=last)
+    assert bus.get_message(VIDEOS, first) is None
+    newest = bus.get_last_message(VIDEOS, key.events_filter, leader=True)
     assert newest is not None
     assert newest.seq == last
 
 
 def test_subjects_lists_what_has_messages(bus: Bus, key: VideoKey) -> None:
     """The sweeper finds every event of a video by its subject."""
-    seq = bus.publish(key.event("started"), b"", expected=0, expected_filter=key.events)
-    bus.publish(key.event("failed"), b"", expected=seq, expected_filter=key.events)
-    assert sorted(bus.subjects(VIDEOS, key.events)) == [key.event("failed"), key.event("started")]
+    seq = bus.publish(
+        key.event_subject("started"), b"", expected=0, expected_filter=key.events_filter
+    )
+    bus.publish(key.event_subject("failed"), b"", expected=seq, expected_filter=key.events_filter)
+    assert sorted(bus.list_subjects(VIDEOS, key.events_filter)) == [
+        key.event_subject("failed"),
+        key.event_subject("started"),
+    ]
 
 
 def test_a_message_that_is_too_large_is_refused_and_the_connection_stays(
@@ -95,8 +110,8 @@ def test_a_message_that_is_too_large_is_refused_and_the_connection_stays(
 ) -> None:
     """The size is checked before sending: the server would close the connection for good."""
     with pytest.raises(TooLarge):
-        bus.publish(key.request, b"x" * (1 << 20) + b"x" * 100, expected=0)
-    bus.publish(key.request, b"x", expected=0)
+        bus.publish(key.request_subject, b"x" * (1 << 20) + b"x" * 100, expected=0)
+    bus.publish(key.request_subject, b"x", expected=0)
 
 
 def test_a_watcher_hears_of_a_video_until_it_stops(bus: Bus, key: VideoKey) -> None:
@@ -108,44 +123,48 @@ def test_a_watcher_hears_of_a_video_until_it_stops(bus: Bus, key: VideoKey) -> N
         heard.append(subject)
         told.set()
 
-    stop = bus.watch(key.events, hear)
-    seq = bus.publish(key.event("started"), b"", expected=0, expected_filter=key.events)
+    stop = bus.watch(key.events_filter, hear)
+    seq = bus.publish(
+        key.event_subject("started"), b"", expected=0, expected_filter=key.events_filter
+    )
     assert told.wait(5)
     stop()
-    bus.publish(key.event("cancelled"), b"", expected=seq, expected_filter=key.events)
-    assert heard == [key.event("started")]
+    bus.publish(
+        key.event_subject("cancelled"), b"", expected=seq, expected_filter=key.events_filter
+    )
+    assert heard == [key.event_subject("started")]
 
 
 def test_following_replays_and_then_goes_on(bus: Bus, key: VideoKey) -> None:
     """What was there comes first, then 'caught up', then what is published later."""
-    bus.publish(key.event("started"), b"old", expected=0)
+    bus.publish(key.event_subject("started"), b"old", expected=0)
     seen: list[bytes] = []
     caught_up = threading.Event()
     bus.follow(
         VIDEOS,
-        lambda m: seen.append(m.data) if m.subject.startswith(key.events[:-1]) else None,
+        lambda m: seen.append(m.data) if m.subject.startswith(key.events_filter[:-1]) else None,
         caught_up.set,
         lambda: None,
     )
     assert caught_up.wait(10)
     assert seen == [b"old"]
-    bus.publish(key.event("completed"), b"new", expected=0)
+    bus.publish(key.event_subject("completed"), b"new", expected=0)
     wait_until(lambda: seen == [b"old", b"new"], seconds=5, what="the new event was followed")
 
 
 def _take(bus: Bus, key: VideoKey) -> Delivery:
-    source = bus.requests()
+    source = bus.request_source()
     while True:
         delivery = source.fetch(2)
         assert delivery is not None, "no delivery"
-        if delivery.message.subject == key.request:
+        if delivery.message.subject == key.request_subject:
             return delivery
         delivery.ack()
 
 
 def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey) -> None:
     """Given back it comes again; acknowledged it never does."""
-    bus.publish(key.request, b"", expected=0)
+    bus.publish(key.request_subject, b"", expected=0)
     first = _take(bus, key)
     assert bus.backlog() >= 1
     first.in_progress()
@@ -153,34 +172,34 @@ def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey)
     second = _take(bus, key)
     assert second.message.seq == first.message.seq
     second.ack()
-    assert bus.requests().fetch(0.3) is None
+    assert bus.request_source().fetch(0.3) is None
 
 
 def test_what_waits_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
     """Not what was taken, ended or purged, nor anybody else's, however similar the name."""
     keys = [VideoKey(key.account + "w", f"{key.video_id}{n}") for n in range(3)]
     other = VideoKey(key.account + "x", key.video_id)
-    assert bus.waiting(other.account) == 0
+    assert bus.undelivered(other.account) == 0
     for each in (*keys, other):
-        bus.publish(each.request, b"", expected=0)
-    assert (bus.waiting(other.account), bus.waiting(keys[0].account)) == (1, 3)
-    bus.purge(REQUESTS, keys[1].request)
-    assert bus.waiting(keys[0].account) == 2
+        bus.publish(each.request_subject, b"", expected=0)
+    assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (1, 3)
+    bus.purge(REQUESTS, keys[1].request_subject)
+    assert bus.undelivered(keys[0].account) == 2
     taken = _take(bus, keys[0])
-    assert bus.waiting(keys[0].account) == 1
+    assert bus.undelivered(keys[0].account) == 1
     taken.ack()
-    assert (bus.waiting(other.account), bus.waiting(keys[0].account)) == (1, 1)
+    assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (1, 1)
     for each in (keys[2], other):
         _take(bus, each).ack()
-    assert (bus.waiting(other.account), bus.waiting(keys[0].account)) == (0, 0)
+    assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (0, 0)
 
 
 def test_a_terminated_request_does_not_come_again(bus: Bus, key: VideoKey) -> None:
     """A poison message is settled for good, and stays in the stream to be looked at."""
-    bus.publish(key.request, b"", expected=0)
+    bus.publish(key.request_subject, b"", expected=0)
     _take(bus, key).term("no use")
-    assert bus.requests().fetch(0.3) is None
-    assert bus.newest(REQUESTS, key.request, leader=True) is not None
+    assert bus.request_source().fetch(0.3) is None
+    assert bus.get_last_message(REQUESTS, key.request_subject, leader=True) is not None
 
 
 def test_a_server_that_is_not_there_is_an_error_and_not_a_hang(key: VideoKey) -> None:
@@ -189,7 +208,7 @@ def test_a_server_that_is_not_there_is_an_error_and_not_a_hang(key: VideoKey) ->
     before = threading.active_count()
     for _ in range(2):
         with pytest.raises(Unavailable):
-            bus.newest(VIDEOS, key.events, leader=True)
+            bus.get_last_message(VIDEOS, key.events_filter, leader=True)
     assert bus.connected_for() == 0
     assert threading.active_count() <= before + 1
     bus.close()
@@ -203,7 +222,7 @@ def test_a_connection_comes_back_by_itself(
     stack.start_servers()
     bus = JetStream(stack.nats_url)
     try:
-        bus.publish(key.event("started"), b"kept", expected=0)
+        bus.publish(key.event_subject("started"), b"kept", expected=0)
         seen = threading.Event()
         anew = threading.Event()
         bus.follow(
@@ -212,13 +231,13 @@ def test_a_connection_comes_back_by_itself(
         stack.kill("nats")
         wait_until(lambda: bus.connected_for() == 0, seconds=5, what="the outage was noticed")
         with pytest.raises(Unavailable):
-            bus.newest(VIDEOS, key.events, leader=True)
+            bus.get_last_message(VIDEOS, key.events_filter, leader=True)
         stack.start("nats")
         wait_until(lambda: bus.connected_for() > 0, seconds=10, what="the connection came back")
-        newest = bus.newest(VIDEOS, key.events, leader=True)
+        newest = bus.get_last_message(VIDEOS, key.events_filter, leader=True)
         assert newest is not None
         assert newest.data == b"kept"
-        bus.publish(key.event("failed"), b"later", expected=0)
+        bus.publish(key.event_subject("failed"), b"later", expected=0)
         assert seen.wait(15), "the follower goes on"
         assert not anew.is_set(), "it is the same stream"
     finally:
@@ -226,13 +245,13 @@ def test_a_connection_comes_back_by_itself(
         stack.close()
 
 
-def test_a_follower_is_told_that_its_stream_was_begun_anew(tmp_path: Path, key: VideoKey) -> None:
+def test_a_follower_learns_that_its_stream_was_recreated(tmp_path: Path, key: VideoKey) -> None:
     """A stream that was lost and made again has other messages under the numbers it knew."""
     stack = RunningStack(tmp_path)
     stack.start_servers()
     bus = JetStream(stack.nats_url)
     try:
-        bus.publish(key.event("started"), b"lost", expected=0)
+        bus.publish(key.event_subject("started"), b"lost", expected=0)
         anew, caught_up = threading.Event(), threading.Event()
         bus.follow(VIDEOS, lambda _: None, caught_up.set, anew.set)
         assert caught_up.wait(10)
@@ -242,7 +261,7 @@ def test_a_follower_is_told_that_its_stream_was_begun_anew(tmp_path: Path, key: 
         stack.set_up()
         for _ in range(3):
             other = VideoKey(key.account, uuid.uuid4().hex)
-            bus.publish(other.event("started"), b"new", expected=0)
+            bus.publish(other.event_subject("started"), b"new", expected=0)
         assert anew.wait(20), "though the new stream is longer than the old one was"
     finally:
         bus.close()
@@ -257,8 +276,8 @@ def test_a_stream_of_which_everything_was_purged_is_caught_up_with(
     stack.start_servers()
     bus = JetStream(stack.nats_url)
     try:
-        bus.publish(key.request, b"asked for, and then deleted", expected=0)
-        bus.purge(REQUESTS, key.request)
+        bus.publish(key.request_subject, b"asked for, and then deleted", expected=0)
+        bus.purge(REQUESTS, key.request_subject)
         caught_up = threading.Event()
         bus.follow(REQUESTS, lambda _: None, caught_up.set, lambda: None)
         assert caught_up.wait(10)
@@ -276,12 +295,12 @@ def test_a_stream_that_goes_on_is_never_taken_for_another(
     last, anew = threading.Event(), threading.Event()
     stop = jetstream.follow(
         VIDEOS,
-        lambda m: last.set() if m.subject == others[-1].event("started") else None,
+        lambda m: last.set() if m.subject == others[-1].event_subject("started") else None,
         lambda: None,
         anew.set,
     )
     for other in others:
-        jetstream.publish(other.event("started"), b"", expected=0)
+        jetstream.publish(other.event_subject("started"), b"", expected=0)
     assert last.wait(20)
     stop()
     assert not anew.is_set()

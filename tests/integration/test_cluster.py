@@ -51,7 +51,7 @@ def test_what_was_acknowledged_is_read_from_every_leader(clustered: RunningStack
                 what="another leader",
             )
             assert (again.seq, again.event_id) == (state.seq, state.event_id)
-            assert bus.subjects(VIDEOS, key.events) == [key.event("started")]
+            assert bus.list_subjects(VIDEOS, key.events_filter) == [key.event_subject("started")]
             clustered.start(server.name)
     finally:
         bus.close()

@@ -78,7 +78,7 @@ def render(engine: Engine, tmp_path: Path) -> Render:
 def request(**asked: Any) -> ResolvedRequest:
     small = {"prompt": "a red circle", "size": "48x32", "num_frames": 7, "num_inference_steps": 4}
     video = VideoRequest.model_validate(small | {"seed": 1} | asked)
-    return ResolvedRequest.of(video, load_profile("demo"), "acme", "video_1")
+    return ResolvedRequest.resolve(video, load_profile("demo"), "acme", "video_1")
 
 
 def frames_of(rendered: Rendered) -> NDArray[np.uint8]:

@@ -50,7 +50,7 @@ def _no_gradients() -> Iterator[None]:
 def request(**asked: Any) -> ResolvedRequest:
     small = {"prompt": "a red circle", "size": "32x32", "num_frames": 7, "num_inference_steps": 6}
     video = VideoRequest.model_validate(small | {"seed": 1} | asked)
-    return ResolvedRequest.of(video, load_profile("demo"), "acme", "video_1")
+    return ResolvedRequest.resolve(video, load_profile("demo"), "acme", "video_1")
 
 
 def transformer(dtype: torch.dtype, layers: int = 2) -> Any:

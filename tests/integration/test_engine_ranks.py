@@ -68,7 +68,7 @@ def video(
     **asked: Any,
 ) -> bytes:
     small = {"prompt": "a red circle", "size": "32x32", "num_frames": 7, "num_inference_steps": 6}
-    request = ResolvedRequest.of(
+    request = ResolvedRequest.resolve(
         VideoRequest.model_validate(small | {"seed": 1} | asked), load_profile("demo"), "a", "v"
     )
     made: Rendered = engine.render(

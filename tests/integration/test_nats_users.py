@@ -208,7 +208,10 @@ def _sweep_an_interrupted_deletion(stack: GuardedStack, store: S3Store) -> None:
     bus = _bus(stack, "dispatch")
     try:
         Sweeper(bus, Ledger(bus, takeover_grace=0), store, max_age_days=30).sweep()
-        assert bus.newest("REQUESTS", f"kinora.requests.default.{video}", leader=True) is None
+        assert (
+            bus.get_last_message("REQUESTS", f"kinora.requests.default.{video}", leader=True)
+            is None
+        )
     finally:
         bus.close()
 

@@ -19,9 +19,9 @@ import pytest
 
 from functions.shared.config import Settings
 from functions.shared.storage import S3Store
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from tests.harness import RunningStack
@@ -55,8 +55,8 @@ def done(api: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A completed video with its files, as `generate` leaves them."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", api.credentials.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", api.credentials.secret_key)
-    store = S3Store.of(Settings(s3_endpoint=f"http://127.0.0.1:{api.stack.ports['s3']}"))
-    prefix = f"{DONE.prefix}1-x/"
+    store = S3Store.from_settings(Settings(s3_endpoint=f"http://127.0.0.1:{api.stack.ports['s3']}"))
+    prefix = f"{DONE.object_prefix}1-x/"
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     for name in ("video.mp4", "thumbnail.jpg", "spritesheet.jpg"):

@@ -19,9 +19,9 @@ from functions.setup.__main__ import main as set_up
 from functions.shared.config import Settings
 from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.networks import parse_networks
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
 from tests.harness import RunningStack, wait_until
@@ -81,7 +81,7 @@ class Webhooks:
         """Let a video be completed."""
         key = VideoKey(account or self.account, video_id)
         running = publish(self.ledger, Snapshot(key), EventName.STARTED, started(key))
-        data = completed(started(key), prefix=f"{key.prefix}1-x/")
+        data = completed(started(key), prefix=f"{key.object_prefix}1-x/")
         done = publish(self.ledger, running, EventName.COMPLETED, data)
         self._last = done.seq if account is None else self._last
         return done
@@ -271,7 +271,7 @@ def test_a_deleted_video_is_not_told_any_more(webhooks: Webhooks, receiver: Rece
         snapshot.key, EventName.DELETED, Deleted(created_at=CREATED), source="/test"
     )
     tombstone = webhooks.ledger.publish(snapshot, deleted)
-    webhooks.bus.purge(VIDEOS, snapshot.key.events, below=tombstone.seq)
+    webhooks.bus.purge(VIDEOS, snapshot.key.events_filter, below=tombstone.seq)
     receiver.hold.set()
     webhooks.settled(endpoint)
     assert len(receiver.received) == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import (
     Completed,
@@ -39,13 +39,13 @@ def request_payload(data: object, **attributes: object) -> bytes:
 
 def put_request(bus: MemoryBus, key: VideoKey, **data: object) -> int:
     """Publish a request, and return its sequence."""
-    return bus.put(key.request, request_payload({"prompt": "a red circle", **data}))
+    return bus.inject(key.request_subject, request_payload({"prompt": "a red circle", **data}))
 
 
 def resolved(key: VideoKey, **fields: Any) -> ResolvedRequest:
     """A request with the demo profile's defaults."""
     request = VideoRequest(**{"prompt": "a red circle", **fields})
-    return ResolvedRequest.of(request, load_profile("demo"), key.account, key.video_id)
+    return ResolvedRequest.resolve(request, load_profile("demo"), key.account, key.video_id)
 
 
 def started(key: VideoKey, *, attempt: int = 1, lease: str = LEASE, seconds: float = 20) -> Started:

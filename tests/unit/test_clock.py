@@ -71,13 +71,13 @@ def test_the_clocks_are_compared_now_and_then(bus: MemoryBus, local: Local) -> N
     bus.advance(100)
     assert clock.second(1000.5, 1000.5) == EPOCH
     local.now += COMPARED_SECONDS + 0.5
-    bus.away = True
+    bus.unavailable = True
     assert clock.second(1000.5, 1000.5) == EPOCH
-    bus.away = False
+    bus.unavailable = False
     assert clock.second(local.now + 0.5, local.now + 0.5) == EPOCH + 100
 
 
 def test_without_an_answer_nothing_is_told(bus: MemoryBus, local: Local) -> None:
     """A local clock may be wrong by any amount."""
-    bus.away = True
+    bus.unavailable = True
     assert StreamClock(bus).second(local.now, local.now) is None

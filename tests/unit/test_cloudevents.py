@@ -12,14 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.errors import InvalidEvent, InvalidRequest
-from functions.shared.streams.cloudevents import (
-    Incoming,
-    VideoEvent,
-    read_binary,
-    read_nats,
-    read_video_event,
-    write_binary,
-)
+from functions.shared.streams.cloudevents import ReceivedEvent, read_binary, read_nats, write_binary
+from functions.shared.streams.video_events import VideoEvent, read_video_event
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339, parse_rfc3339
 from functions.shared.video.events import EventName
@@ -97,7 +91,7 @@ def test_odd_characters_in_attributes_survive_the_way_in_headers(name: str, sour
     """Binary mode percent-encodes what may not stand in a header."""
     if any(0xD800 <= ord(c) <= 0xDFFF for c in name + source):
         return
-    event = Incoming({**ATTRIBUTES, "id": name, "source": source}, {"prompt": "x"})
+    event = ReceivedEvent({**ATTRIBUTES, "id": name, "source": source}, {"prompt": "x"})
     headers, body = write_binary(event, sequence="7")
     assert all(value.isascii() and value.isprintable() for value in headers.values())
     again = read_binary(headers, body)
@@ -117,7 +111,7 @@ def test_our_own_events_are_read_as_they_were_written() -> None:
 
 def test_an_event_of_another_kind_is_not_taken_for_ours() -> None:
     """The stream may hold what an outsider put there; it is named, not guessed at."""
-    with pytest.raises(InvalidEvent, match="no event of Kinora"):
+    with pytest.raises(InvalidEvent, match="not one of Kinora"):
         read_video_event({}, request_payload({}, type="com.example.other"))
 
 
@@ -129,7 +123,7 @@ def test_odd_tokens_never_become_a_subject(token: str) -> None:
     with pytest.raises(InvalidRequest):
         VideoKey(token, "v1")
     with pytest.raises(InvalidRequest):
-        VideoKey.of_subject(f"kinora.requests.acme.{token}")
+        VideoKey.from_subject(f"kinora.requests.acme.{token}")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +132,7 @@ def test_odd_tokens_never_become_a_subject(token: str) -> None:
 def test_foreign_subjects_are_refused(subject: str) -> None:
     """Only the two forms are read."""
     with pytest.raises(InvalidRequest):
-        VideoKey.of_subject(subject)
+        VideoKey.from_subject(subject)
 
 
 @given(st.integers(0, 4_000_000_000_000_000_000))

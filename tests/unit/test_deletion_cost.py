@@ -138,7 +138,7 @@ def test_the_replica_that_answers_is_the_one_that_is_marked(
             deletion_costs=DeletionCosts(api.url, account),
         )
         put_request(bus, key)
-        message = bus.newest(REQUESTS, key.request, leader=True)
+        message = bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         assert message is not None
         assert sink.send(message).ending is Ending.CLOSED
     finally:

@@ -189,7 +189,7 @@ def test_a_request_that_can_not_be_run_fails_with_the_reason(
     echo: str | None,
 ) -> None:
     """A publisher without an answer of its own finds it in the video; nothing is sent."""
-    bus.put(key.request, payload)
+    bus.inject(key.request_subject, payload)
     assert _handle(deliveries, bus) == "term"
     failed = _failure(ledger, key)
     assert (failed.error.code, failed.prompt) == (code, echo)
@@ -201,7 +201,7 @@ def test_garbage_about_a_video_does_not_stop_it(
 ) -> None:
     """What nobody can read says nothing, so the request is sent."""
     put_request(bus, key)
-    bus.put(key.event("started"), b"garbage")
+    bus.inject(key.event_subject("started"), b"garbage")
     _handle(deliveries, bus)
     assert len(sink.sent) == 1
 
@@ -210,10 +210,10 @@ def test_a_subject_with_odd_tokens_is_dropped(
     deliveries: Deliveries, bus: MemoryBus, sink: ScriptedSink
 ) -> None:
     """It names no video that could be spoken of, so it is settled and logged."""
-    bus.put("kinora.requests.a.b*", request_payload({"prompt": "x"}))
+    bus.inject("kinora.requests.a.b*", request_payload({"prompt": "x"}))
     assert _handle(deliveries, bus) == "term"
     assert not sink.sent
-    assert bus.subjects(VIDEOS, "kinora.videos.*.*.*") == []
+    assert bus.list_subjects(VIDEOS, "kinora.videos.*.*.*") == []
 
 
 def test_a_refusal_by_the_worker_fails_the_video(

@@ -26,7 +26,7 @@ class CutOff:
 
     def handle(self, delivery: Delivery) -> None:  # noqa: ARG002 - it gets no further
         """See `Deliveries.handle`."""
-        self.bus.away = True
+        self.bus.unavailable = True
         self.came.set()
         raise Unavailable
 
@@ -48,5 +48,7 @@ def test_a_request_that_met_an_outage_is_given_back_when_nats_answers(
     put_request(bus, key)
     assert cut_off.came.wait(10)
     assert bus.settled == []
-    bus.away = False
-    wait_until(lambda: (key.request, "nak") in bus.settled, seconds=10, what="it is given back")
+    bus.unavailable = False
+    wait_until(
+        lambda: (key.request_subject, "nak") in bus.settled, seconds=10, what="it is given back"
+    )

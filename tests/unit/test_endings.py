@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from functions.shared.errors import Unavailable, VideoNotFound
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.ledger import Ledger, Snapshot, VideoState
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName, VideoData
 from functions.shared.video.profiles import Profile
@@ -103,9 +103,9 @@ def test_deleting_leaves_a_tombstone_and_nothing_else(
     store.files["acme/video_1/1-x/video.mp4"] = (b"mp4", "video/mp4")
     store.files["acme/video_12/1-x/video.mp4"] = (b"another video", "video/mp4")
     endings.delete(key)
-    assert bus.subjects(REQUESTS, key.request) == []
-    assert bus.subjects(VIDEOS, key.events) == [key.event("deleted")]
-    message = bus.newest(VIDEOS, key.events, leader=True)
+    assert bus.list_subjects(REQUESTS, key.request_subject) == []
+    assert bus.list_subjects(VIDEOS, key.events_filter) == [key.event_subject("deleted")]
+    message = bus.get_last_message(VIDEOS, key.events_filter, leader=True)
     assert message is not None
     assert b"circle" not in message.data
     assert list(store.files) == ["acme/video_12/1-x/video.mp4"]
@@ -118,14 +118,14 @@ def test_a_delete_that_broke_off_is_finished_by_the_next(
     """The store was away: the caller hears so, and deleting again removes what is left."""
     _completed(bus, ledger, key)
     store.files["acme/video_1/1-x/video.mp4"] = (b"mp4", "video/mp4")
-    store.away = True
+    store.unavailable = True
     with pytest.raises(Unavailable):
         endings.delete(key)
     assert ledger.read(key).deleted
-    store.away = False
+    store.unavailable = False
     endings.delete(key)
     assert not store.files
-    assert bus.subjects(REQUESTS, key.request) == []
+    assert bus.list_subjects(REQUESTS, key.request_subject) == []
 
 
 @pytest.mark.parametrize("action", ["cancel", "delete"])
@@ -135,7 +135,7 @@ def test_what_never_was_is_not_found(
     """No trace is left of the question."""
     with pytest.raises(VideoNotFound):
         getattr(endings, action)(key)
-    assert bus.subjects(VIDEOS, "kinora.videos.*.*.*") == []
+    assert bus.list_subjects(VIDEOS, "kinora.videos.*.*.*") == []
 
 
 def test_a_deleted_video_can_not_be_cancelled(
@@ -152,7 +152,7 @@ def test_a_request_that_is_not_valid_can_be_cancelled(
     endings: Endings, bus: MemoryBus, key: VideoKey
 ) -> None:
     """Even before anybody has found out that it can't be run."""
-    bus.put(key.request, b"garbage")
+    bus.inject(key.request_subject, b"garbage")
     assert endings.cancel(key).name is EventName.CANCELLED
 
 
@@ -162,7 +162,7 @@ def test_even_garbage_can_be_deleted(
 ) -> None:
     """What somebody put in the place of an event is buried like any other."""
     put_request(bus, key)
-    bus.put(key.event(name), b"garbage")
+    bus.inject(key.event_subject(name), b"garbage")
     endings.delete(key)
     assert ledger.read(key).deleted
-    assert bus.subjects(VIDEOS, key.events) == [key.event("deleted")]
+    assert bus.list_subjects(VIDEOS, key.events_filter) == [key.event_subject("deleted")]

@@ -15,7 +15,7 @@ from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 PLAN = Plan("unused", ranks=1, compiled=None, warm_up=())
-REQUEST = ResolvedRequest.of(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
+REQUEST = ResolvedRequest.resolve(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
 
 
 class _Lost:

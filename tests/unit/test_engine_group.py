@@ -22,7 +22,7 @@ from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 PLAN = Plan("unused", ranks=2, compiled=None, warm_up=())
-REQUEST = ResolvedRequest.of(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
+REQUEST = ResolvedRequest.resolve(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
 # Short, so that the tests are, and far longer than a pipe takes.
 PEER_SECONDS = 0.5
 

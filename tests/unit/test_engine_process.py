@@ -37,7 +37,7 @@ def test_a_missing_checkpoint_is_a_failure_in_one_line() -> None:
         assert engine.failure is not None
         assert engine.failure.startswith("no/such/folder: no such folder")
         assert "\n" not in engine.failure
-        request = ResolvedRequest.of(VideoRequest(prompt="x"), load_profile("demo"), "a", "b")
+        request = ResolvedRequest.resolve(VideoRequest(prompt="x"), load_profile("demo"), "a", "b")
         with pytest.raises(EngineCrashed, match="not ready"):
             engine.render(request, "b", Path("unused"), lambda _: None, threading.Event())
     finally:

@@ -94,13 +94,13 @@ def test_a_place_that_the_streams_have_not_reached_is_a_reset(
     assert _next(feed)[1] == EventName.REQUESTED.type
 
 
-def test_a_feed_ends_with_a_reset_when_the_streams_are_begun_anew(
+def test_a_feed_ends_with_a_reset_when_the_streams_are_recreated(
     feeds: Feeds, bus: MemoryBus, key: VideoKey
 ) -> None:
     """The caller comes back with its id, and hears all that is in the new streams."""
     feed = _open(feeds)
     _begin(feed, bus)
-    bus.lose_everything()
+    bus.lose_all_data()
     put_request(bus, key)
     assert _next(feed)[:2] == ("0-0", "reset")
     assert list(feed) == []
@@ -142,6 +142,6 @@ def test_garbage_is_not_told(feeds: Feeds, bus: MemoryBus, key: VideoKey) -> Non
     """It is no CloudEvent; that it failed is told, by whoever finds out."""
     feed = _open(feeds)
     _begin(feed, bus)
-    bus.put(key.request, b"garbage")
+    bus.inject(key.request_subject, b"garbage")
     put_request(bus, VideoKey("acme", "next"))
     assert _next(feed)[2]["subject"] == "next"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
-from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Deleted, EventName, Started
@@ -26,12 +26,12 @@ def index(profile: Profile) -> Index:
 
 
 def _request(key: VideoKey, seq: int, prompt: str = "x") -> Message:
-    return Message(key.request, seq, seq, request_payload({"prompt": prompt}))
+    return Message(key.request_subject, seq, seq, request_payload({"prompt": prompt}))
 
 
 def _event(key: VideoKey, seq: int, name: EventName, data: object) -> Message:
     event = VideoEvent.new(key, name, data, source="/test")  # type: ignore[arg-type]
-    return Message(key.event(name), seq, 10**18 + seq, event.to_bytes())
+    return Message(key.event_subject(name), seq, 10**18 + seq, event.to_bytes())
 
 
 def _started(key: VideoKey, created: int) -> Started:
@@ -58,7 +58,10 @@ def test_every_order_of_reading_leads_to_the_same_list(profile: Profile) -> None
         _request(two, 2),
         _event(one, 1, EventName.STARTED, _started(one, 1)),
         _event(
-            one, 2, EventName.COMPLETED, completed(_started(one, 1), prefix=f"{one.prefix}1-x/")
+            one,
+            2,
+            EventName.COMPLETED,
+            completed(_started(one, 1), prefix=f"{one.object_prefix}1-x/"),
         ),
         _event(two, 3, EventName.DELETED, Deleted(created_at=format_rfc3339(2))),
     ]
@@ -85,7 +88,7 @@ def test_waiting_videos_know_their_place(index: Index) -> None:
 def test_a_request_that_is_not_valid_is_listed_until_it_fails(index: Index) -> None:
     """Its publisher finds it, with nothing filled in."""
     key = VideoKey("acme", "v1")
-    index.apply_request(Message(key.request, 1, 1, b"garbage"))
+    index.apply_request(Message(key.request_subject, 1, 1, b"garbage"))
     (video,) = _page(index).videos
     assert (video["status"], video["prompt"], video["model"]) == ("queued", "", None)
 
@@ -154,7 +157,7 @@ def test_paging_neither_repeats_nor_loses_while_videos_are_deleted(
     index = Index(load_profile("demo"), max_age_days=30)
     keys = [VideoKey("acme", f"v{n:02d}") for n in range(len(created))]
     for seq, (key, at) in enumerate(zip(keys, created, strict=True), 1):
-        index.apply_request(Message(key.request, seq, at, request_payload({"prompt": "x"})))
+        index.apply_request(Message(key.request_subject, seq, at, request_payload({"prompt": "x"})))
     gone: set[str] = set()
     seen: list[str] = []
     doomed, after = iter(deletions), None

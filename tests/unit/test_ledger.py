@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from functions.shared.errors import OutcomeUnknown
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
 from tests.fakes import MemoryBus
@@ -53,11 +53,11 @@ def test_unreadable_events_are_ignored_unless_they_are_terminal(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
     """Garbage stops no video, and a later version's `completed` is not rendered again."""
-    seq = bus.put(key.event("started"), b"garbage")
+    seq = bus.inject(key.event_subject("started"), b"garbage")
     state = ledger.read(key)
     assert (state.seq, state.queued, state.unreadable) == (seq, True, True)
     ledger.publish(state, _event(key))
-    bus.put(key.event("completed"), b"from the future")
+    bus.inject(key.event_subject("completed"), b"from the future")
     assert ledger.read(key).terminal
 
 
@@ -80,7 +80,7 @@ def test_an_event_with_impossible_data_is_not_believed(
     for name, value in change.items():
         data = document["data"]
         data[name] = {**data[name], **value} if isinstance(value, dict) else value
-    bus.put(key.event("completed"), json.dumps(document).encode())
+    bus.inject(key.event_subject("completed"), json.dumps(document).encode())
     state = ledger.read(key)
     assert state.terminal
     assert state.data is None
@@ -103,7 +103,7 @@ def test_a_publish_is_repeated_until_its_outcome_is_known(
     event = _event(key)
     ledger.publish(Snapshot(key), event)
     assert ledger.read(key).event_id == event.id
-    assert len(bus.subjects(VIDEOS, key.events)) == 1
+    assert len(bus.list_subjects(VIDEOS, key.events_filter)) == 1
 
 
 def test_an_event_of_the_same_lease_is_built_upon(
@@ -140,7 +140,7 @@ def test_a_deadline_ends_the_trying_and_says_that_nothing_is_known(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
     """A caller who waits hears 'unknown', never 'failed'."""
-    bus.away = True
+    bus.unavailable = True
     begun = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         ledger.publish(Snapshot(key), _event(key), deadline=begun + 0.3)
@@ -153,7 +153,7 @@ def test_a_state_that_has_vanished_is_lost_and_not_waited_for_for_ever(
     """An operator purged it, or it expired: the publisher hears so, and goes on with its life."""
     monkeypatch.setattr("functions.shared.streams.ledger.ELECTION_SECONDS", 0.1)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    bus.purge(VIDEOS, key.events)
+    bus.purge(VIDEOS, key.events_filter)
     with pytest.raises(LostRace) as lost:
         ledger.publish(state, _event(key, EventName.COMPLETED, completed(started(key))))
     assert lost.value.newest == Snapshot(key)

@@ -17,10 +17,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from functions.shared.streams.bus import Message
-from functions.shared.streams.cloudevents import VideoEvent
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.video.events import Cancelled, Deleted, EventName, Failed, Failure, carried
+from functions.shared.video.events import (
+    Cancelled,
+    Deleted,
+    EventName,
+    Failed,
+    Failure,
+    carried_over,
+)
 from functions.shared.video.profiles import load_profile
 from functions.status import query, table
 from functions.status.filters import Filters, folded
@@ -120,7 +127,7 @@ class Walks(RuleBasedStateMachine):
             # In another order than that of their creation.
             key = VideoKey(account, f"v{self.seq * 7919 % 100:02d}_{self.seq}")
             payload = request_payload({"prompt": prompt, "metadata": metadata})
-            self.index.apply_request(Message(key.request, self.seq, created, payload))
+            self.index.apply_request(Message(key.request_subject, self.seq, created, payload))
             if account == ACCOUNT:
                 self.videos[key.video_id] = _Known(key, created, prompt, metadata)
 
@@ -134,11 +141,11 @@ class Walks(RuleBasedStateMachine):
             return
         content = _content(video, name)
         event = VideoEvent.new(video.key, name, content, source="/test")
-        message = Message(video.key.event(name), self.seq, 10**18, event.to_bytes())
+        message = Message(video.key.event_subject(name), self.seq, 10**18, event.to_bytes())
         self.index.apply_event(message)
         if early:
             payload = request_payload({"prompt": video.prompt, "metadata": video.metadata})
-            again = Message(video.key.request, self.seq, video.created, payload)
+            again = Message(video.key.request_subject, self.seq, video.created, payload)
             self.index.apply_request(again)
         video.status = _status(name)
         if self.walk is not None and not video.fulfils(self.walk.filters):
@@ -206,11 +213,11 @@ def _content(video: _Known, name: EventName) -> Any:
         case EventName.PROGRESSED:
             return progressed(begun)
         case EventName.COMPLETED:
-            return completed(begun, prefix=f"{video.key.prefix}1-x/")
+            return completed(begun, prefix=f"{video.key.object_prefix}1-x/")
         case EventName.FAILED:
-            return Failed(**carried(begun), error=Failure(code="x", message="y"))
+            return Failed(**carried_over(begun), error=Failure(code="x", message="y"))
         case EventName.CANCELLED:
-            return Cancelled(**carried(begun))
+            return Cancelled(**carried_over(begun))
     return Deleted(created_at=format_rfc3339(video.created))
 
 

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from functions.shared.streams.nats_connection import AWAY, NatsConnection
+from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
 from tests.harness import wait_until
 
 
 def test_closing_ends_the_attempt_to_connect() -> None:
     """A server that is not there is waited for no longer: not by us, and not by other threads."""
     connection = NatsConnection("nats://127.0.0.1:9")
-    with pytest.raises(AWAY):
+    with pytest.raises(NO_RESPONSE_ERRORS):
         connection.run(connection.client(), 0.2)
     connecting = connection._connecting
     assert connecting is not None
@@ -24,6 +24,6 @@ def test_closing_ends_the_attempt_to_connect() -> None:
         loop = connecting.get_loop()
         wait_until(lambda: len(asyncio.all_tasks(loop)) > 1, seconds=5, what="it waits too")
         connection.close()
-        with pytest.raises(AWAY):
+        with pytest.raises(NO_RESPONSE_ERRORS):
             waiting.result(5)
     assert connecting.cancelled()

@@ -34,7 +34,7 @@ def test_what_was_lost_is_listed_no_more_and_what_came_since_is(
     replay.start()
     replay.check()
     assert _listed(index) == ["lost"]
-    bus.lose_everything()
+    bus.lose_all_data()
     put_request(bus, VideoKey("acme", "new"))
     wait_until(lambda: _listed(index) == ["new"], seconds=5, what="the list is that of now")
     put_request(bus, VideoKey("acme", "later"))

@@ -18,7 +18,7 @@ FULL = load_profile("mochi-1")
 
 
 def _resolve(**fields: Any) -> ResolvedRequest:
-    return ResolvedRequest.of(check_body({"prompt": "x", **fields}), FULL, "acme", "v1")
+    return ResolvedRequest.resolve(check_body({"prompt": "x", **fields}), FULL, "acme", "v1")
 
 
 def test_a_prompt_alone_is_enough() -> None:
@@ -33,7 +33,7 @@ def test_a_prompt_alone_is_enough() -> None:
 def test_what_was_resolved_resolves_to_itself() -> None:
     """So that every part may resolve again without changing anything."""
     once = _resolve(seconds="4", size="480x848", model="sora-2", metadata={"a": "b"})
-    again = ResolvedRequest.of(
+    again = ResolvedRequest.resolve(
         check_requested("dev.kinora.video.requested.v1", once.model_dump()), FULL, "x", "y"
     )
     assert again == once

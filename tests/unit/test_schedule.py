@@ -13,7 +13,7 @@ from functions.shared.streams.bus import Message
 from functions.shared.streams.ledger import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
-from functions.shared.video.events import Cancelled, EventName, Started, VideoData, carried
+from functions.shared.video.events import Cancelled, EventName, Started, VideoData, carried_over
 from functions.shared.video.progress import Stage
 from functions.status import schedule as module
 from functions.status.costs import Costs, Work, remaining
@@ -46,7 +46,7 @@ class World:
         """A request waits."""
         self.seq += 1
         key = VideoKey("acme", name)
-        message = Message(key.request, self.seq, int(at * NANOSECONDS), b"")
+        message = Message(key.request_subject, self.seq, int(at * NANOSECONDS), b"")
         self.schedule.wait(key, message, resolved(key) if valid else None)
         return key
 
@@ -61,13 +61,13 @@ class World:
 
     def complete(self, key: VideoKey, begun: float, at: float, *, worker: str = "w1") -> None:
         """It took all of the time for denoising."""
-        data = completed(self._started(key, begun, worker), prefix=f"{key.prefix}1-x/")
+        data = completed(self._started(key, begun, worker), prefix=f"{key.object_prefix}1-x/")
         data = data.model_copy(update={"timings": {"denoising": at - begun}})
         self._say(key, EventName.COMPLETED, data, at)
 
     def cancel(self, key: VideoKey) -> None:
         """Somebody cancels it."""
-        self._say(key, EventName.CANCELLED, Cancelled(**carried(started(key))), NOW)
+        self._say(key, EventName.CANCELLED, Cancelled(**carried_over(started(key))), NOW)
 
     def _started(self, key: VideoKey, at: float, worker: str) -> Started:
         then = format_rfc3339(int(at * NANOSECONDS))

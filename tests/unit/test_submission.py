@@ -36,7 +36,7 @@ def submissions(bus: MemoryBus, ledger: Ledger, profile: Profile) -> Submissions
 
 
 def _requests(bus: MemoryBus) -> list[str]:
-    return bus.subjects(REQUESTS, "kinora.requests.*.*")
+    return bus.list_subjects(REQUESTS, "kinora.requests.*.*")
 
 
 def test_a_request_lies_in_the_stream_with_its_defaults(
@@ -44,7 +44,7 @@ def test_a_request_lies_in_the_stream_with_its_defaults(
 ) -> None:
     """Whoever reads it later finds the same settings that the caller was answered."""
     accepted = submissions.submit(key, CIRCLE, repeatable=False)
-    message = bus.newest(REQUESTS, key.request, leader=True)
+    message = bus.get_last_message(REQUESTS, key.request_subject, leader=True)
     assert message is not None
     stored = read_request(message, profile)
     assert accepted.request is not None
@@ -62,7 +62,7 @@ def test_an_unclear_answer_is_cleared_up_before_the_caller_hears(
     bus.faults.append(fault)
     accepted = submissions.submit(key, CIRCLE, repeatable=False)
     assert accepted.request is not None
-    assert _requests(bus) == [key.request]
+    assert _requests(bus) == [key.request_subject]
     assert bus.backlog() == 1
 
 
@@ -130,7 +130,7 @@ def test_the_same_key_finds_a_video_whatever_became_of_it(
     """A cancelled video is answered as it is, and not made anew."""
     submissions.submit(key, CIRCLE, repeatable=True)
     Endings(bus, ledger, MemoryStore(), profile, deadline=1).cancel(key)
-    bus.purge(REQUESTS, key.request)
+    bus.purge(REQUESTS, key.request_subject)
     again = submissions.submit(key, CIRCLE, repeatable=True)
     assert again.snapshot.name is EventName.CANCELLED
     assert not _requests(bus)
@@ -152,7 +152,7 @@ def test_an_id_that_somebody_filled_with_garbage_is_not_ours(
     submissions: Submissions, bus: MemoryBus, key: VideoKey
 ) -> None:
     """What another publisher put there is neither run for this caller nor a crash."""
-    bus.put(key.request, b"garbage")
+    bus.inject(key.request_subject, b"garbage")
     with pytest.raises(IdempotencyKeyReused):
         submissions.submit(key, CIRCLE, repeatable=True)
 
@@ -160,7 +160,7 @@ def test_an_id_that_somebody_filled_with_garbage_is_not_ours(
 def test_a_full_queue_takes_nothing_more(submissions: Submissions, bus: MemoryBus) -> None:
     """At the limit the caller hears 429 and when to come back."""
     for number in range(3):
-        bus.put(f"kinora.requests.other.v{number}", b"")
+        bus.inject(f"kinora.requests.other.v{number}", b"")
     with pytest.raises(QueueFull) as error:
         submissions.submit(VideoKey("acme", "v"), CIRCLE, repeatable=False)
     assert error.value.retry_after

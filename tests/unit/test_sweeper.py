@@ -23,7 +23,7 @@ def sweeper(bus: MemoryBus, ledger: Ledger, store: MemoryStore) -> Sweeper:
 
 
 def _files(store: MemoryStore, key: VideoKey) -> tuple[str, str]:
-    old, new = f"{key.prefix}1-{OLD}/video.mp4", f"{key.prefix}2-{NEW}/video.mp4"
+    old, new = f"{key.object_prefix}1-{OLD}/video.mp4", f"{key.object_prefix}2-{NEW}/video.mp4"
     store.files.update({old: (b"", ""), new: (b"", "")})
     return old, new
 
@@ -97,8 +97,8 @@ def test_a_delete_that_broke_off_is_finished(
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     publish(ledger, state, EventName.DELETED, Deleted(created_at=CREATED))
     sweeper.sweep()
-    assert bus.subjects(REQUESTS, key.request) == []
-    assert bus.subjects(VIDEOS, key.events) == [key.event("deleted")]
+    assert bus.list_subjects(REQUESTS, key.request_subject) == []
+    assert bus.list_subjects(VIDEOS, key.events_filter) == [key.event_subject("deleted")]
 
 
 def test_what_nobody_ran_for_a_week_fails(
@@ -148,7 +148,7 @@ def test_what_is_not_ours_stops_nothing(
     """Foreign objects stay, an unreadable event is passed over, and the rest is swept."""
     store.files["my.backup/old/x.tar"] = (b"", "")
     store.files["acme/broken/1-0/video.mp4"] = (b"", "")
-    bus.put("kinora.videos.acme.broken.started", b"garbage")
+    bus.inject("kinora.videos.acme.broken.started", b"garbage")
     _files(store, key)
     publish(ledger, Snapshot(key), EventName.CANCELLED, Cancelled(created_at=CREATED))
     sweeper.sweep()
@@ -160,6 +160,6 @@ def test_the_files_of_an_end_that_can_not_be_read_stay(
 ) -> None:
     """It may be a later version's `completed`, and the files its video."""
     files = _files(store, key)
-    bus.put(key.event("completed"), b"from the future")
+    bus.inject(key.event_subject("completed"), b"from the future")
     sweeper.sweep()
     assert list(store.files) == list(files)

@@ -16,8 +16,8 @@ from functions.dispatch.webhooks.retries import HOUR, PAUSES, pause_after, read_
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video.events import Cancelled, EventName, Failed, Failure
@@ -38,7 +38,7 @@ def _ended(bus: MemoryBus, ledger: Ledger, key: VideoKey, name: EventName) -> Me
         EventName.CANCELLED: Cancelled(created_at=CREATED),
     }
     publish(ledger, running, name, data[name])
-    message = bus.newest(VIDEOS, key.events, leader=True)
+    message = bus.get_last_message(VIDEOS, key.events_filter, leader=True)
     assert message is not None
     return message
 
@@ -101,8 +101,8 @@ def test_an_attempt_later_has_the_same_id_and_another_time(
 
 def test_an_end_that_cant_be_read_has_failed(bus: MemoryBus, key: VideoKey) -> None:
     """As the HTTP API shows it."""
-    seq = bus.put(key.event("completed"), b"garbage")
-    message = bus.at(VIDEOS, seq)
+    seq = bus.inject(key.event_subject("completed"), b"garbage")
+    message = bus.get_message(VIDEOS, seq)
     assert message is not None
     webhook = Webhook.of(message, ENDPOINT)
     assert webhook.type == "video.failed"
@@ -112,7 +112,7 @@ def test_an_end_that_cant_be_read_has_failed(bus: MemoryBus, key: VideoKey) -> N
 def test_what_is_no_end_is_not_told(bus: MemoryBus, key: VideoKey) -> None:
     """A stranger may publish anything on the subject of an end."""
     data = VideoEvent.new(key, EventName.STARTED, started(key), source="/test").to_bytes()
-    message = bus.at(VIDEOS, bus.put(key.event("failed"), data))
+    message = bus.get_message(VIDEOS, bus.inject(key.event_subject("failed"), data))
     assert message is not None
     with pytest.raises(InvalidRequest):
         Webhook.of(message, ENDPOINT)

@@ -15,8 +15,8 @@ from functions.shared.errors import (
     OutOfMemory,
     Unavailable,
 )
-from functions.shared.streams.cloudevents import VideoEvent
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import (
     Cancelled,
@@ -47,7 +47,7 @@ def worker(
     means = Means(ledger, bus, store, engine, renew_seconds=0.02)
     worker = Worker(means, profile, name="w1", lease_seconds=20)
     yield worker
-    bus.away = False
+    bus.unavailable = False
     bus.faults.clear()
     engine.go.set()
     worker.drain()
@@ -158,7 +158,7 @@ def test_a_request_that_is_gone_or_not_valid_is_refused(
     with pytest.raises(Unavailable):
         worker.take(99)
     with pytest.raises(InvalidRequest):
-        worker.take(bus.put(key.request, b"garbage"))
+        worker.take(bus.inject(key.request_subject, b"garbage"))
 
 
 def test_an_expired_lease_is_taken_over_as_the_next_attempt(
@@ -232,8 +232,8 @@ def test_a_video_that_another_worker_took_is_left_to_it(
     assert engine.begun.wait(5)
     theirs = "acme/video_1/2-" + "f" * 32 + "/video.mp4"
     store.files[theirs] = (b"theirs", "video/mp4")
-    bus.put(
-        key.event("started"),
+    bus.inject(
+        key.event_subject("started"),
         _started_bytes(key, attempt=2, lease="f" * 32),
     )
     engine.go.set()
@@ -288,7 +288,7 @@ def test_a_store_that_is_away_gives_the_video_back(
     key: VideoKey,
 ) -> None:
     """Without its files no video is called completed."""
-    store.away = True
+    store.unavailable = True
     engine.go.set()
     assert _finish(worker.take(put_request(bus, key))) == "released"
     assert ledger.read(key).name is EventName.PROGRESSED
@@ -328,10 +328,10 @@ def test_an_outage_of_nats_does_not_lose_the_video(
     """The worker keeps the files and says 'completed' when NATS is back."""
     attempt = worker.take(put_request(bus, key))
     assert engine.begun.wait(5)
-    bus.away = True
+    bus.unavailable = True
     engine.go.set()
     assert not attempt.finished.wait(0.3)
-    bus.away = False
+    bus.unavailable = False
     assert _finish(attempt) == "completed"
     assert ledger.read(key).name is EventName.COMPLETED
 

@@ -44,7 +44,7 @@ class Forwarder:
         message = delivery.message
         try:
             event = read_nats(message.headers, message.data)
-            key = VideoKey.of_subject(message.subject)
+            key = VideoKey.from_subject(message.subject)
         except InvalidRequest as problem:
             log.warning("dropped: %s: %s", message.subject, problem.message)
             delivery.term(problem.message)

@@ -22,7 +22,7 @@ from functions.dispatch.webhooks.sender import Answer, Sender
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.consumers import delivered_message
-from functions.shared.streams.nats_connection import AWAY, NatsConnection
+from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
 from functions.shared.subjects import VIDEOS
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Courier:
                         self._endpoint.name,
                     )
                 missing = True
-            except (nats.errors.Error, *AWAY) as problem:
+            except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
                 log.debug("webhooks wait for NATS: %r", problem)
             except Exception:
                 log.exception("webhooks for %s stumbled, and go on", self._endpoint.name)
@@ -107,7 +107,7 @@ class Courier:
                 await self._take(consumer)
         finally:
             # Bound anew, it has another one.
-            with contextlib.suppress(nats.errors.Error, *AWAY):
+            with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
                 await consumer.unsubscribe()
 
     async def _take(self, consumer: JetStreamContext.PullSubscription) -> None:
@@ -183,6 +183,6 @@ class Courier:
 
     async def _say(self, msg: Msg, word: bytes) -> None:
         """Settle the delivery (ADR-13). If NATS does not hear it, the event comes again."""
-        with contextlib.suppress(nats.errors.Error, *AWAY):
+        with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
             client = await self._connection.client()
             await client.request(msg.reply, word, timeout=ABSENT_SECONDS)

@@ -41,7 +41,7 @@ class Webhook:
         Raises:
             InvalidRequest: the message is about no end of a video.
         """
-        key = VideoKey.of_subject(message.subject)
+        key = VideoKey.from_subject(message.subject)
         snapshot = snapshot_of(key, message)
         if not snapshot.terminal or snapshot.deleted:
             raise InvalidRequest(f"{message.subject} is no end of a video")

@@ -1,4 +1,8 @@
-"""What Kinora needs of JetStream, as one Protocol: the real one and the in-memory one fulfil it."""
+"""The interface to JetStream that Kinora needs, as Protocols.
+
+`functions.shared.streams.jetstream.JetStream` implements it for real servers, and
+`tests.fakes.MemoryBus` in memory.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Message:
-    """A stored message. `time` is JetStream's, in nanoseconds since the epoch."""
+    """A stored message. `time` is JetStream's timestamp, in nanoseconds since the epoch."""
 
     subject: str
     seq: int
@@ -19,50 +23,50 @@ class Message:
 
 
 class Delivery(Protocol):
-    """A request that this process has taken from the consumer, until it settles it."""
+    """A request delivered to this process, which has to settle it."""
 
     @property
     def message(self) -> Message:
         """The request itself."""
 
     def ack(self) -> None:
-        """Settle it for good, and wait until the server has taken note.
+        """Acknowledge it, so that it is not redelivered; wait for the server's confirmation.
 
         Raises:
-            Unavailable: no confirmation came; the request will be delivered again.
+            Unavailable: no confirmation came; the request will be redelivered.
         """
 
     def nak(self, delay: float) -> None:
-        """Give it back, to be delivered again after `delay` seconds (which holds its slot).
+        """Return it, to be redelivered after `delay` seconds; it occupies its slot until then.
 
         Raises:
-            Unavailable: there is no connection, so the server has not heard of it.
+            Unavailable: there is no connection, so the server was not told.
         """
 
     def term(self, reason: str) -> None:
-        """Settle it as impossible to process.
+        """Settle it as impossible to process, so that it is not redelivered.
 
         Raises:
-            Unavailable: there is no connection, so the server has not heard of it.
+            Unavailable: there is no connection, so the server was not told.
         """
 
     def in_progress(self) -> None:
-        """Ask for another `ack_wait` of time."""
+        """Restart the `ack_wait` timer."""
 
 
 class RequestSource(Protocol):
-    """One slot's place at the durable consumer of REQUESTS."""
+    """One slot's subscription to the durable consumer of REQUESTS."""
 
     def fetch(self, timeout: float) -> Delivery | None:
-        """Take the next request, or None if there was none for `timeout` seconds.
+        """The next request, or None if none came within `timeout` seconds.
 
         Raises:
-            Unavailable: NATS can't be asked.
+            Unavailable: NATS can't be reached.
         """
 
 
 class Bus(Protocol):
-    """The streams REQUESTS and VIDEOS. Every method may be called from any thread.
+    """The streams REQUESTS and VIDEOS. Every method is safe to call from any thread.
 
     Every method raises `Unavailable` when NATS does not answer in time.
     """
@@ -76,91 +80,100 @@ class Bus(Protocol):
         expected_filter: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> int:
-        """Store a message if the newest on `expected_filter` (else `subject`) is `expected`.
+        """Store a message if `expected` is the last sequence on `expected_filter` (or `subject`).
+
+        Args:
+            subject: where to publish.
+            payload: the message's data.
+            expected: a sequence of the stream; 0 expects no message.
+            expected_filter: the subject filter that `expected` refers to; `subject` if None.
+            headers: the message's headers.
 
         Returns:
             The message's sequence in its stream.
 
         Raises:
-            SequenceConflict: it is not, or another publish is in process: nothing was stored.
+            SequenceConflict: another message is the last one, or another publish is being
+                processed; nothing was stored.
             OutcomeUnknown: no answer came; the message may be stored, now or later.
             QueueFull: the stream is at its size limit.
             TooLarge: the server would refuse the message for its size.
         """
 
-    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:
-        """The newest message on `subject` (wildcards allowed).
+    def get_last_message(self, stream: str, subject: str, *, leader: bool) -> Message | None:
+        """The last message on `subject`, which may have wildcards; None if there is none.
 
-        Only a leader's answer decides anything: a direct get may be stale in a cluster.
+        Decisions need the leader's answer: without `leader` any replica may answer a direct get,
+        and it may be stale.
         """
 
-    def at(self, stream: str, seq: int) -> Message | None:
-        """The message with this sequence, by a leader get, or None if it is gone."""
+    def get_message(self, stream: str, seq: int) -> Message | None:
+        """The message with this sequence, from the stream's leader; None if it is gone."""
 
     def purge(self, stream: str, subject: str, *, below: int | None = None) -> None:
         """Remove all messages on `subject`, or those with a sequence lower than `below`."""
 
-    def subjects(self, stream: str, filter_subject: str) -> list[str]:
-        """Every subject of `stream` that matches the filter and has a message."""
+    def list_subjects(self, stream: str, filter_subject: str) -> list[str]:
+        """The subjects of `stream` that match the filter and have a message."""
 
     def now(self) -> int:
-        """JetStream's own time, in nanoseconds since the epoch."""
+        """JetStream's current time, in nanoseconds since the epoch."""
 
     def backlog(self) -> int:
-        """Requests that wait for, or are at, the consumer of `dispatch`."""
+        """The number of requests that `dispatch` has not settled, delivered or not."""
 
-    def waiting(self, account: str) -> int:
-        """Requests of `account` that the consumer of `dispatch` was never given."""
+    def undelivered(self, account: str) -> int:
+        """The number of `account`'s requests that were never delivered to `dispatch`."""
 
     def check(self) -> None:
-        """Return if both streams and the consumer are there and answer."""
+        """Return if both streams and the consumer exist and NATS answers."""
 
-    def requests(self) -> RequestSource:
-        """A place at the consumer of REQUESTS; make one for each slot."""
+    def request_source(self) -> RequestSource:
+        """A new subscription to the consumer of REQUESTS; each slot needs its own."""
 
     def follow(
         self,
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-        on_begun_anew: Callable[[], None],
+        on_stream_recreated: Callable[[], None],
         *,
         subject: str | None = None,
         after: int = 0,
     ) -> Callable[[], None]:
-        """Replay what matches `subject` after the sequence `after`, and then follow it for ever.
+        """Replay what matches `subject` after the sequence `after`, then follow new messages.
 
-        Messages come in the order of the stream, each once; none is left out that still exists.
+        Messages come in stream order, each once; every message that still exists is delivered.
 
         Args:
             stream: which stream.
             on_message: takes each message.
-            on_caught_up: called when everything that was there has been replayed.
-            on_begun_anew: called when the stream turns out to be another one, after a loss of the
-                servers' data or from a back-up. What was told before may no longer be so, and the
-                following has ended. Must return at once, and call nothing of the bus.
-            subject: what to follow; everything of Kinora's if not given.
-            after: the sequence that was seen last.
+            on_caught_up: called once everything that was stored before has been replayed.
+            on_stream_recreated: called when the stream turns out to be another one, after a loss
+                of the servers' data or a restore from a backup. Earlier messages may no longer
+                hold, and no more will come. Must return at once, and call no method of the bus.
+            subject: the subject filter; all of Kinora's subjects if None.
+            after: the last sequence already seen.
 
         Returns:
-            A function that ends the following.
+            A function that stops following.
         """
 
     def last_seq(self, stream: str) -> int:
-        """The sequence of the last message that was stored in `stream`; 0 for none."""
+        """The last sequence stored in `stream`; 0 if it is empty."""
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
-        """Call `on_message` with the subject of whatever is published on `subject` from now on.
+        """Call `on_message` with the subject of each publish on `subject` from now on.
 
-        A hint only: it also comes for publishes that the stream refuses, may come before the stream
-        has stored the message, and is lost while there is no connection.
+        A hint only: it is lost while there is no connection, it may come before the message is
+        stored, and it also comes for publishes that the stream refuses.
 
         Returns:
-            A function that ends the watching.
+            A function that stops watching.
         """
 
     def connected_for(self) -> float:
-        """Seconds since the connection was last made; 0 while there is none."""
+        """Seconds since the connection was last established; 0 while there is none."""
 
     def close(self) -> None:
-        """Give up the connection."""
+        """Close the connection."""

@@ -16,15 +16,19 @@ from nats.aio.subscription import Subscription
 
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Delivery, Message
-from functions.shared.streams.nats_connection import AWAY, REQUEST_TIMEOUT, NatsConnection
+from functions.shared.streams.nats_connection import (
+    NO_RESPONSE_ERRORS,
+    REQUEST_TIMEOUT,
+    NatsConnection,
+)
 from functions.shared.subjects import REQUESTS
 
 log = logging.getLogger(__name__)
 
 # The durable consumer that all processes of `dispatch` share.
-CONSUMER: Final = "generate"
+GENERATE_CONSUMER: Final = "generate"
 # That of the processes which forward events.
-FORWARD: Final = "forward"
+FORWARD_CONSUMER: Final = "forward"
 
 # Fields of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`; with a
 # domain, two more stand after `$JS.ACK` and one may follow (ADR-15).
@@ -38,7 +42,11 @@ class PullConsumer:
     """
 
     def __init__(
-        self, connection: NatsConnection, *, stream: str = REQUESTS, consumer: str = CONSUMER
+        self,
+        connection: NatsConnection,
+        *,
+        stream: str = REQUESTS,
+        consumer: str = GENERATE_CONSUMER,
     ) -> None:
         """Bind at the first fetch, and anew when the connection had to be replaced."""
         self._connection = connection
@@ -52,7 +60,7 @@ class PullConsumer:
             msg = self._connection.run(self._fetch(timeout), timeout + REQUEST_TIMEOUT)
         except (nats.js.errors.FetchTimeoutError, nats.errors.TimeoutError):
             return None
-        except (nats.errors.Error, *AWAY) as problem:
+        except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
             raise Unavailable("NATS does not answer. Try again.") from problem
         return _Delivered(self._connection, msg)
 
@@ -82,7 +90,7 @@ class _Delivered:
     def ack(self) -> None:
         try:
             self._connection.request(self._reply, b"+ACK")
-        except (nats.errors.Error, *AWAY) as problem:
+        except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
             raise Unavailable("NATS did not confirm the acknowledgement") from problem
 
     def nak(self, delay: float) -> None:
@@ -101,7 +109,7 @@ class _Delivered:
     def _send(self, word: bytes) -> None:
         try:
             self._connection.send(self._reply, word)
-        except (nats.errors.Error, *AWAY) as problem:
+        except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
             raise Unavailable("NATS did not take the word about a request") from problem
 
 
@@ -119,7 +127,7 @@ def watch(
     subscription = connection.run(start())
 
     def stop() -> None:
-        with contextlib.suppress(nats.errors.Error, *AWAY):
+        with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
             connection.run(subscription.unsubscribe())
 
     return stop

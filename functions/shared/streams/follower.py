@@ -16,7 +16,11 @@ from nats.js.client import JetStreamContext
 
 from functions.shared.streams.bus import Message
 from functions.shared.streams.consumers import delivered_message
-from functions.shared.streams.nats_connection import AWAY, REQUEST_TIMEOUT, NatsConnection
+from functions.shared.streams.nats_connection import (
+    NO_RESPONSE_ERRORS,
+    REQUEST_TIMEOUT,
+    NatsConnection,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ class Follower:
         after: int,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-        on_begun_anew: Callable[[], None],
+        on_stream_recreated: Callable[[], None],
     ) -> None:
         """Follow what matches `subject`, from the first message after the sequence `after` on."""
         self._connection = connection
@@ -53,7 +57,7 @@ class Follower:
         self._last = after
         self._on_message = on_message
         self._on_caught_up = on_caught_up
-        self._on_begun_anew = on_begun_anew
+        self._on_begun_anew = on_stream_recreated
         self._created: str | None = None
         self._behind = 0
         self._subscription: JetStreamContext.PushSubscription | None = None
@@ -77,7 +81,7 @@ class Follower:
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
 
-        with contextlib.suppress(nats.errors.Error, *AWAY):
+        with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
             self._connection.run(end())
 
     async def _follow(self) -> None:
@@ -87,12 +91,12 @@ class Follower:
                     break
                 if self._subscription is None:
                     await self._subscribe()
-            except (nats.errors.Error, *AWAY) as problem:
+            except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
                 log.debug("can't follow %s: %r", self._stream, problem)
             await asyncio.sleep(0.25 if self._subscription is None else LOOK_SECONDS)
         log.warning("the stream %s was begun anew", self._stream)
         if self._subscription is not None:
-            with contextlib.suppress(nats.errors.Error, *AWAY):
+            with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
                 await self._subscription.unsubscribe()
         self._on_begun_anew()
 
@@ -129,7 +133,7 @@ class Follower:
         try:
             info = await subscription.consumer_info()
         except BaseException:
-            with contextlib.suppress(nats.errors.Error, *AWAY):
+            with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
                 await subscription.unsubscribe()
             raise
         self._subscription = subscription

@@ -21,10 +21,10 @@ from functions.shared.errors import (
     Unavailable,
 )
 from functions.shared.streams.bus import Message, RequestSource
-from functions.shared.streams.consumers import CONSUMER, PullConsumer, watch
+from functions.shared.streams.consumers import GENERATE_CONSUMER, PullConsumer, watch
 from functions.shared.streams.follower import Follower
-from functions.shared.streams.nats_connection import AWAY, NatsConnection
-from functions.shared.subjects import REQUESTS, VIDEOS, filters
+from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
+from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
 from functions.shared.timestamps import parse_rfc3339
 
 # JetStream API error codes (server/errors.json of nats-server).
@@ -62,7 +62,7 @@ class JetStream:
             if size > limit:
                 raise TooLarge(f"The event is about {size} bytes; NATS takes {limit}")
             answer = self._connection.request(subject, payload, fields)
-        except AWAY as problem:
+        except NO_RESPONSE_ERRORS as problem:
             raise OutcomeUnknown(
                 "NATS did not confirm the message in time. Try again.", retry_after=2
             ) from problem
@@ -71,14 +71,14 @@ class JetStream:
             raise _publish_error(document["error"])
         return int(document["seq"])
 
-    def newest(self, stream: str, subject: str, *, leader: bool) -> Message | None:
-        """See `Bus.newest`."""
+    def get_last_message(self, stream: str, subject: str, *, leader: bool) -> Message | None:
+        """See `Bus.get_last_message`."""
         if leader:
             return self._get(stream, {"last_by_subj": subject})
         body = json.dumps({"last_by_subj": subject}).encode()
         try:
             answer = self._connection.request(f"$JS.API.DIRECT.GET.{stream}", body)
-        except AWAY as problem:
+        except NO_RESPONSE_ERRORS as problem:
             raise _away() from problem
         headers = answer.headers or {}
         if "Nats-Sequence" not in headers:
@@ -91,8 +91,8 @@ class JetStream:
             headers,
         )
 
-    def at(self, stream: str, seq: int) -> Message | None:
-        """See `Bus.at`."""
+    def get_message(self, stream: str, seq: int) -> Message | None:
+        """See `Bus.get_message`."""
         return self._get(stream, {"seq": seq})
 
     def _get(self, stream: str, body: Mapping[str, Any]) -> Message | None:
@@ -113,8 +113,8 @@ class JetStream:
         limit = {} if below is None else {"seq": below}
         self._call(f"STREAM.PURGE.{stream}", {"filter": subject, **limit})
 
-    def subjects(self, stream: str, filter_subject: str) -> list[str]:
-        """See `Bus.subjects`."""
+    def list_subjects(self, stream: str, filter_subject: str) -> list[str]:
+        """See `Bus.list_subjects`."""
         found: list[str] = []
         while True:
             body = {"subjects_filter": filter_subject, "offset": len(found)}
@@ -131,20 +131,20 @@ class JetStream:
 
     def backlog(self) -> int:
         """See `Bus.backlog`."""
-        info = self._answer(f"CONSUMER.INFO.{REQUESTS}.{CONSUMER}")
+        info = self._answer(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
-    def waiting(self, account: str) -> int:
-        """See `Bus.waiting`."""
-        info = self._answer(f"CONSUMER.INFO.{REQUESTS}.{CONSUMER}")
-        own, _ = filters(account, None)
+    def undelivered(self, account: str) -> int:
+        """See `Bus.undelivered`."""
+        info = self._answer(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
+        own, _ = subject_filters(account, None)
         # A batch of one tells how many follow it (ADR-31), and costs no consumer.
         body = {"seq": info["delivered"]["stream_seq"] + 1, "next_by_subj": own, "batch": 1}
         try:
             answer = self._connection.request(
                 f"$JS.API.DIRECT.GET.{REQUESTS}", json.dumps(body).encode()
             )
-        except AWAY as problem:
+        except NO_RESPONSE_ERRORS as problem:
             raise _away() from problem
         headers = answer.headers or {}
         return int(headers["Nats-Num-Pending"]) + 1 if "Nats-Num-Pending" in headers else 0
@@ -163,7 +163,7 @@ class JetStream:
         """Call the API; None if it answers with the error `absent`."""
         try:
             answer = self._connection.request(f"$JS.API.{call}", json.dumps(body).encode())
-        except AWAY as problem:
+        except NO_RESPONSE_ERRORS as problem:
             raise _away() from problem
         document: dict[str, Any] = json.loads(answer.data or b'{"error": {"code": 503}}')
         error = document.get("error")
@@ -173,8 +173,8 @@ class JetStream:
             return None
         raise Unavailable(f"JetStream: {error.get('description', 'no answer')}", retry_after=2)
 
-    def requests(self) -> RequestSource:
-        """See `Bus.requests`."""
+    def request_source(self) -> RequestSource:
+        """See `Bus.request_source`."""
         return PullConsumer(self._connection)
 
     def follow(
@@ -182,7 +182,7 @@ class JetStream:
         stream: str,
         on_message: Callable[[Message], None],
         on_caught_up: Callable[[], None],
-        on_begun_anew: Callable[[], None],
+        on_stream_recreated: Callable[[], None],
         *,
         subject: str | None = None,
         after: int = 0,
@@ -195,11 +195,11 @@ class JetStream:
             after=after,
             on_message=on_message,
             on_caught_up=on_caught_up,
-            on_begun_anew=on_begun_anew,
+            on_stream_recreated=on_stream_recreated,
         )
         try:
             follower.start()
-        except AWAY as problem:
+        except NO_RESPONSE_ERRORS as problem:
             raise _away() from problem
         return follower.stop
 
@@ -211,7 +211,7 @@ class JetStream:
         """See `Bus.watch`."""
         try:
             return watch(self._connection, subject, on_message)
-        except AWAY as problem:
+        except NO_RESPONSE_ERRORS as problem:
             raise _away() from problem
 
     def connected_for(self) -> float:

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 from functions.shared.backoff import Backoff
 from functions.shared.errors import InvalidEvent, KinoraError, OutcomeUnknown, SequenceConflict
 from functions.shared.streams.bus import Bus, Message
-from functions.shared.streams.cloudevents import STRUCTURED, VideoEvent, read_video_event
+from functions.shared.streams.cloudevents import STRUCTURED
+from functions.shared.streams.video_events import VideoEvent, read_video_event
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video.events import (
@@ -144,7 +145,7 @@ def _named_by(subject: str) -> EventName | None:
 
 
 def _check_prefix(key: VideoKey, data: BaseModel) -> None:
-    if isinstance(data, Completed) and not data.output.prefix.startswith(key.prefix):
+    if isinstance(data, Completed) and not data.output.prefix.startswith(key.object_prefix):
         raise InvalidEvent("The files of a video lie under its own prefix", param="prefix")
 
 
@@ -162,7 +163,7 @@ class Ledger:
         Raises:
             Unavailable: NATS does not answer.
         """
-        return snapshot_of(key, self._bus.newest(VIDEOS, key.events, leader=True))
+        return snapshot_of(key, self._bus.get_last_message(VIDEOS, key.events_filter, leader=True))
 
     def lease_left(self, snapshot: Snapshot) -> float:
         """Seconds until another worker may take the video over; 0 or less once it may.
@@ -211,7 +212,7 @@ class Ledger:
         """
         if event.name not in TRANSITIONS[None if after.queued else after.name]:
             raise ValueError(f"{event.name} can't follow {after.name}")
-        subject, payload = event.key.event(event.name), event.to_bytes()
+        subject, payload = event.key.event_subject(event.name), event.to_bytes()
         expected, retry = after.seq, _Retry(deadline, give_up)
         while True:
             try:
@@ -219,7 +220,7 @@ class Ledger:
                     subject,
                     payload,
                     expected=expected,
-                    expected_filter=event.key.events,
+                    expected_filter=event.key.events_filter,
                     headers={"content-type": STRUCTURED},
                 )
                 return VideoState(event.key, seq, event.name, event.id, event.data)

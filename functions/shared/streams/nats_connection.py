@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT: Final = 2.0
 
 # What means "no answer", and so nothing about what the server did or will do.
-AWAY: Final = (
+NO_RESPONSE_ERRORS: Final = (
     nats.errors.TimeoutError,
     nats.errors.ConnectionClosedError,
     nats.errors.ConnectionReconnectingError,
@@ -49,7 +49,8 @@ class NatsConnection:
     """One connection a process, on an event loop in a daemon thread, made at the first call.
 
     It is made lazily so that a server that forks its workers can build the app before the fork.
-    Every call fails with one of `AWAY` while there is no connection, which it keeps trying to make.
+    While there is no connection, every call fails with one of `NO_RESPONSE_ERRORS`, and the client
+    keeps trying to connect.
     """
 
     def __init__(self, url: str) -> None:
@@ -171,5 +172,5 @@ class NatsConnection:
         if connecting is None:
             return
         connecting.cancel()  # without effect where it has connected
-        with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *AWAY):
+        with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *NO_RESPONSE_ERRORS):
             await (await connecting).close()

@@ -58,7 +58,7 @@ def read_request(message: Message, profile: Profile) -> StoredRequest:
         InvalidRequest: the message can't become a video; `param` names the field and the message
             the remedy.
     """
-    key = VideoKey.of_subject(message.subject)
+    key = VideoKey.from_subject(message.subject)
     if len(message.data) > MAX_EVENT_BYTES:
         raise InvalidRequest(
             f"The event has {len(message.data)} bytes; at most {MAX_EVENT_BYTES} are taken",
@@ -71,7 +71,7 @@ def read_request(message: Message, profile: Profile) -> StoredRequest:
         message.seq,
         format_rfc3339(message.time),
         event.id,
-        ResolvedRequest.of(requested, profile, key.account, key.video_id),
+        ResolvedRequest.resolve(requested, profile, key.account, key.video_id),
         requested.request_hash,
     )
 

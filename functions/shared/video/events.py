@@ -198,7 +198,7 @@ DATA_OF: Final[dict[EventName, type[BaseModel]]] = {
 }
 
 
-def carried(data: BaseModel | None) -> dict[str, Any]:
+def carried_over(data: BaseModel | None) -> dict[str, Any]:
     """What the next event of the same video takes over from `data`, the newest one's."""
     if not isinstance(data, VideoData):
         return {}

@@ -125,7 +125,7 @@ class ResolvedRequest(BaseModel):
         return seconds_of(self.num_frames, self.fps)
 
     @classmethod
-    def of(cls, request: VideoRequest, profile: Profile, account: str, video_id: str) -> Self:
+    def resolve(cls, request: VideoRequest, profile: Profile, account: str, video_id: str) -> Self:
         """Fill in what the caller left open: a pure function, so every part resolves the same.
 
         Raises:

@@ -19,7 +19,7 @@ def main() -> None:
     # The hour protects uploads, and nothing is being uploaded when this is called.
     sweeper.OBJECT_AGE = 0  # type: ignore[misc]  # it is a constant everywhere else
     ledger = Ledger(bus, takeover_grace=0)
-    store = S3Store.of(settings)
+    store = S3Store.from_settings(settings)
     sweeper.Sweeper(bus, ledger, store, max_age_days=settings.max_age_days).sweep()
 
 

@@ -47,7 +47,7 @@ async def _publish(nats_url: str, account: str) -> None:
         event = _event(key, number, created, profile)
         acknowledged.append(
             await stream.publish_async(
-                key.event(EventName(event["name"])), json.dumps(event["body"]).encode()
+                key.event_subject(EventName(event["name"])), json.dumps(event["body"]).encode()
             )
         )
         if len(acknowledged) >= WINDOW:
@@ -60,7 +60,7 @@ async def _publish(nats_url: str, account: str) -> None:
 def _event(key: VideoKey, number: int, created: int, profile: Profile) -> dict[str, Any]:
     """What ended the video: one of twenty failed."""
     asked = VideoRequest(prompt=prompt_of(number), seed=number)
-    request = ResolvedRequest.of(asked, profile, key.account, key.video_id)
+    request = ResolvedRequest.resolve(asked, profile, key.account, key.video_id)
     data: dict[str, Any] = {
         "created_at": format_rfc3339(created),
         "started_at": format_rfc3339(created),
@@ -73,7 +73,7 @@ def _event(key: VideoKey, number: int, created: int, profile: Profile) -> dict[s
         data["error"] = {"code": "engine_crashed", "message": "The engine stopped three times."}
     else:
         size = {"bytes": 30_000, "width": 96, "height": 64, "frames": 25}
-        data["output"] = {"prefix": f"{key.prefix}1-x/", "sha256": f"{number:064x}", **size}
+        data["output"] = {"prefix": f"{key.object_prefix}1-x/", "sha256": f"{number:064x}", **size}
         data["timings"] = {"encoding": 0.1, "denoising": 0.8, "decoding": 0.5, "saving": 0.1}
         data["model_revision"] = "r"
     body = {

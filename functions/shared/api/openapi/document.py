@@ -72,7 +72,7 @@ def _served(profile: Profile) -> tuple[str, Json]:
 def _example(profile: Profile) -> Video:
     video_id = "video_0123456789abcdef0123456789abcdef"
     request = VideoRequest(prompt=profile.example_prompts[0], seed=7)
-    resolved = ResolvedRequest.of(request, profile, "default", video_id)
+    resolved = ResolvedRequest.resolve(request, profile, "default", video_id)
     # 21 November 2026, noon.
     return queued_video(video_id, 1795262400 * NANOSECONDS, resolved, max_age_days=30)
 
