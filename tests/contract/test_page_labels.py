@@ -14,7 +14,7 @@ LABELS = (ROOT / "ui" / "videos" / "labels.js").read_text()
 
 
 @pytest.mark.parametrize(("table", "values"), [("STATES", State), ("STAGES", Stage)])
-def test_every_value_has_a_label(table: str, values: type[State] | type[Stage]) -> None:
+def test_every_value_has_a_label(table: str, values: type[State | Stage]) -> None:
     """`ui/videos/labels.js` names each value of the enum, in its order, and no other."""
     body = re.search(rf"const {table} = \{{(.*?)\n\}};", LABELS, re.DOTALL)
     assert body is not None
