@@ -2,7 +2,7 @@
 
 If any condition matches few videos, all of these are looked at and sorted. Otherwise the list is
 walked in its order, by the index of the rarest condition that has one, until the page is full.
-`docs/decisions/the-rarest-filter-leads.md` says why, and what stays slow.
+`docs/decisions/list-queries-start-from-the-most-selective-filter.md` says why, and what stays slow.
 """
 
 from __future__ import annotations
