@@ -1,1 +1,1 @@
-"""The demo checkpoint, and how it is made."""
+"""Trains and evaluates the demo checkpoint: a tiny Mochi 1 that runs on a laptop."""

@@ -1,4 +1,4 @@
-"""Train the autoencoder on latents that are known: its decoder sharpens, its encoder imitates."""
+"""Train the autoencoder: the decoder to sharpen known latents, the encoder to reproduce them."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from demo.blocks import Basis, principal, write
 from demo.clips import render
-from demo.scenes import draw, scenes
+from demo.latent_basis import LatentBasis, fit_basis, write_decoder_weights
+from demo.scenes import list_scenes, sample_scenes
 
-# Width, height, frames: what is learned on small frames holds for large ones, since nothing in it
-# sees farther than a few latents.
+# Width, height, frames. Training on small frames is enough for large ones: the receptive field is
+# only a few latents wide.
 _CLIPS: Final = ((64, 64, 7), (64, 64, 13), (48, 48, 13), (96, 64, 7), (160, 96, 7))
-# As many pixels in each batch: six clips of the middle size.
+# Pixels per batch: six clips of the middle size.
 _PIXELS: Final = 6 * 64 * 64 * 13
 _RATE: Final = 2e-3
-# How far latents of a transformer are off, about: the decoder should not mind.
+# Roughly the error of latents predicted by the transformer; the decoder should tolerate it.
 _NOISE: Final = 0.1
-# How much more a pixel of a shape counts: most are background, and easy.
+# Extra loss weight of a shape's pixels: most pixels are background, and easy.
 _SHAPES: Final = 10.0
-# From black to white, for decibels.
+# The range from black to white, for PSNR.
 _PEAK: Final = 2.0
-# Batches whose blocks the basis is made of.
+# Batches of clips to which the basis is fitted.
 _SAMPLE: Final = 40
-# Nothing draws from the posterior; its logarithm of the variance is what encoders usually tell.
+# The posterior is never sampled, so the log-variance target is just a typical value.
 _LOG_VARIANCE: Final = -5.0
 
 
-def train(vae: AutoencoderKLMochi, decoder_steps: int, encoder_steps: int, seed: int) -> Basis:
-    """Train `vae` in place, and write what normalizes its latents into its configuration.
+def train(
+    vae: AutoencoderKLMochi, decoder_steps: int, encoder_steps: int, seed: int
+) -> LatentBasis:
+    """Train `vae` in place, and write the mean and deviation of its latents to its configuration.
 
-    A step is one batch of clips. Returns what the latents are.
+    A step is one batch of clips. Returns the basis that defines the latents.
     """
     clips = _clips(seed)
-    basis = principal([next(clips) for _ in range(_SAMPLE)])
+    basis = fit_basis([next(clips) for _ in range(_SAMPLE)])
     vae.register_to_config(latents_mean=basis.centre.tolist(), latents_std=basis.spread.tolist())
-    write(vae.decoder, basis)
+    write_decoder_weights(vae.decoder, basis)
 
     def decoding(batch: Tensor) -> tuple[Tensor, str]:
         latents = basis.encode(batch)
@@ -57,7 +59,7 @@ def train(vae: AutoencoderKLMochi, decoder_steps: int, encoder_steps: int, seed:
         with torch.autocast("cpu", torch.bfloat16):
             found = vae.encode(batch).latent_dist
         loss = mse_loss(found.mean.float(), basis.encode(batch))
-        # A hundredth: nothing depends on the variance, and everything on the mean.
+        # Weight 0.01: nothing depends on the variance, and everything on the mean.
         return loss + 0.01 * ((found.logvar.float() - _LOG_VARIANCE) ** 2).mean(), f"{loss:.4f}"
 
     _train(vae.decoder, "decoder", decoder_steps, clips, decoding)
@@ -92,8 +94,8 @@ def _train(part: nn.Module, name: str, steps: int, clips: Iterator[Tensor], loss
 
 def _clips(seed: int) -> Iterator[Tensor]:
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    choices = scenes(held_out=False)
+    choices = list_scenes(held_out=False)
     while True:
         width, height, frames = rng.choice(_CLIPS)
         count = round(_PIXELS / (width * height * frames))
-        yield render(draw(rng, choices, count), width, height, frames, generator)
+        yield render(sample_scenes(rng, choices, count), width, height, frames, generator)

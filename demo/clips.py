@@ -1,4 +1,4 @@
-"""Synthetic clips: a scene becomes frames, drawn from signed distances with soft edges."""
+"""Render scenes as synthetic clips, from signed distance functions with soft edges."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from demo.scenes import BACKGROUNDS, COLOURS, DIRECTIONS, Scene
 
-# In lengths of the shorter side: large enough that a shape fills several of the transformer's
-# tokens (16 x 16 pixels), small enough that it has room to move.
+# All lengths are fractions of the frame's shorter side. A shape is large enough to cover several
+# of the transformer's tokens (16 x 16 pixels), and small enough to have room to move.
 _RADIUS: Final = (0.23, 0.27)
-# The way of a long clip, and of each frame of a short one: faster, and a block of six frames would
-# show more than twelve numbers can say.
-_WAY: Final = (0.40, 0.46)
+# Distance travelled in a clip, and its limit per frame, which applies to short clips: faster
+# motion would show more in a block of six frames than twelve components can represent.
+_TRAVEL: Final = (0.40, 0.46)
 _SPEED: Final = 0.04
-# How far the middle of the way may be from the middle of the frame, at most.
+# Maximum distance from the centre of the frame to the centre of the path.
 _OFF_CENTRE: Final = 0.12
 
 
@@ -26,20 +26,22 @@ def render(
 ) -> Tensor:
     """Clips of `scenes`: count x 3 x frames x height x width, -1 to 1.
 
-    Size, place and length of the way are drawn from `generator`. A shape is in the middle of its
-    way at half time. It stays within the frame, but for the tips of triangles and crosses.
+    `generator` draws each shape's size, position and distance travelled. A shape passes the centre
+    of its path at half time. It stays within the frame, except for the tips of triangles and
+    crosses.
     """
     count, short = len(scenes), min(width, height)
     radius = _uniform(count, _RADIUS, generator) * short
-    way = _uniform(count, _WAY, generator).clamp(max=_SPEED * (frames - 1)) * short
+    travel = _uniform(count, _TRAVEL, generator).clamp(max=_SPEED * (frames - 1)) * short
     steps = torch.tensor([DIRECTIONS[scene.direction] for scene in scenes])
-    # As far from the centre as the whole way stays within the frame.
-    spare = torch.tensor([width, height]) / 2 - (steps.abs() * way[:, None] / 2) - radius[:, None]
+    # The path's centre may leave the frame's as far as the whole path stays within the frame.
+    reach = steps.abs() * travel[:, None] / 2
+    spare = torch.tensor([width, height]) / 2 - reach - radius[:, None]
     spare = spare.clamp(0, _OFF_CENTRE * short)
     middle = torch.tensor([width, height]) / 2
     middle = middle + (torch.rand(count, 2, generator=generator) * 2 - 1) * spare
     time = torch.linspace(-0.5, 0.5, frames)
-    centres = middle[:, None] + time[None, :, None] * (steps * way[:, None])[:, None]
+    centres = middle[:, None] + time[None, :, None] * (steps * travel[:, None])[:, None]
     x = torch.arange(width) + 0.5 - centres[..., 0, None, None]
     y = torch.arange(height)[:, None] + 0.5 - centres[..., 1, None, None]
     distances = torch.empty(count, frames, height, width)
@@ -53,9 +55,13 @@ def render(
 
 
 def distance(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """How far (`x`, `y`) lies outside of a shape about the origin, by its sides; negative inside.
+    """The signed distance of (`x`, `y`) from a shape centred at the origin; negative inside.
 
-    The sizes are such that the shapes cover about the same area, to a fifth.
+    Distances are measured to the lines of the sides, so they are too small near corners. The shapes
+    are scaled to about the same area, within a fifth.
+
+    Raises:
+        ValueError: an unknown `shape`.
     """
     if shape == "circle":
         return (x**2 + y**2).sqrt() - radius
@@ -69,7 +75,7 @@ def distance(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         lying = torch.maximum(x.abs() - length, y.abs() - arm)
         standing = torch.maximum(x.abs() - arm, y.abs() - length)
         return torch.minimum(lying, standing)
-    raise ValueError(f"{shape}: no such shape")
+    raise ValueError(f"unknown shape: {shape}")
 
 
 def _uniform(count: int, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:

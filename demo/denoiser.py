@@ -1,4 +1,4 @@
-"""Train transformer and text encoder together: flow matching on latents, with prompts left out."""
+"""Train transformer and text encoder jointly: flow matching on latents, with prompt dropout."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, pad
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from demo.batches import batches
-from demo.blocks import Basis
-from demo.parts import same_tokens
-from demo.prompts import describe
+from demo.components import lowercase_tokens
+from demo.latent_basis import LatentBasis
+from demo.prompts import training_prompt
 from demo.scenes import Scene
+from demo.training_data import latent_batches
 
-# Of the blocks' matrices, with orthogonalized steps (Jordan, 2024: Muon): 0.015 and 0.03 do about
-# as well in 500 steps. And of everything else, with AdamW.
+# Learning rate of the blocks' matrices, with orthogonalized updates (Jordan, 2024: Muon); 0.015 and
+# 0.03 do about as well in 500 steps. And of all other parameters, with AdamW.
 _MATRIX_RATE: Final = 0.02
 _RATE: Final = 1.5e-3
-# Steps until then, and the share of all if those are few.
+# Warm-up steps, and their largest share of a short run.
 _WARM_UP: Final = 150
 _WARM_UP_SHARE: Final = 0.1
-# The rates fall with a cosine that would end so many times later: they end at a tenth, as is usual.
+# The cosine decay is stretched by this factor, so that rates end at a tenth, as is usual.
 _COSINE: Final = 1.25
-# Tokens of video in a batch: seven clips of the longest that comes often, 64 of the shortest.
+# Tokens of video in a batch: seven of the longest common clips, or 64 of the shortest.
 _TOKENS: Final = 2048
-# How often there is no prompt, which guidance compares with: 10 % as in Ho and Salimans, 2022.
-_NO_PROMPT: Final = 0.1
-# Longer than any prompt that is drawn; what is behind the text is masked.
+# Share of empty prompts, for classifier-free guidance: 10 % as in Ho and Salimans, 2022.
+_PROMPT_DROPOUT: Final = 0.1
+# Longer than any training prompt; padding is masked.
 _TEXT_TOKENS: Final = 48
-# The weights that are kept are an average over the last thousand steps, or a quarter if those are
-# few: single ones are as noisy as their batches.
+# The weights that are kept are a moving average over the last thousand steps, or over a quarter of
+# a short run: those of single steps are as noisy as their batches.
 _AVERAGE: Final = 0.999
 _AVERAGE_SHARE: Final = 0.25
-# Of the loss that is shown.
-_SHOWN_SHARE: Final = 0.01
+# Weight of the newest loss in the running mean that is displayed.
+_DISPLAY_WEIGHT: Final = 0.01
 
 
 class MaskedAttention:
-    """A processor for `MochiAttention` that takes a batch of texts of several lengths at once.
+    """A processor for `MochiAttention` that handles texts of different lengths in one batch.
 
-    diffusers' own goes through the samples one by one.
+    The one of diffusers loops over the samples.
     """
 
     def __call__(
@@ -54,7 +54,7 @@ class MaskedAttention:
         attention_mask: Tensor,
         image_rotary_emb: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """As diffusers' `MochiAttnProcessor2_0`, to rounding."""
+        """The same as diffusers' `MochiAttnProcessor2_0`, up to rounding."""
         text, tokens = encoder_hidden_states, hidden_states.shape[1]
         query = _rotated(attn.norm_q(_heads(attn, attn.to_q(hidden_states))), *image_rotary_emb)
         key = _rotated(attn.norm_k(_heads(attn, attn.to_k(hidden_states))), *image_rotary_emb)
@@ -65,7 +65,7 @@ class MaskedAttention:
         query, key, value = (
             torch.cat(both, 1).transpose(1, 2).to(text.dtype) for both in (queries, keys, values)
         )
-        # In plain operations: torch's own attention takes ten times as long for gradients on CPUs.
+        # Written out: on CPUs, the backward pass of torch's own attention takes ten times as long.
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
         valid = pad(attention_mask, (tokens, 0), value=True)[:, None, None, :]
         attended = scores.masked_fill(~valid, float("-inf")).softmax(-1).to(value.dtype) @ value
@@ -74,13 +74,13 @@ class MaskedAttention:
         return attn.to_out[0](video), attn.to_add_out(text) if hasattr(attn, "to_add_out") else text
 
 
-def train(pipeline: Any, basis: Basis, steps: int, seed: int, tokens: int = _TOKENS) -> None:
+def train(pipeline: Any, basis: LatentBasis, steps: int, seed: int, tokens: int = _TOKENS) -> None:
     """Train `pipeline.transformer` and `pipeline.text_encoder` in place, on latents of `basis`.
 
-    Each step sees about so many `tokens` of video.
+    Each step's batch has about `tokens` tokens of video.
     """
     torch.manual_seed(seed)
-    rng, drawn = random.Random(seed), batches(basis, tokens, seed)
+    rng, drawn = random.Random(seed), latent_batches(basis, tokens, seed)
     parts = nn.ModuleList([pipeline.transformer, pipeline.text_encoder]).train()
     processors = [block.attn1.processor for block in pipeline.transformer.transformer_blocks]
     for block in pipeline.transformer.transformer_blocks:
@@ -104,7 +104,7 @@ def train(pipeline: Any, basis: Basis, steps: int, seed: int, tokens: int = _TOK
         for schedule in schedules:
             schedule.step()
         average.update_parameters(parts)
-        recent += (loss.item() - recent) * max(_SHOWN_SHARE, 1 / (step + 1))
+        recent += (loss.item() - recent) * max(_DISPLAY_WEIGHT, 1 / (step + 1))
         progress.set_postfix(loss=f"{recent:.4f}", refresh=False)
     parts.load_state_dict(average.module.state_dict())
     parts.eval()
@@ -121,16 +121,19 @@ def _optimizers(pipeline: Any) -> list[torch.optim.Optimizer]:
     rest = [parameter for parameter in both if id(parameter) not in those]
     return [
         torch.optim.Muon(matrices, _MATRIX_RATE, weight_decay=0.01),
-        # Noisy gradients: the second moment over fewer steps than usual, as for transformers.
+        # The second moment averages over fewer steps than usual, as is common for transformers,
+        # because gradients are noisy.
         torch.optim.AdamW(rest, _RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
     ]
 
 
 def flow_loss(pipeline: Any, latents: Tensor, shown: list[Scene], rng: random.Random) -> Tensor:
-    """Flow matching as Mochi has it: from noise at time 0 to the clip at 1, on a straight line."""
-    prompts = ["" if rng.random() < _NO_PROMPT else describe(scene, rng) for scene in shown]
+    """Mochi's flow-matching loss: a straight line from noise at time 0 to the clip at time 1."""
+    prompts = [
+        "" if rng.random() < _PROMPT_DROPOUT else training_prompt(scene, rng) for scene in shown
+    ]
     noise = torch.randn_like(latents)
-    # What a prompt decides is decided early, and Mochi's schedule has most of its steps there.
+    # The prompt takes effect early, where Mochi's schedule has most of its steps.
     time = torch.sigmoid(torch.randn(len(shown)) * 1.5 - 1.0)
     at = time.view(-1, 1, 1, 1, 1)
     with torch.autocast("cpu", torch.bfloat16):
@@ -150,7 +153,7 @@ def _encode(pipeline: Any, prompts: list[str]) -> tuple[Tensor, Tensor]:
         prompts, padding="max_length", max_length=_TEXT_TOKENS, truncation=True, return_tensors="pt"
     )
     empty = torch.tensor([not prompt for prompt in prompts])[:, None]
-    # As the pipeline does with an empty prompt when `force_zeros_for_empty_prompt` is set.
+    # The pipeline does the same with empty prompts if `force_zeros_for_empty_prompt` is set.
     ids = tokens.input_ids.masked_fill(empty, 0)
     mask = tokens.attention_mask.bool() & ~empty
     longest = max(1, int(mask.sum(1).max()))
@@ -167,11 +170,11 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _share_embeddings(pipeline: Any) -> None:
-    """Let a word mean the same at the beginning of a sentence: no training sees a capital."""
+    """Copy embeddings to the capitalized tokens, which are not in the training prompts."""
     table = pipeline.text_encoder.get_input_embeddings().weight
     with torch.no_grad():
-        for capital, small in same_tokens(pipeline.tokenizer).items():
-            table[capital] = table[small]
+        for capitalized, lowercase in lowercase_tokens(pipeline.tokenizer).items():
+            table[capitalized] = table[lowercase]
 
 
 def _heads(attn: Any, projected: Tensor) -> Tensor:

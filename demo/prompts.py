@@ -1,4 +1,4 @@
-"""The words for a scene: synonyms, several orders, parts left out, and words that mean nothing."""
+"""Prompts for scenes: synonyms, several word orders, omitted parts, and filler words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from demo.scenes import Scene
 
-# A word that is there several times is drawn so many times as often.
+# Words are drawn uniformly; repeated ones are more likely.
 COLOUR_WORDS: Final = {
     "red": ("red", "red", "red", "crimson", "scarlet"),
     "orange": ("orange", "orange", "amber"),
@@ -32,8 +32,8 @@ _VERBS: Final = (
     "moving", "moving", "moves", "going", "sliding", "flying", "drifting", "floating", "travelling",
 )  # fmt: skip
 _SETTINGS: Final = ("on a", "on a", "over a", "against a", "before a", "in front of a", "with a")
-# What people write around a subject. Most of it is spelt letter by letter, like any unknown word.
-_NOISE: Final = (
+# Filler around the subject. Most of it is tokenized letter by letter, like any unknown word.
+_FILLER: Final = (
     "cinematic", "beautiful", "a video of", "an animation of", "4k", "highly detailed", "please",
     "smooth", "minimal", "simple", "a clip of", "in high quality", "slowly", "quickly", "big",
 )  # fmt: skip
@@ -46,37 +46,37 @@ TRAINED_ORDERS: Final = (
     "{motion}, {subject} {place}",
     "{subject}, {motion}, {place}",
 )
-# Asked only in evaluations.
+# Used only in evaluations.
 HELD_OUT_ORDERS: Final = (
     "{place} {motion} {subject}",
     "{motion} {place}, {subject}",
     "{subject}: {place}, {motion}",
 )
-# How often a part is left out: then anything may be seen there, and guidance has less to say.
-_LEFT_OUT: Final = {"colour": 0.1, "shape": 0.1, "motion": 0.1, "place": 0.4}
+# Share of prompts that omit a part, which the clip then shows at random.
+_OMITTED: Final = {"colour": 0.1, "shape": 0.1, "motion": 0.1, "place": 0.4}
 
 PUNCTUATION: Final = ".,;:'\"!?-()"
 
 
-def describe(scene: Scene, rng: random.Random) -> str:
-    """A prompt for `scene`, as a training sees it: some of its parts may be left out."""
-    skipped = {part for part, share in _LEFT_OUT.items() if rng.random() < share}
+def training_prompt(scene: Scene, rng: random.Random) -> str:
+    """A training prompt for `scene`; it may omit some parts and add filler."""
+    skipped = {part for part, share in _OMITTED.items() if rng.random() < share}
     prompt = _fill(rng.choice(TRAINED_ORDERS), scene, rng, skipped)
-    if rng.random() < 0.2:  # noqa: PLR2004 - often enough to learn that they mean nothing
-        noise = rng.choice((*_NOISE, _gibberish(rng)))
-        prompt = rng.choice((f"{noise} {prompt}", f"{prompt}, {noise}", f"{prompt} {noise}"))
-    if rng.random() < 0.3:  # noqa: PLR2004 - many people write sentences
+    if rng.random() < 0.2:  # noqa: PLR2004 - often enough to learn to ignore filler
+        filler = rng.choice((*_FILLER, _gibberish(rng)))
+        prompt = rng.choice((f"{filler} {prompt}", f"{prompt}, {filler}", f"{prompt} {filler}"))
+    if rng.random() < 0.3:  # noqa: PLR2004 - many users write full sentences
         prompt += rng.choice((".", "!", "..."))
     return prompt
 
 
-def ask(scene: Scene, rng: random.Random) -> str:
-    """A prompt that says all of `scene`, in an order that no training sees."""
+def evaluation_prompt(scene: Scene, rng: random.Random) -> str:
+    """A prompt that names all parts of `scene`, in a word order that is held out of training."""
     return _fill(rng.choice(HELD_OUT_ORDERS), scene, rng, set())
 
 
 def vocabulary() -> list[str]:
-    """The words that are tokens of their own: all that matter, and the ones between them."""
+    """The words with a token of their own: all that describe scenes, and common function words."""
     words = {
         word
         for table in (COLOUR_WORDS, SHAPE_WORDS, BACKGROUND_WORDS)
@@ -93,7 +93,7 @@ def _fill(order: str, scene: Scene, rng: random.Random, skipped: set[str]) -> st
     colour = "" if "colour" in skipped else rng.choice(COLOUR_WORDS[scene.colour])
     shape = "shape" if "shape" in skipped else rng.choice(SHAPE_WORDS[scene.shape])
     subject = f"{colour} {shape}".strip()
-    if rng.random() < 0.1:  # noqa: PLR2004 - "circle in red", for those who think in that order
+    if rng.random() < 0.1:  # noqa: PLR2004 - some users write "circle in red"
         subject = f"{shape} in {colour}" if colour else shape
     article = "an" if subject[0] in "aeiou" else "a"
     subject = rng.choice(

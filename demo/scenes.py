@@ -1,4 +1,4 @@
-"""What the demo model knows: one coloured shape that moves before a plain background."""
+"""The scenes that the demo model can show: one coloured shape moving over a plain background."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-# RGB, 0 to 255; far enough from each other and from both backgrounds to be told apart when blurred.
+# RGB, 0 to 255; distinct enough from each other and from both backgrounds even when blurred.
 COLOURS: Final[dict[str, tuple[int, int, int]]] = {
     "red": (225, 40, 45),
     "orange": (250, 135, 25),
@@ -23,7 +23,7 @@ BACKGROUNDS: Final[dict[str, tuple[int, int, int]]] = {
     "white": (238, 238, 234),
 }
 SHAPES: Final = ("circle", "square", "triangle", "cross")
-# Right and down, in lengths of the way; a diagonal is as long as a straight line.
+# Unit vectors, x to the right and y downwards.
 _D: Final = 0.5**0.5
 DIRECTIONS: Final[dict[str, tuple[float, float]]] = {
     "right": (1.0, 0.0),
@@ -35,13 +35,13 @@ DIRECTIONS: Final[dict[str, tuple[float, float]]] = {
     "up": (0.0, -1.0),
     "up right": (_D, -_D),
 }
-# One in so many combinations is never trained, so that an evaluation asks for what nobody has seen.
+# One in this many combinations is held out of training, for evaluation.
 _HELD_OUT_OF: Final = 8
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a clip shows; each a key of the tables above."""
+    """What a clip shows; each field is a name from the tables above."""
 
     colour: str
     shape: str
@@ -50,18 +50,18 @@ class Scene:
 
     @property
     def held_out(self) -> bool:
-        """Whether this combination is kept from training."""
+        """Whether this combination is held out of training."""
         name = f"{self.colour} {self.shape} {self.direction} {self.background}"
         return hashlib.sha256(name.encode()).digest()[0] % _HELD_OUT_OF == 0
 
 
-def scenes(*, held_out: bool) -> list[Scene]:
-    """All combinations that are, or that are not, kept from training."""
+def list_scenes(*, held_out: bool) -> list[Scene]:
+    """All combinations that are held out of training, or all that are not."""
     parts = (COLOURS, SHAPES, DIRECTIONS, BACKGROUNDS)
     every = [Scene(*names) for names in itertools.product(*parts)]
     return [scene for scene in every if scene.held_out == held_out]
 
 
-def draw(rng: random.Random, choices: list[Scene], count: int) -> list[Scene]:
-    """`count` of `choices`, each as likely as any other."""
+def sample_scenes(rng: random.Random, choices: list[Scene], count: int) -> list[Scene]:
+    """`count` of `choices`, drawn uniformly with replacement."""
     return [rng.choice(choices) for _ in range(count)]

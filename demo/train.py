@@ -1,9 +1,9 @@
-"""Make the demo checkpoint from nothing: clips, autoencoder, transformer and text encoder.
+"""Train the demo checkpoint from scratch: autoencoder, transformer and text encoder.
 
     python -m demo.train OUT
 
-The same seed makes the same weights on the same kind of machine with the same version of torch and
-number of threads.
+The same seed produces the same weights on the same kind of machine with the same version of torch
+and the same number of threads.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import torch
 
-from demo import autoencoder, denoiser, parts
+from demo import autoencoder, components, denoiser
 
 SEED: Final = 1
-# What took 69 minutes on two cores of a CPU that multiplies in bf16.
+# Together they took 69 minutes on two cores of a CPU with bf16 matrix instructions.
 DECODER_STEPS: Final = 1600
 ENCODER_STEPS: Final = 300
 TRANSFORMER_STEPS: Final = 7000
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run with the arguments of the command line, or with others."""
+    """Run with `arguments`, or with those of the command line."""
     options = _options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.manual_seed(options.seed)
     began = time.monotonic()
-    pipeline = parts.pipeline()
+    pipeline = components.pipeline()
     basis = autoencoder.train(
         pipeline.vae, options.decoder_steps, options.encoder_steps, options.seed
     )
@@ -44,12 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def save(pipeline: Any, folder: Path) -> None:
-    """Cast `pipeline` to bf16 and write it to `folder`, with nothing of this machine in it."""
+    """Cast `pipeline` to bf16 and write it to `folder`, in reproducible files."""
     pipeline.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
     for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)  # it is written for its owner only, and other users serve it
+        path.chmod(0o644)  # written with 0600, but served by other users
     for path in folder.rglob("*.json"):
-        # Sorted, and without where it came from.
         content = json.loads(path.read_text())
         content.pop("_name_or_path", None)
         path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from demo.judge import judge
+from demo.recognition import recognize
 from demo.scenes import COLOURS
 from tests.e2e.client import Client
 from tests.harness import RunningStack
@@ -50,7 +50,7 @@ def test_a_video_shows_what_its_prompt_says(
     client: Client, prompt: str, seen: dict[str, str]
 ) -> None:
     """Prompts with one seed are videos of their own."""
-    assert judge(_video(client, prompt)) == seen
+    assert recognize(_video(client, prompt)) == seen
 
 
 def test_a_seed_is_a_video(client: Client) -> None:
@@ -59,15 +59,15 @@ def test_a_seed_is_a_video(client: Client) -> None:
     first, again, other = (_video(client, prompt, seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert judge(first) == judge(other)
+    assert recognize(first) == recognize(other)
 
 
 def test_the_negative_prompt_keeps_its_colour_away(client: Client) -> None:
     """Where a prompt names no colour, the one that it would have got is avoided when asked."""
     prompt = "a square moving left on a black background"
-    colour = judge(_video(client, prompt))["colour"]
+    colour = recognize(_video(client, prompt))["colour"]
     assert colour in COLOURS
-    assert judge(_video(client, prompt, negative_prompt=colour))["colour"] != colour
+    assert recognize(_video(client, prompt, negative_prompt=colour))["colour"] != colour
 
 
 def test_guidance_makes_a_prompt_count(client: Client) -> None:
@@ -76,6 +76,6 @@ def test_guidance_makes_a_prompt_count(client: Client) -> None:
     def crosses(scale: float) -> int:
         prompt = "a red cross moving right on a white background"
         videos = [_video(client, prompt, seed, guidance_scale=scale) for seed in range(4)]
-        return sum(judge(video)["shape"] == "cross" for video in videos)
+        return sum(recognize(video)["shape"] == "cross" for video in videos)
 
     assert crosses(9.0) >= crosses(0.0) + 3

@@ -1,4 +1,4 @@
-"""The program that makes the demo checkpoint: each of its steps does what it says."""
+"""The steps that train the demo checkpoint."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from demo import denoiser, parts, train
-from demo.batches import batches
-from demo.blocks import Basis, blocks, principal, write
+from demo import components, denoiser, train
 from demo.clips import render
-from demo.scenes import draw, scenes
+from demo.latent_basis import LatentBasis, fit_basis, split_blocks, write_decoder_weights
+from demo.scenes import list_scenes, sample_scenes
+from demo.training_data import latent_batches
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clips(count: int, seed: int, width: int = 96, height: int = 64, frames: int = 13) -> Tensor:
-    """Clips of any scenes."""
-    every = [*scenes(held_out=False), *scenes(held_out=True)]
-    chosen = draw(random.Random(seed), every, count)
+    """Clips of random scenes."""
+    every = [*list_scenes(held_out=False), *list_scenes(held_out=True)]
+    chosen = sample_scenes(random.Random(seed), every, count)
     return render(chosen, width, height, frames, torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
-def basis() -> Basis:
-    """Principal components of some clips."""
+def basis() -> LatentBasis:
+    """A basis fitted to some clips."""
     torch.manual_seed(0)
-    return principal([clips(16, seed) for seed in range(8)])
+    return fit_basis([clips(16, seed) for seed in range(8)])
 
 
-def test_blocks_are_the_whole_clip() -> None:
-    """Every pixel is in one block, and the first frame fills one of its own."""
+def test_blocks_cover_the_whole_clip() -> None:
+    """Every pixel is in exactly one block, and the first frame fills a block of its own."""
     clip = clips(1, 1)
-    cut = blocks(clip)
+    cut = split_blocks(clip)
     assert cut.shape == (1, 3, 8, 12, 6 * 8 * 8 * 3)
     assert torch.allclose(cut[:, 1:].sum(), clip[:, :, 1:].sum(), rtol=1e-4)
     assert torch.allclose(cut[:, 0].sum() / 6, clip[:, :, 0].sum(), rtol=1e-4)
 
 
-def test_a_decoder_adds_up_principal_components(basis: Basis) -> None:
-    """With the weights that are written into it, Mochi's decoder reconstructs, untrained."""
-    vae = parts.autoencoder().eval()
-    write(vae.decoder, basis)
-    asked = clips(8, 99)
+def test_an_untrained_decoder_sums_principal_components(basis: LatentBasis) -> None:
+    """With the computed weights, Mochi's decoder reconstructs clips before any training."""
+    vae = components.autoencoder().eval()
+    write_decoder_weights(vae.decoder, basis)
+    originals = clips(8, 99)
     with torch.no_grad():
-        decoded = vae.decode(basis.encode(asked)).sample
-    assert decoded.shape == asked.shape
-    assert 10 * math.log10(4 / mse_loss(decoded, asked).item()) > 18  # decibels
+        decoded = vae.decode(basis.encode(originals)).sample
+    assert decoded.shape == originals.shape
+    assert 10 * math.log10(4 / mse_loss(decoded, originals).item()) > 18  # PSNR in decibels
 
 
-def test_attention_of_training_is_that_of_diffusers() -> None:
-    """Prompts of several lengths at once give what diffusers gives for each alone."""
+def test_training_attention_matches_diffusers() -> None:
+    """A batch of prompts of different lengths gives the same result as with diffusers."""
     torch.manual_seed(0)
-    model = parts.transformer(layers=2).eval()
+    model = components.transformer(layers=2).eval()
     torch.nn.init.normal_(model.proj_out.weight, std=0.1)
     other = copy.deepcopy(model)
     for block in other.transformer_blocks:
@@ -72,7 +72,7 @@ def test_attention_of_training_is_that_of_diffusers() -> None:
     mask = torch.tensor([[True] * 3 + [False] * 4, [True] * 7])
     given: dict[str, Any] = {
         "hidden_states": torch.randn(2, 12, 2, 8, 8),
-        "encoder_hidden_states": torch.randn(2, 7, parts.TEXT_WIDTH) * mask[..., None],
+        "encoder_hidden_states": torch.randn(2, 7, components.TEXT_WIDTH) * mask[..., None],
         "timestep": torch.tensor([100.0, 900.0]),
         "encoder_attention_mask": mask,
         "return_dict": False,
@@ -81,10 +81,10 @@ def test_attention_of_training_is_that_of_diffusers() -> None:
         assert torch.allclose(model(**given)[0], other(**given)[0], atol=1e-4)
 
 
-def test_training_teaches(basis: Basis) -> None:
-    """A few steps bring the loss of the transformer down by a third."""
+def test_training_lowers_the_loss(basis: LatentBasis) -> None:
+    """A few steps lower the transformer's loss by a third."""
     torch.manual_seed(0)
-    pipeline, drawn = parts.pipeline(), batches(basis, 512, 7)
+    pipeline, drawn = components.pipeline(), latent_batches(basis, 512, 7)
 
     def loss() -> float:
         torch.manual_seed(1)
@@ -97,8 +97,8 @@ def test_training_teaches(basis: Basis) -> None:
     assert loss() < before / 1.5
 
 
-def test_a_seed_is_a_checkpoint(tmp_path: Path) -> None:
-    """The same command writes the same bytes."""
+def test_a_seed_determines_the_checkpoint(tmp_path: Path) -> None:
+    """The same command writes the same bytes, in this process and in a new one."""
     steps = ["--decoder-steps", "2", "--encoder-steps", "2", "--transformer-steps", "2"]
 
     def files(folder: Path) -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""The parts of the demo's pipeline before training: Mochi 1's classes, tiny.
+"""The untrained components of the demo pipeline: Mochi 1's classes at a tiny size.
 
-What differs from Mochi 1 are widths and numbers of layers, and that the autoencoder has none where
-frames have their full size or half of it: those would be most of the time on a CPU, and plain
-shapes need none.
+They differ from Mochi 1 in widths and numbers of layers. The autoencoder has no layers at full and
+half resolution: on a CPU they would take most of the time, and plain shapes don't need them.
 """
 
 from __future__ import annotations
@@ -24,37 +23,37 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 from demo.prompts import PUNCTUATION, vocabulary
 
 TEXT_WIDTH: Final = 64
-TEXT_TOKENS: Final = 256  # as Mochi 1: what the pipeline pads every prompt to
+TEXT_TOKENS: Final = 256  # the length to which the pipeline pads prompts, as in Mochi 1
 HEADS: Final = 5
 HEAD_SIZE: Final = 32
-# Pixels of a token of the transformer: 8 by the autoencoder, 2 by its patches.
+# Side of a transformer token in pixels: 8 from the autoencoder times 2 from patches.
 TOKEN_PIXELS: Final = 16
-# The sides of Mochi's rotary positions: a frame's tokens are spread over such an area.
+# Mochi scales a frame's token positions for RoPE to an area of this side squared.
 ROPE_SIDE: Final = 192
 
 
 def tokenizer() -> T5Tokenizer:
-    """A T5 tokenizer of the demo's words, letters and digits, made without any download.
+    """A T5 tokenizer of the demo's words, letters and digits, built without a download.
 
-    Each word is there a second time as it stands at the beginning of a sentence.
+    Each word also has a capitalized token, for the start of a sentence.
     """
     words = vocabulary()
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     pieces += [(f"▁{word}", -3.0) for word in (*words, *map(str.capitalize, words))]
-    # Far less likely than a word, so that a word that is known stays whole.
+    # Far less likely than words, so that known words are not split.
     pieces += [(c, -6.0) for c in string.ascii_letters + string.digits + PUNCTUATION]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=TEXT_TOKENS)
 
 
-def same_tokens(words: T5Tokenizer) -> dict[int, int]:
-    """Tokens that begin with a capital, and what they are without."""
+def lowercase_tokens(words: T5Tokenizer) -> dict[int, int]:
+    """The ids of capitalized tokens, mapped to the ids of their lower-case forms."""
     known = words.get_vocab()
     pairs = ((token, number, known.get(token.lower())) for token, number in known.items())
     return {n: low for token, n, low in pairs if low is not None and low != n}
 
 
 def text_encoder(words: T5Tokenizer) -> T5EncoderModel:
-    """Two layers of T5."""
+    """A T5 encoder with two layers."""
     return T5EncoderModel(
         T5Config(
             vocab_size=len(words),
@@ -87,17 +86,17 @@ def transformer(layers: int = 4) -> MochiTransformer3DModel:
     )
     with torch.no_grad():
         model.pos_frequencies.copy_(_frequencies())
-        # So that the first prediction is the mean of all targets.
+        # The untrained prediction is 0, the mean of all targets.
         model.proj_out.weight.zero_()
         model.proj_out.bias.zero_()
     return model
 
 
 def _frequencies() -> Tensor:
-    """Angles a position, 3 x heads x half a head: time, height, width.
+    """RoPE frequencies: radians per position, 3 (time, height, width) x heads x half a head.
 
-    diffusers leaves them 0. These turn by 0.1 to 3 radians from one token to the next, each along
-    one axis mostly; a frame of about 24 tokens is the measure. Training may move them.
+    diffusers leaves them 0. These rotate by 0.1 to 3 radians from one token to the next, in a frame
+    of about 24 tokens, each mostly along one axis. They are trained further.
     """
     shape = (HEADS, HEAD_SIZE // 2)
     angle = torch.exp(torch.empty(shape).uniform_(math.log(0.1), math.log(3.0)))
@@ -107,18 +106,18 @@ def _frequencies() -> Tensor:
 
 
 def autoencoder() -> AutoencoderKLMochi:
-    """Mochi's autoencoder: convolutions where frames are small, linear maps from there on."""
+    """Mochi's autoencoder: convolutions at low resolution, linear maps above that."""
     return AutoencoderKLMochi(
         encoder_block_out_channels=(16, 32, 32, 64),
         decoder_block_out_channels=(12, 16, 32, 64),
-        # From full frames to latents; the last two are at the size of latents.
+        # From full resolution to latents; the last two are at latent resolution.
         layers_per_block=(0, 0, 1, 1, 1),
         add_attention_block=(False,) * 5,
     )
 
 
 def pipeline() -> MochiPipeline:
-    """All of them, in fp32, drawn from torch's global generator."""
+    """The untrained pipeline in fp32, with weights from torch's global generator."""
     words = tokenizer()
     return MochiPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),

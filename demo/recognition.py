@@ -1,4 +1,4 @@
-"""Read a video as a person would: which shape, in which colour, goes where, before what."""
+"""Recognize the scene that a video shows: colour, shape, direction and background."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from demo.clips import distance
 from demo.scenes import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES
 
 Frames = NDArray[np.uint8]
-Verdict = dict[str, str | None]
-# A pixel belongs to the shape if a channel differs by so much, of 255, from the background.
-_DIFFERS: Final = 60
-# A shape of fewer pixels is none, and a way of less than this share of the shorter side is none.
-_LEAST_PIXELS: Final = 12
-_LEAST_WAY: Final = 0.15
-# Area of each shape of radius 1; see `clips.distance`.
+Recognition = dict[str, str | None]
+# A pixel is foreground if one of its channels (0 to 255) differs from the background by more.
+_FOREGROUND_DIFFERENCE: Final = 60
+# Smaller regions are not taken for a shape, and shorter movements, as a fraction of the frame's
+# shorter side, not for motion.
+_MIN_PIXELS: Final = 12
+_MIN_TRAVEL: Final = 0.15
+# The area of each shape at radius 1; see `clips.distance`.
 _AREAS: Final = {
     "circle": math.pi,
     "square": 1.78**2,
@@ -28,15 +29,15 @@ _AREAS: Final = {
 }
 
 
-def judge(frames: Frames) -> Verdict:
-    """What `frames` (count x height x width x 3) show, by the fields of a scene; None: nothing."""
+def recognize(frames: Frames) -> Recognition:
+    """The scene in `frames` (count x height x width x 3), by field; None where there is none."""
     pixels = frames.astype(np.int16)
     border = np.concatenate([pixels[:, 0], pixels[:, -1]], axis=1).reshape(-1, 3)
     behind = np.median(border, axis=0)
-    mask = np.abs(pixels - behind).max(axis=-1) > _DIFFERS
-    seen = mask.sum(axis=(1, 2)) >= _LEAST_PIXELS
-    found: Verdict = {"background": _nearest(behind, BACKGROUNDS)}
-    if seen.sum() < 2:  # noqa: PLR2004 - from here to there
+    mask = np.abs(pixels - behind).max(axis=-1) > _FOREGROUND_DIFFERENCE
+    seen = mask.sum(axis=(1, 2)) >= _MIN_PIXELS
+    found: Recognition = {"background": _nearest(behind, BACKGROUNDS)}
+    if seen.sum() < 2:  # noqa: PLR2004 - a direction needs two frames
         return found | {"colour": None, "shape": None, "direction": None}
     return found | {
         "colour": _nearest(np.median(pixels[_core(mask)], axis=0), COLOURS),
@@ -50,7 +51,7 @@ def _nearest(colour: Any, table: dict[str, tuple[int, int, int]]) -> str:
 
 
 def _core(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without the soft edge, unless nothing would be left."""
+    """`mask` without its soft edge, unless that would leave nothing."""
     inner = mask.copy()
     inner[:, 1:-1, 1:-1] &= mask[:, :-2, 1:-1] & mask[:, 2:, 1:-1]
     inner[:, 1:-1, 1:-1] &= mask[:, 1:-1, :-2] & mask[:, 1:-1, 2:]
@@ -64,7 +65,7 @@ def _centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 def _direction(masks: NDArray[np.bool_]) -> str | None:
     (x0, y0), (x1, y1) = _centre(masks[0]), _centre(masks[-1])
-    if math.hypot(x1 - x0, y1 - y0) < _LEAST_WAY * min(masks.shape[1:]):
+    if math.hypot(x1 - x0, y1 - y0) < _MIN_TRAVEL * min(masks.shape[1:]):
         return None
     return max(
         DIRECTIONS, key=lambda d: (x1 - x0) * DIRECTIONS[d][0] + (y1 - y0) * DIRECTIONS[d][1]
@@ -72,7 +73,7 @@ def _direction(masks: NDArray[np.bool_]) -> str | None:
 
 
 def _shape(masks: NDArray[np.bool_]) -> str:
-    """The one that overlaps best, at the same place and of the same area."""
+    """The shape with the best overlap (IoU) at the same position and area."""
     return max(SHAPES, key=lambda shape: sum(_overlap(shape, mask) for mask in masks))
 
 

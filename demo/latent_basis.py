@@ -1,8 +1,8 @@
-"""The latents: of each block of 6 x 8 x 8 pixels, the twelve numbers that say most about it.
+"""The latents: the first twelve principal components (PCA) of each block of 6 x 8 x 8 pixels.
 
-They are principal components, so a block is a weighted sum of twelve pictures, and Mochi's decoder
-can be given weights that add them up. Training it from there is a matter of minutes; from random
-weights it is one of hours on a CPU, in which colours come last.
+A block is then a weighted sum of twelve pictures, and Mochi's decoder can be given weights that
+compute this sum. Training it from there takes minutes; from random weights it takes hours on a CPU,
+and colours converge last.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 CHANNELS: Final = 12
-# A block in units of the decoder's first step (time, height, width), and each unit in pixels.
+# A block in units (time, height, width) of the decoder's first upsampling, and a unit in pixels.
 _UNITS: Final = (3, 2, 2)
 _UNIT: Final = (2, 4, 4)
-# Blocks that show nothing but background are most, and all alike: one for five others is enough.
+# Most blocks are plain background and look alike: one for every five others is enough.
 _BACKGROUND_SHARE: Final = 0.2
-# Of weights that add nothing yet: they must differ to learn different things.
+# Deviation of the weights that are not computed: they must differ to learn different features.
 _EXTRA: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Basis:
-    """How blocks become latents.
+class LatentBasis:
+    """The linear map from blocks to latents.
 
     Attributes:
-        mean: of blocks that show something and some that do not, 12 units x 96 pixels.
-        pictures: what one latent of 1 adds, 12 latents x 12 units x 96 pixels.
-        centre: the mean of each latent in clips, where most blocks are background.
-        spread: their deviation where something is seen: measured over all blocks, shapes would
-            stand out from so much noise that they are decided in a tenth of the time.
+        mean: the mean block, over blocks with content and some without, 12 units x 96 pixels.
+        pictures: what a latent of value 1 adds to the block, 12 latents x 12 units x 96 pixels.
+        centre: the mean of each latent over all blocks of the clips, most of which are background.
+        spread: the standard deviation of each latent over blocks with content. Over all blocks it
+            would be so small that shapes exceeded the noise early, and only a tenth of the
+            denoising time would decide them.
     """
 
     mean: Tensor
@@ -42,22 +43,22 @@ class Basis:
     spread: Tensor
 
     def encode(self, clips: Tensor) -> Tensor:
-        """Latents as the decoder has them: count x 12 x latent frames x height/8 x width/8."""
+        """Latents as the decoder takes them: count x 12 x latent frames x height/8 x width/8."""
         pictures = self.pictures.flatten(1)
         weights = pictures / (pictures**2).sum(1, keepdim=True)
-        latents = (blocks(clips) - self.mean.flatten()) @ weights.T
+        latents = (split_blocks(clips) - self.mean.flatten()) @ weights.T
         return latents.permute(0, 4, 1, 2, 3).contiguous()
 
     def normalize(self, latents: Tensor) -> Tensor:
-        """Latents as the transformer has them: mean 0, and deviation 1 where something is seen."""
+        """Latents as the transformer takes them: mean 0, and deviation 1 where there is content."""
         centre, spread = (x.view(1, -1, 1, 1, 1) for x in (self.centre, self.spread))
         return (latents - centre) / spread
 
 
-def blocks(clips: Tensor) -> Tensor:
-    """Clips by block: count x latent frames x height/8 x width/8 x (12 units of 96 pixels).
+def split_blocks(clips: Tensor) -> Tensor:
+    """Clips as blocks: count x latent frames x height/8 x width/8 x (12 units of 96 pixels).
 
-    The first frame is a block of its own, and stands still in it.
+    The first frame is repeated to fill a block of its own.
     """
     padded = pad(clips, (0, 0, 0, 0, 5, 0), mode="replicate")
     count, _, frames, height, width = padded.shape
@@ -66,9 +67,9 @@ def blocks(clips: Tensor) -> Tensor:
     return split.permute(0, 2, 5, 8, 3, 6, 9, 4, 7, 10, 1).flatten(4)
 
 
-def principal(clips: list[Tensor]) -> Basis:
-    """The basis for what `clips` show."""
-    every = torch.cat([blocks(part).flatten(0, 3) for part in clips])
+def fit_basis(clips: list[Tensor]) -> LatentBasis:
+    """Fit the principal components to the blocks of `clips`."""
+    every = torch.cat([split_blocks(part).flatten(0, 3) for part in clips])
     busy = every.std(1) > 0.3  # noqa: PLR2004 - a colour or an edge; the backgrounds' deviation is 0.02
     plain = torch.nonzero(~busy).flatten()
     plain = plain[torch.randperm(len(plain))[: int(busy.sum() * _BACKGROUND_SHARE)]]
@@ -77,7 +78,7 @@ def principal(clips: list[Tensor]) -> Basis:
     values, vectors = torch.linalg.eigh((chosen - mean).T @ (chosen - mean) / len(chosen))
     pictures = (vectors[:, -CHANNELS:] * values[-CHANNELS:].sqrt()).T.flip(0).contiguous()
     latents = (every - mean) @ (pictures / (pictures**2).sum(1, keepdim=True)).T
-    return Basis(
+    return LatentBasis(
         mean.view(12, 96),
         pictures.view(CHANNELS, 12, 96),
         latents.mean(0),
@@ -85,13 +86,13 @@ def principal(clips: list[Tensor]) -> Basis:
     )
 
 
-def write(decoder: Any, basis: Basis) -> None:
-    """Give Mochi's `decoder` the weights that add up the pictures of `basis`.
+def write_decoder_weights(decoder: Any, basis: LatentBasis) -> None:
+    """Give Mochi's `decoder` the weights that sum the pictures of `basis`.
 
-    What is left over is small and random, and its residual blocks begin with adding nothing.
+    All other weights are small and random, and its residual blocks initially add nothing.
     """
     units = basis.pictures.reshape(-1, 96)
-    # Each unit is a sum of as many pictures as the first step has channels.
+    # Each unit becomes a sum of one smaller picture per channel of the first upsampling.
     channels = decoder.up_blocks[0].proj.out_features // 12
     middle = basis.mean.mean(0)
     small = torch.linalg.svd(torch.cat([units, basis.mean - middle]), full_matrices=False)[2]
@@ -111,8 +112,8 @@ def write(decoder: Any, basis: Basis) -> None:
         _write_colours(decoder.up_blocks[2].proj, decoder.proj_out)
 
 
-def _write_units(proj: Any, basis: Basis, middle: Tensor, small: Tensor) -> None:
-    """From latents to the small pictures' shares in each unit."""
+def _write_units(proj: Any, basis: LatentBasis, middle: Tensor, small: Tensor) -> None:
+    """From latents to the weights of the small pictures in each unit."""
     channels = len(small)
     weight = torch.einsum("lup,cp->cul", basis.pictures, small)
     proj.weight.view(channels, 12, -1)[..., :CHANNELS] = weight
@@ -120,7 +121,7 @@ def _write_units(proj: Any, basis: Basis, middle: Tensor, small: Tensor) -> None
 
 
 def _write_pixels(proj: Any, middle: Tensor, small: Tensor) -> None:
-    """From shares to colours: for each 2 frames x 2 x 2, those of 2 x 2 pixels."""
+    """From these weights to colours: for each of 2 x 2 x 2 positions, those of 2 x 2 pixels."""
     order = (0, 1, 3, 2, 4, 5)  # t, y2, yy, x2, xx, c -> t, y2, x2, yy, xx, c
 
     def by_channel(pictures: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ def _write_pixels(proj: Any, middle: Tensor, small: Tensor) -> None:
 
 
 def _write_colours(proj: Any, proj_out: Any) -> None:
-    """Each colour twice, with both signs: silu(v) - silu(-v) = v."""
+    """Pass each colour through the activation with both signs: silu(v) - silu(-v) = v."""
     weight = proj.weight.view(-1, 4, proj.in_features)
     weight[:6] = 0
     proj_out.weight[:, :6] = 0
