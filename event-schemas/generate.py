@@ -1,9 +1,9 @@
-"""Write the JSON Schemas of Kinora's events, and the table in the README, from the code.
+"""Generate the JSON Schemas of Kinora's events, and the table in the README, from the code.
 
-`python event-schemas/generate.py` writes; with `--check` it only says what is stale, and exits 1
-if anything is. What an event carries is defined in `functions/shared/video/events.py` and nowhere
-else; `functions/shared/api/event_schemas.py` makes the schemas.
-"""  # noqa: INP001 - a program beside its data; the folder's name can't be a package's
+`python event-schemas/generate.py` writes the files; with `--check` it only lists stale files, and
+exits with 1 if there are any. `functions/shared/video/events.py` is the only definition of the
+events; `functions/shared/api/event_schemas.py` turns it into schemas.
+"""  # noqa: INP001 - a script beside its data; the folder's name is not a valid package name
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ BEGIN, END = "<!-- events:begin -->", "<!-- events:end -->"
 
 
 def table() -> str:
-    """The table of all events, in Markdown."""
+    """A Markdown table of all events."""
     lines = [
-        "| Type | Subject in NATS | Published by | What it says | Required in `data` | Files |",
+        "| Type | Subject in NATS | Published by | Meaning | Required in `data` | Files |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, about in ABOUT.items():
@@ -47,20 +47,20 @@ def table() -> str:
 
 
 def with_table(readme: str) -> str:
-    """The README with its table brought up to date.
+    """`readme` with an up-to-date table.
 
     Raises:
-        ValueError: the markers are not there, once each.
+        ValueError: the markers are missing or repeated.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or END in after:
-        raise ValueError(f"README.md must hold {BEGIN} and {END} once each")
+        raise ValueError(f"README.md must contain {BEGIN} and {END} exactly once")
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
 
 
 def documents() -> dict[Path, str]:
-    """Every file that this program writes, and what should be in it."""
+    """The expected content of every generated file."""
     texts = {
         FOLDER / "v1" / f"{name}.json": json.dumps(schema_of(name), indent=2) + "\n"
         for name in EventName
@@ -71,7 +71,7 @@ def documents() -> dict[Path, str]:
 
 
 def stale() -> list[Path]:
-    """The files that are not as the code has them, and schemas of events that are no more."""
+    """Files that differ from the code, and schemas of events that no longer exist."""
     expected = documents()
     changed = [
         path
@@ -82,9 +82,9 @@ def stale() -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or check them; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Write the event schemas from the code.")
-    parser.add_argument("--check", action="store_true", help="say what is stale; write nothing")
+    """Write or check the files; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Generate the event schemas.")
+    parser.add_argument("--check", action="store_true", help="list stale files and write nothing")
     found = stale()
     if parser.parse_args(arguments).check:
         for path in found:

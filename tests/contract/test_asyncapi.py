@@ -1,4 +1,4 @@
-"""`asyncapi.yaml` describes the channels that the code uses."""
+"""`asyncapi.yaml` describes exactly the channels that the code uses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refs(node: object) -> Iterator[str]:
 
 
 def resolve(ref: str) -> Any:
-    """What a reference within the document points to."""
+    """The node that a reference within the document points to."""
     node: Any = DOCUMENT
     for step in ref.removeprefix("#/").split("/"):
         node = node[step]
@@ -43,20 +43,20 @@ def resolve(ref: str) -> Any:
 
 
 def test_it_is_asyncapi_3() -> None:
-    """The document names its version, a NATS server, and the media type of every message."""
+    """The document declares its version, a NATS server, and the default media type."""
     assert DOCUMENT["asyncapi"] == "3.0.0"
     assert {server["protocol"] for server in DOCUMENT["servers"].values()} == {"nats"}
     assert DOCUMENT["defaultContentType"] == "application/cloudevents+json"
 
 
 def test_there_is_a_channel_for_each_event_and_no_other() -> None:
-    """Nothing that the code publishes is left out, and nothing is made up."""
+    """The document lists every event that the code publishes, and no others."""
     assert set(CHANNELS) == {channel_of(name) for name in EventName}
 
 
 @pytest.mark.parametrize("name", EventName)
 def test_addresses_are_the_subjects_of_the_code(name: EventName) -> None:
-    """With its parameters filled in, an address is the subject that the code publishes on."""
+    """With its parameters filled in, an address is the NATS subject that the code uses."""
     key = VideoKey("acme", "video_1")
     expected = key.request_subject if name is EventName.REQUESTED else key.event_subject(name)
     channel = CHANNELS[channel_of(name)]
@@ -65,8 +65,8 @@ def test_addresses_are_the_subjects_of_the_code(name: EventName) -> None:
 
 
 @pytest.mark.parametrize("name", EventName)
-def test_messages_are_the_events(name: EventName) -> None:
-    """Each channel carries one message: the event's type, with the event's schema."""
+def test_each_channel_carries_its_event(name: EventName) -> None:
+    """Each channel has one message, with the event's type and schema."""
     (ref,) = CHANNELS[channel_of(name)]["messages"].values()
     message = resolve(ref["$ref"])
     assert message["name"] == name.type
@@ -75,8 +75,8 @@ def test_messages_are_the_events(name: EventName) -> None:
 
 
 @pytest.mark.parametrize("ref", sorted(set(refs(DOCUMENT))))
-def test_references_lead_somewhere(ref: str) -> None:
-    """Every $ref points to a part of the document or to a file beside it."""
+def test_references_resolve(ref: str) -> None:
+    """Every $ref points to a node of the document or to a file beside it."""
     if ref.startswith("#/"):
         assert resolve(ref)
     else:
@@ -84,7 +84,7 @@ def test_references_lead_somewhere(ref: str) -> None:
 
 
 def test_operations_are_from_kinoras_side() -> None:
-    """Kinora sends every event, and receives requests: the only channel that others send to."""
+    """Kinora sends every event and receives requests, the only channel that clients send to."""
     found = {
         (operation["action"], operation["channel"]["$ref"].rpartition("/")[2])
         for operation in DOCUMENT["operations"].values()
@@ -93,8 +93,8 @@ def test_operations_are_from_kinoras_side() -> None:
 
 
 @pytest.mark.parametrize("operation", DOCUMENT["operations"])
-def test_operations_send_what_their_channel_carries(operation: str) -> None:
-    """The messages of an operation belong to the channel that it names."""
+def test_operations_use_messages_of_their_channel(operation: str) -> None:
+    """The messages of an operation belong to its channel."""
     found = DOCUMENT["operations"][operation]
     for message in found["messages"]:
         assert message["$ref"].startswith(f"{found['channel']['$ref']}/messages/")
@@ -103,7 +103,7 @@ def test_operations_send_what_their_channel_carries(operation: str) -> None:
 @pytest.mark.parametrize("token", ["a", "A-z_0", "a" * 64, "", "a" * 65, "a.b", "*", ">", "é"])
 @pytest.mark.parametrize("parameter", ["account", "id"])
 def test_parameters_have_the_pattern_of_tokens(parameter: str, token: str) -> None:
-    """What the code takes as an account or an id, the pattern takes, and nothing else."""
+    """The pattern accepts exactly the accounts and ids that the code accepts."""
     described = DOCUMENT["components"]["parameters"][parameter]
     assert bool(re.search(described["x-pattern"], token)) == is_token(token)
     assert described["x-pattern"] in described["description"]

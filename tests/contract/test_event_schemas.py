@@ -1,4 +1,4 @@
-"""The published schemas, the examples and the code say the same about every event."""
+"""The published schemas, the examples and the code agree about every event."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_generator() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up by its name.
+    # dataclasses look up their module by name.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
@@ -64,8 +64,8 @@ def load_generator() -> ModuleType:
 
 def ecma_pattern(
     _: object, pattern: str, instance: object, __: object
-) -> Any:  # a generator, as jsonschema wants it
-    # JSON Schema means ECMA-262's `$`; Python's also matches before a final line feed.
+) -> Any:  # jsonschema expects a generator
+    # JSON Schema uses ECMA-262's `$`; Python's also matches before a final line feed.
     if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
@@ -118,7 +118,7 @@ WRITTEN: list[tuple[EventName, BaseModel]] = [
         ),
     ),
     (EventName.FAILED, Failed(**COMMON, error=FAILURE)),
-    # Of a request that was not valid there is little to carry.
+    # An invalid request leaves few fields to carry.
     (EventName.FAILED, Failed(created_at=COMMON["created_at"], error=FAILURE, prompt="a")),
     (EventName.CANCELLED, Cancelled(**COMMON)),
     (EventName.DELETED, Deleted(created_at=COMMON["created_at"])),
@@ -130,7 +130,7 @@ def event_with(data: object, **attributes: object) -> dict[str, Any]:
 
 
 def schema_accepts(event: object) -> bool:
-    """Whether the schema of `requested` takes the event; NaN is no JSON, so nothing takes that."""
+    """Whether the event is valid against the schema of `requested`; NaN is not JSON, so never."""
 
     def refuse(name: str) -> None:
         raise ValueError(name)
@@ -143,7 +143,7 @@ def schema_accepts(event: object) -> bool:
 
 
 def code_accepts(event: object) -> bool:
-    """Whether the code takes the event as a request, when it comes out of the stream."""
+    """Whether the code accepts the event as a request when it reads it from the stream."""
     try:
         incoming = read_nats(HEADERS, json.dumps(event).encode())
         check_requested(incoming.type, incoming.data)
@@ -154,7 +154,7 @@ def code_accepts(event: object) -> bool:
 
 @pytest.mark.parametrize("name", EventName)
 def test_schemas_are_valid(name: EventName) -> None:
-    """Every event has a schema of the dialect 2020-12 that describes the whole CloudEvent."""
+    """Every event has a schema in dialect 2020-12 that describes the whole CloudEvent."""
     schema = SCHEMAS[name]
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -164,14 +164,14 @@ def test_schemas_are_valid(name: EventName) -> None:
 
 
 def test_schemas_and_readme_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is checked in is what the generator makes of the models today."""
+    """The committed files are what the generator produces from the current models."""
     assert GENERATOR.main(["--check"]) == 0, capsys.readouterr().err
 
 
 def test_a_stale_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --check the generator names missing, changed and surplus files, and repairs none."""
+    """With --check the generator lists missing, changed and surplus files, and fixes none."""
     folder = tmp_path / "event-schemas"
     (folder / "v1").mkdir(parents=True)
     (folder / "v1" / "requested.json").write_text("{}")
@@ -179,10 +179,10 @@ def test_a_stale_file_is_named(
     (folder / "README.md").write_text((FOLDER / "README.md").read_text(encoding="utf-8"))
     monkeypatch.setattr(GENERATOR, "FOLDER", folder)
     assert GENERATOR.main(["--check"]) == 1
-    said = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     for name in ("requested", "started", "paused"):
-        assert f"event-schemas/v1/{name}.json is stale" in said
-    assert "README.md is stale" not in said
+        assert f"event-schemas/v1/{name}.json is stale" in stderr
+    assert "README.md is stale" not in stderr
     assert (folder / "v1" / "requested.json").read_text() == "{}"
     assert GENERATOR.main([]) == 0
     assert GENERATOR.main(["--check"]) == 0
@@ -190,25 +190,25 @@ def test_a_stale_file_is_named(
 
 
 def test_a_readme_without_markers_is_an_error() -> None:
-    """The generator does not guess where the table belongs."""
+    """The generator does not guess where to put the table."""
     with pytest.raises(ValueError, match="events:begin"):
         GENERATOR.with_table("# Events\n")
 
 
 def test_every_event_has_an_example() -> None:
-    """There is one golden example of each type, and a second of `requested`."""
+    """There is one golden example of each type, and a second one of `requested`."""
     assert set(EXAMPLES) == {*EventName, "requested-full"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_examples_are_what_they_show(example: str) -> None:
-    """Every example is valid, and the code reads it into the model of its type."""
+def test_examples_are_valid(example: str) -> None:
+    """Every example is valid, and the code parses it into the model of its type."""
     name = EventName(example.partition("-")[0])
     event = EXAMPLES[example]
     VALIDATORS[name].validate(event)
     found, event_id, data = read_video_event(HEADERS, json.dumps(event).encode())
     assert (found, event_id, type(data)) == (name, event["id"], DATA_OF[name])
-    # eventing-natss gives no content type; that it is an event must show all the same.
+    # eventing-natss sends no content type; the event must be recognized anyway.
     assert read_nats({}, json.dumps(event).encode()).type == name.type
     if name is REQUESTED:
         assert check_requested(name.type, event["data"]) == data
@@ -217,19 +217,19 @@ def test_examples_are_what_they_show(example: str) -> None:
 
 
 def test_the_smallest_request_is_only_a_prompt() -> None:
-    """The example to start from has the four attributes that CloudEvents asks for, and a prompt."""
+    """The minimal example has the four attributes that CloudEvents requires, and a prompt."""
     assert set(EXAMPLES["requested"]) == {"specversion", "id", "source", "type", "data"}
     assert set(EXAMPLES["requested"]["data"]) == {"prompt"}
 
 
 def test_the_full_request_has_every_field() -> None:
-    """The example to look things up in has every field that a caller may send."""
+    """The reference example has every field that a caller may send."""
     assert set(FULL) == set(Requested.model_fields) - {"request_hash"}
 
 
 @pytest.mark.parametrize("name", [n for n in EventName if n is not REQUESTED])
-def test_examples_tell_one_life(name: EventName) -> None:
-    """All examples are about the video that `requested-full` asks for."""
+def test_examples_are_about_one_video(name: EventName) -> None:
+    """All examples are about the video that `requested-full` requests."""
     event = EXAMPLES[name]
     assert (event["account"], event["subject"]) == (KEY.account, KEY.video_id)
     data = DATA_OF[name].model_validate(event["data"])
@@ -246,21 +246,21 @@ def test_examples_tell_one_life(name: EventName) -> None:
 
 
 @pytest.mark.parametrize(("name", "data"), WRITTEN)
-def test_what_the_code_writes_is_valid(name: EventName, data: BaseModel) -> None:
-    """Every event that Kinora writes is valid against the schema of its type, and of no other."""
+def test_published_events_are_valid(name: EventName, data: BaseModel) -> None:
+    """Every event that Kinora publishes is valid against the schema of its type and no other."""
     written = json.loads(VideoEvent.new(KEY, name, data, source="/kinora/test").to_bytes())
     VALIDATORS[name].validate(written)
     assert [n for n in EventName if VALIDATORS[n].is_valid(written)] == [name]
 
 
-def test_every_type_is_written_here() -> None:
-    """The test before this one leaves no type out."""
+def test_every_type_is_covered() -> None:
+    """The previous test covers every type."""
     assert {name for name, _ in WRITTEN} == set(EventName)
 
 
 @pytest.mark.parametrize("name", [n for n in EventName if n is not REQUESTED])
-def test_later_fields_are_passed_over(name: EventName) -> None:
-    """An event of a later v1, with more fields, is valid today and read as today's event."""
+def test_unknown_fields_are_ignored(name: EventName) -> None:
+    """An event of a later v1 with more fields is valid, and its unknown fields are ignored."""
     event = EXAMPLES[name]
     later = {**event, "region": "eu", "data": {**event["data"], "cost": {"cents": 3}}}
     VALIDATORS[name].validate(later)
@@ -271,10 +271,10 @@ def test_later_fields_are_passed_over(name: EventName) -> None:
 GOOD: list[Mapping[str, object]] = [
     {"prompt": "a"},
     {"prompt": "ä" * 4096},
-    # Characters are counted, not the units of UTF-16 that JavaScript counts.
+    # Limits count characters, not UTF-16 code units as JavaScript does.
     {"prompt": "\U0001f34b" * 4096},
     {"prompt": " a "},
-    # Python does not take a byte order mark for white space, though ECMA-262 does.
+    # A byte order mark is white space in ECMA-262, but not in Python.
     {"prompt": "\ufeff"},
     {"prompt": "a", "negative_prompt": ""},
     {"prompt": "a", **dict.fromkeys(set(Requested.model_fields) - {"prompt"})},
@@ -296,7 +296,7 @@ GOOD: list[Mapping[str, object]] = [
 
 @pytest.mark.parametrize("data", GOOD)
 def test_both_accept_good_data(data: Mapping[str, object]) -> None:
-    """What the schema of `requested` allows at its limits, the code takes as well."""
+    """The code accepts what the schema of `requested` allows, up to its limits."""
     assert schema_accepts(event_with(data))
     assert code_accepts(event_with(data))
 
@@ -355,14 +355,14 @@ BAD: list[object] = [
 
 @pytest.mark.parametrize("data", BAD)
 def test_both_refuse_bad_data(data: object) -> None:
-    """What the schema of `requested` forbids, the code refuses as well."""
+    """The code rejects what the schema of `requested` forbids."""
     assert not schema_accepts(event_with(data))
     assert not code_accepts(event_with(data))
 
 
 @pytest.mark.parametrize("attribute", ["specversion", "id", "source", "type", "data"])
-def test_both_ask_for_what_is_required(attribute: str) -> None:
-    """A request without one of the required attributes, or without data, is no request."""
+def test_both_require_the_required_attributes(attribute: str) -> None:
+    """A request without a required attribute, or without data, is rejected."""
     event = {n: value for n, value in EXAMPLES["requested"].items() if n != attribute}
     assert not schema_accepts(event)
     assert not code_accepts(event)
@@ -386,7 +386,7 @@ def test_both_ask_for_what_is_required(attribute: str) -> None:
     ],
 )
 def test_both_refuse_bad_attributes(attributes: Mapping[str, object]) -> None:
-    """What CloudEvents forbids, and data in base64, is refused by the schema and by the code."""
+    """Schema and code reject attributes that CloudEvents forbids, and data in base64."""
     event = {**EXAMPLES["requested"], **attributes}
     assert not schema_accepts(event)
     assert not code_accepts(event)
@@ -398,13 +398,13 @@ def test_both_refuse_bad_attributes(attributes: Mapping[str, object]) -> None:
         {"subject": None, "time": None, "datacontenttype": None},
         {"subject": "lemon_1"},
         {"time": "2025-06-12T09:30:00.123456789+02:00"},
-        {"account": "somebody-else"},
+        {"account": "another-account"},
         {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
         {"priority": 3, "urgent": True},
     ],
 )
-def test_the_door_is_open(attributes: Mapping[str, object]) -> None:
-    """Optional attributes may be null, and extensions of anyone's may be there."""
+def test_extension_attributes_are_accepted(attributes: Mapping[str, object]) -> None:
+    """Optional attributes may be null, and any extension attributes may be present."""
     event = {**EXAMPLES["requested"], **attributes}
     assert schema_accepts(event)
     assert code_accepts(event)
@@ -414,12 +414,12 @@ def test_the_door_is_open(attributes: Mapping[str, object]) -> None:
     "token", ["a", "A-z_0", "a" * 64, "", "a" * 65, "a.b", "*", ">", "é", "a\n"]
 )
 def test_subjects_are_tokens(token: str) -> None:
-    """The schema takes as a subject what may be a video's id, and nothing else."""
+    """The schema accepts as a subject exactly what may be a video's id."""
     assert schema_accepts(event_with({"prompt": "a"}, subject=token)) == is_token(token)
 
 
-def test_what_the_model_can_make_is_not_in_the_schema() -> None:
-    """Seven frames and eight are the same to the schema; the profile knows which Mochi makes."""
+def test_limits_of_the_model_are_not_in_the_schema() -> None:
+    """The schema accepts both seven and eight frames; the profile knows which Mochi supports."""
     seven, eight = ({"prompt": "a", "num_frames": n} for n in (7, 8))
     assert schema_accepts(event_with(seven))
     assert schema_accepts(event_with(eight))
@@ -450,7 +450,7 @@ def _lone_surrogate(data: Mapping[str, Any]) -> bool:
     return any("\ud800" <= char <= "\udfff" for text in _texts(data) for char in text)
 
 
-# All that the code refuses though the schema takes it, because JSON Schema has no words for it.
+# Everything that the schema accepts but the code rejects, because JSON Schema can't express it.
 STRICTER: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "a whole number is written without a fraction": _whole_with_fraction,
     "a number fits into 64 bits": _too_large_for_double,
@@ -470,15 +470,15 @@ STRICTER: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     ],
 )
 def test_where_the_code_is_stricter(data: Mapping[str, object]) -> None:
-    """The known cases in which the schema takes what the code refuses, each under its rule."""
+    """Known cases that the schema accepts and the code rejects, each covered by a rule."""
     assert schema_accepts(event_with(data))
     assert not code_accepts(event_with(data))
     assert any(rule(data) for rule in STRICTER.values())
 
 
 @pytest.mark.parametrize("data", [{"prompt": "a", "\ud800": 1}, {"prompt": "a", "\ud800": True}])
-def test_broken_names_are_refused_like_other_unknown_names(data: Mapping[str, object]) -> None:
-    """A field whose name is no Unicode text is refused with a message that can be passed on."""
+def test_field_names_with_lone_surrogates_are_rejected(data: Mapping[str, object]) -> None:
+    """A field whose name can't be encoded is rejected as unknown, with an encodable message."""
     assert not schema_accepts(event_with(data))
     with pytest.raises(InvalidRequest) as refused:
         check_requested(REQUESTED.type, data)
@@ -500,7 +500,7 @@ METADATA = st.dictionaries(TEXT, TEXT, max_size=3) | st.sampled_from(
     [{str(n): "" for n in range(16)}, {str(n): "" for n in range(17)}]
 )
 ANYTHING = SCALARS | METADATA | st.lists(SCALARS, max_size=2)
-# Mostly of the right kind, or hardly anything would ever be accepted.
+# Mostly of the right type; otherwise hardly any example would be accepted.
 LIKELY: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(Requested.model_fields, TEXT),
     **dict.fromkeys(INTEGERS, st.integers(0, 2**32 - 1)),
@@ -535,10 +535,10 @@ def some_data(draw: st.DrawFn) -> dict[str, Any]:
 )
 @given(some_data())
 def test_schema_and_code_agree(data: dict[str, Any]) -> None:
-    """On any data: what the code takes, the schema takes; the reverse, but for the rules above."""
+    """The schema accepts what the code accepts, and vice versa except for the rules above."""
     by_schema, by_code = schema_accepts(event_with(data)), code_accepts(event_with(data))
     if by_schema and not by_code:
         broken = [rule for rule, breaks in STRICTER.items() if breaks(data)]
-        assert broken, "the code refuses this for a reason that is not listed"
+        assert broken, "the code rejects this for a reason that is not listed"
     else:
         assert by_schema == by_code
