@@ -1,1 +1,1 @@
-"""A model of how one video is delivered, small enough to look at every order of events."""
+"""A model of the delivery of one video, small enough to check every interleaving of events."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from functions.shared.video.events import MAX_ATTEMPTS
-from protocol.generate import connected, die, take_second
+from protocol.generate import connected, end_process, would_take_second
 from protocol.ledger import Step, publish, read
-from protocol.requests import ack, fetch, gone, nak
+from protocol.requests import ack, drop_request, fetch, nak
 from protocol.state import (
     COMPLETED,
     DELETED,
@@ -28,15 +28,15 @@ from protocol.state import (
 
 
 def steps(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """What dispatcher `i` may do next."""
+    """The possible next steps of dispatcher `i`."""
     d = s.dispatchers[i]
     if d.paused:
-        yield f"d{i} goes on", with_dispatcher(s, i, paused=False)
+        yield f"d{i} resumes", with_dispatcher(s, i, paused=False)
         return
     if d.step == "idle":
         yield from fetch(s, i)
         return
-    yield from _troubles(s, g, i)
+    yield from _faults(s, g, i)
     if d.step != "waiting":
         yield from _STEPS[d.step](s, g, i)
 
@@ -44,32 +44,32 @@ def steps(s: State, g: Guards, i: int) -> Iterator[Step]:
 def handle(s: State, g: Guards, i: int) -> Iterator[Step]:
     """`Deliveries.handle`."""
     for found in read(s, g):
-        reads, event, state = f"d{i} reads {found.shown}", found.event, found.state
+        reads, event, state = f"d{i} reads {found.description}", found.event, found.state
         if event and event.terminal:
             yield f"{reads}: ack", ack(state, i)
         elif event and event.fresh and g.dispatch_lease_check:
             yield f"{reads}: nak", nak(state, i)
         elif event and event.attempt >= MAX_ATTEMPTS:
             failing = with_dispatcher(state, i, step="failing", expected=event.seq)
-            yield f"{reads}: no attempt is left", failing
+            yield f"{reads}: no attempts left", failing
         else:
             yield f"{reads}: will send it", with_dispatcher(state, i, step="sending")
 
 
-def failed(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Deliveries._failed`: publish `failed`, unless the video went on instead."""
+def fail_video(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`Deliveries._failed`: publish `failed`, unless the video has changed since."""
     for o in publish(s, g, Publication(FAILED, s.dispatchers[i].expected)):
         if o.result == "won":
             state = ack(o.state, i)
-        elif o.result == "again":
+        elif o.result == "retry":
             state = with_dispatcher(o.state, i, expected=o.expected)
         else:
             state = nak(o.state, i)
         yield f"d{i} publishes failed: {o.text}", state
 
 
-def send(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Sink.send`: the platform picks a replica; `Worker.take` reads the request first."""
+def send_request(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`Sink.send`: Knative picks a replica, where `Worker.take` first reads the request."""
     if s.dispatchers[i].request != s.request.seq:
         yield f"d{i} sends a request that is gone: 503, nak", nak(s, i)
         return
@@ -78,65 +78,65 @@ def send(s: State, g: Guards, i: int) -> Iterator[Step]:
             taking = with_worker(s, number, step="taking")
             waiting = with_dispatcher(taking, i, step="waiting", worker=number)
             yield f"d{i} sends the request to w{number}", waiting
-        elif take_second(s, g, number):
-            broken = s._replace(broken="one worker works on two attempts at once")
-            yield f"d{i} sends the request to w{number}, which is busy and takes it", broken
+        elif would_take_second(s, g, number):
+            overlapping = s._replace(violation="one worker works on two attempts at once")
+            yield f"d{i} sends the request to w{number}, which is busy and takes it", overlapping
         else:
             yield f"d{i} sends the request to w{number}, which is busy: nak", nak(s, i)
 
 
 def settle(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Deliveries._send` after the response: what the stream says decides, not how it ended."""
+    """`Deliveries._send` after the response: the stream decides, not how the response ended."""
     for found in read(s, g):
-        reads = f"d{i}: the response has ended, reads {found.shown}"
+        reads = f"d{i}: the response has ended, reads {found.description}"
         if (found.event and found.event.terminal) or not g.ack_only_finished:
             yield f"{reads}: ack", ack(found.state, i)
         else:
             yield f"{reads}: nak", nak(found.state, i)
 
 
-_STEPS = {"delivered": handle, "failing": failed, "sending": send, "ended": settle}
+_STEPS = {"delivered": handle, "failing": fail_video, "sending": send_request, "ended": settle}
 
 
-def _troubles(s: State, g: Guards, i: int) -> Iterator[Step]:
+def _faults(s: State, g: Guards, i: int) -> Iterator[Step]:
     d = s.dispatchers[i]
     if s.faults.dispatcher_pause:
         yield f"d{i} is paused", with_dispatcher(spend(s, "dispatcher_pause"), i, paused=True)
     if s.faults.dispatcher_crash:
-        yield f"d{i} crashes", _gone(_cut(spend(s, "dispatcher_crash"), g, i), i)
+        yield f"d{i} crashes", _restarted(_disconnect(spend(s, "dispatcher_crash"), g, i), i)
     if s.faults.sigterm:
-        cut = _cut(spend(s, "sigterm"), g, i)
-        yield f"d{i} gets SIGTERM: nak", nak(cut, i)
+        disconnected = _disconnect(spend(s, "sigterm"), g, i)
+        yield f"d{i} gets SIGTERM: nak", nak(disconnected, i)
     if d.step == "waiting":
         if s.faults.connection_lost:
-            cut = _cut(spend(s, "connection_lost"), g, i)
-            yield f"the connection of d{i} to w{d.worker} is lost", cut
+            disconnected = _disconnect(spend(s, "connection_lost"), g, i)
+            yield f"the connection of d{i} to w{d.worker} is lost", disconnected
         if s.workers[d.worker].paused:
-            yield f"d{i} gives up on w{d.worker}, which is silent", _cut(s, g, i)
+            yield f"d{i} gives up on w{d.worker}, which is silent", _disconnect(s, g, i)
 
 
-def _gone(s: State, i: int) -> State:
+def _restarted(s: State, i: int) -> State:
     return s._replace(dispatchers=(*s.dispatchers[:i], Dispatcher(), *s.dispatchers[i + 1 :]))
 
 
-def _cut(s: State, g: Guards, i: int) -> State:
-    """End the connection of dispatcher `i`; work inside the response would end with it."""
+def _disconnect(s: State, g: Guards, i: int) -> State:
+    """Close the connection of dispatcher `i`; work inside the response would end with it."""
     w = s.dispatchers[i].worker
     if w < 0:
         return s
     s = with_dispatcher(s, i, step="ended", worker=-1)
-    return s if g.work_outside_response or connected(s, w) else die(s, w)
+    return s if g.work_outside_response or connected(s, w) else end_process(s, w)
 
 
 def sweep(s: State, g: Guards) -> Iterator[Step]:
-    """`Sweeper.sweep`: it may come at any time, and be overtaken between reading and doing."""
+    """`Sweeper.sweep`: runs at any time; others may act between its read and its write."""
     if s.sweeper.step == "deleting":
         left = s.objects - s.sweeper.orphans
         yield "the sweeper removes files", s._replace(objects=left, sweeper=Sweeper())
     elif s.sweeper.step == "failing":
         for o in publish(s, g, Publication(FAILED, s.sweeper.expected)):
-            again = o.result == "again"
-            after = s.sweeper._replace(expected=o.expected) if again else Sweeper()
+            retry = o.result == "retry"
+            after = s.sweeper._replace(expected=o.expected) if retry else Sweeper()
             yield f"the sweeper publishes failed: {o.text}", o.state._replace(sweeper=after)
     else:
         for found in read(s, g):
@@ -153,29 +153,29 @@ def _sweep(s: State, g: Guards, event: Event) -> Iterator[Step]:
         if len(s.events) > 1:
             yield "the sweeper finishes the purge of events", purge_events(s, g, event.seq)
         if s.request.seq:
-            yield "the sweeper purges the request", gone(s)
+            yield "the sweeper purges the request", drop_request(s)
     elif event.running and not event.fresh and not s.request.seq:
         failing = Sweeper("failing", expected=event.seq)
-        yield "the sweeper finds a video that nobody will end", s._replace(sweeper=failing)
+        yield "the sweeper finds an abandoned video", s._replace(sweeper=failing)
 
 
 def is_orphan(p: Prefix, event: Event, g: Guards) -> bool:
-    """`Sweeper._is_orphan`, without its ages: what holds at any age holds for old files."""
+    """`Sweeper._is_orphan`, but at any age, which includes the old files it is limited to."""
     if event.name is COMPLETED:
         return p != prefix(g, event.attempt, event.lease)
-    if event.terminal or not g.sweep_lower_attempts:
+    if event.terminal or not g.sweep_only_lower_attempts:
         return True
     return p.attempt < event.attempt
 
 
 def purge_events(s: State, g: Guards, tombstone: int) -> State:
-    """`Bus.purge` of the video's events, below the tombstone."""
+    """`Bus.purge` of the video's events below the tombstone."""
     keep = g.purge_keeps_tombstone
     return s._replace(events=tuple(e for e in s.events if keep and e.seq >= tombstone))
 
 
 def tombstone_expires(s: State, g: Guards) -> Iterator[Step]:
-    """A TTL on `deleted` would do this."""
+    """The effect of a TTL on `deleted`."""
     event = newest(s)
-    if event and event.name is DELETED and not g.tombstone_kept:
-        yield "the tombstone's TTL is over", s._replace(events=s.events[:-1])
+    if event and event.name is DELETED and not g.tombstone_without_ttl:
+        yield "the tombstone's TTL expires", s._replace(events=s.events[:-1])

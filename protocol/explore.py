@@ -1,4 +1,4 @@
-"""Every order of events, breadth first: what is found first is the shortest way to it."""
+"""Explores every interleaving breadth-first, so counter-examples are the shortest possible."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from protocol import dispatch, generate, submit
 from protocol.dispatch import is_orphan, sweep, tombstone_expires
-from protocol.generate import holder
+from protocol.generate import lease_holder
 from protocol.ledger import Step, accepts, store
-from protocol.requests import ack_wait, gone
+from protocol.requests import ack_wait, drop_request
 from protocol.state import (
     COMPLETED,
     DELETED,
@@ -26,22 +26,30 @@ from protocol.state import (
     spend,
 )
 
-NO_END = "there is no way to a clean end any more"
+NOT_LIVE = "no quiescent state can be reached any more"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an exploration has found; `broken` is empty if every promise holds."""
+    """The result of an exploration.
+
+    Attributes:
+        states: how many states were explored.
+        seconds: how long that took.
+        violation: the violated property; empty if all hold.
+        trace: the steps of the counter-example.
+        complete: false if the limit on states was reached.
+    """
 
     states: int
     seconds: float
-    broken: str = ""
+    violation: str = ""
     trace: tuple[str, ...] = ()
     complete: bool = True
 
 
 def steps(s: State, g: Guards) -> Iterator[Step]:
-    """Everything that may happen next."""
+    """All possible next steps."""
     for i in range(len(s.dispatchers)):
         yield from dispatch.steps(s, g, i)
     for i in range(len(s.workers)):
@@ -53,25 +61,25 @@ def steps(s: State, g: Guards) -> Iterator[Step]:
     yield from ack_wait(s)
     yield from lease_expires(s)
     yield from tombstone_expires(s, g)
-    yield from late(s, g)
-    yield from others(s)
+    yield from late_arrivals(s, g)
+    yield from other_clients(s)
 
 
 def lease_expires(s: State) -> Iterator[Step]:
-    """A lease runs out only while nobody renews it: its holder is gone, or paused."""
+    """A lease expires only while it is not renewed: its holder is gone or paused."""
     event = newest(s)
     if event is None or not event.fresh:
         return
-    worker = holder(s, event)
+    worker = lease_holder(s, event)
     if worker is None or worker.paused:
         expired = s._replace(events=(*s.events[:-1], event._replace(fresh=False)))
         if worker is not None and event.lease is not None:
-            expired = expired._replace(excused=s.excused | {event.lease})
-        yield f"the lease of attempt {event.attempt} runs out", expired
+            expired = expired._replace(abandoned=s.abandoned | {event.lease})
+        yield f"the lease of attempt {event.attempt} expires", expired
 
 
-def late(s: State, g: Guards) -> Iterator[Step]:
-    """What was on its way for long arrives, or never does."""
+def late_arrivals(s: State, g: Guards) -> Iterator[Step]:
+    """A delayed publish is stored or dropped; a delayed upload lands."""
     p = s.late_publish
     if p is not None:
         dropped = s._replace(late_publish=None)
@@ -83,33 +91,33 @@ def late(s: State, g: Guards) -> Iterator[Step]:
         yield "a late upload lands", landed
 
 
-def others(s: State) -> Iterator[Step]:
-    """What others do to the stream REQUESTS."""
+def other_clients(s: State) -> Iterator[Step]:
+    """What other clients do to the stream REQUESTS."""
     if s.faults.late_request:
         yield "a late request is stored", spend(s, "late_request")._replace(request=Request())
     if s.faults.republish and s.request.seq:
         again = spend(s, "republish")._replace(request=Request(s.request.seq + 1))
         yield "the request is published again", again
     if s.faults.request_purged and s.request.seq:
-        yield "someone purges the request", gone(spend(s, "request_purged"))
+        yield "an operator purges the request", drop_request(spend(s, "request_purged"))
 
 
-def broken(s: State, g: Guards) -> str:
-    """The promise that does not hold in this moment, or nothing."""
+def violation_in(s: State, g: Guards) -> str:
+    """The safety property that `s` violates; empty if all hold."""
     event = newest(s)
-    if s.broken or event is None:
-        return s.broken
-    if s.ended is DELETED and event.name is not DELETED:
+    if s.violation or event is None:
+        return s.violation
+    if s.terminal_event is DELETED and event.name is not DELETED:
         return f"a deleted video is back, as {event.name}"
-    if s.ended and not event.terminal:
+    if s.terminal_event and not event.terminal:
         return f"a finished video is back, as {event.name}"
     if event.name is COMPLETED and prefix(g, event.attempt, event.lease) not in s.objects:
         return "a completed video has no files"
     return ""
 
 
-def clean_end(s: State, g: Guards) -> bool:
-    """Nobody has anything to do any more, and nothing is left that nobody needs."""
+def is_quiescent(s: State, g: Guards) -> bool:
+    """Whether all processes are idle, the video is finished or gone, and no orphans are left."""
     busy = any(w.step != "idle" for w in s.workers) or any(d != Dispatcher() for d in s.dispatchers)
     handled = s.cancel == s.delete == s.burial == Handler() and s.sweeper == Sweeper()
     if busy or not handled or s.late_publish or s.late_put or s.request.place != "acked":
@@ -123,14 +131,14 @@ def clean_end(s: State, g: Guards) -> bool:
 
 
 def explore(start: State, guards: Guards, *, limit: int = 2_000_000) -> Verdict:
-    """Look at every moment that `start` can lead to, at most `limit` of them."""
+    """Explore every state reachable from `start`, up to `limit` of them."""
     began = time.monotonic()
     index, states = {start: 0}, [start]
     parents: list[tuple[int, str]] = [(-1, "")]
     before: list[list[int]] = [[]]
     for number, state in enumerate(states):
         for text, following in steps(state, guards):
-            problem = broken(following, guards)
+            problem = violation_in(following, guards)
             if problem:
                 trace = (*_trace(parents, number), text)
                 return Verdict(len(states), time.monotonic() - began, problem, trace)
@@ -142,9 +150,9 @@ def explore(start: State, guards: Guards, *, limit: int = 2_000_000) -> Verdict:
             before[known].append(number)
         if len(states) > limit:
             return Verdict(len(states), time.monotonic() - began, complete=False)
-    stuck = _without_end([clean_end(state, guards) for state in states], before)
+    stuck = _not_live([is_quiescent(state, guards) for state in states], before)
     trace = _trace(parents, stuck) if stuck >= 0 else ()
-    problem = NO_END if stuck >= 0 else ""
+    problem = NOT_LIVE if stuck >= 0 else ""
     return Verdict(len(states), time.monotonic() - began, problem, trace)
 
 
@@ -156,8 +164,8 @@ def _trace(parents: list[tuple[int, str]], number: int) -> tuple[str, ...]:
     return tuple(reversed(texts))
 
 
-def _without_end(good: list[bool], before: list[list[int]]) -> int:
-    """The first state from which no good one can be reached, or -1."""
+def _not_live(good: list[bool], before: list[list[int]]) -> int:
+    """The first state from which no quiescent one can be reached, or -1."""
     todo = deque(number for number, is_good in enumerate(good) if is_good)
     while todo:
         for number in before[todo.popleft()]:

@@ -25,70 +25,70 @@ from protocol.state import (
     with_worker,
 )
 
-# Steps at which a lease is drawn, and may be in the stream.
+# Steps during which the worker has a lease, which may be in the stream.
 HOLDING = frozenset({"claiming", "rendering", "failing", "ending"})
 WORKING = HOLDING - {"claiming"}
 
 
 def steps(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """What worker `i` may do next."""
+    """The possible next steps of worker `i`."""
     w = s.workers[i]
     if w.step == "idle":
         return
     if w.paused:
-        yield f"w{i} goes on", with_worker(s, i, paused=False)
+        yield f"w{i} resumes", with_worker(s, i, paused=False)
         return
-    yield from _troubles(s, g, i)
+    yield from _faults(s, g, i)
     yield from _STEPS[w.step](s, g, i)
 
 
 def claim(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Worker._claim`, up to the decision; the request itself was read when it was taken."""
+    """`Worker._claim` up to the decision; the request itself was already read."""
     w = s.workers[i]
     for before in read(s, g):
-        reads = f"w{i} reads {before.shown}"
+        reads = f"w{i} reads {before.description}"
         event = before.event
-        leased = event is not None and event.fresh and g.lease_check
+        leased = event is not None and event.fresh and g.generate_lease_check
         attempt = event.attempt if event else 0
         if (event and event.terminal) or leased or attempt >= MAX_ATTEMPTS:
-            yield f"{reads}: 503", free(before.state, i, refused=True)
+            yield f"{reads}: 503", release_worker(before.state, i, refused=True)
         else:
             lease = Lease(i, w.life, before.seq)
             changes = {"expected": before.seq, "attempt": attempt + 1, "lease": lease}
             claiming = with_worker(before.state, i, step="claiming", **changes)
-            yield f"{reads}, will claim attempt {attempt + 1}", claiming
+            yield f"{reads}: will claim attempt {attempt + 1}", claiming
 
 
-def start(s: State, g: Guards, i: int) -> Iterator[Step]:
+def publish_started(s: State, g: Guards, i: int) -> Iterator[Step]:
     """`Worker._claim`: publish `started`."""
-    for o in _say(s, g, i, STARTED):
+    for o in _publish(s, g, i, STARTED):
         if o.result == "won":
             state = with_worker(o.state, i, step="rendering", expected=o.expected)
-        elif o.result == "again":
+        elif o.result == "retry":
             state = with_worker(o.state, i, expected=o.expected)
         else:
-            state = free(o.state, i, refused=True)
+            state = release_worker(o.state, i, refused=True)
         yield f"w{i} publishes started: {o.text}", state
 
 
-def work(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._make`, with the lease's timer and hints beside it."""
+def render(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`Attempt._make`, concurrent with renewal of the lease and checks for events of others."""
     w = s.workers[i]
     if not w.renewed:
-        yield from renew(s, g, i)
-    yield from look(s, g, i)
-    yield from put(s, g, i)
-    if s.faults.render_fails:
-        failing = with_worker(spend(s, "render_fails"), i, step="failing", last_word=FAILED)
-        yield f"w{i} can't make this video at all", failing
+        yield from renew_lease(s, g, i)
+    yield from check_ownership(s, g, i)
+    yield from upload(s, g, i)
+    if s.faults.render_error:
+        failing = with_worker(spend(s, "render_error"), i, step="failing", final_event=FAILED)
+        yield f"w{i} fails to render, permanently", failing
 
 
-def renew(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`HeldLease._keep`. Once an attempt: more would show nothing new.
+def renew_lease(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`HeldLease._keep`, once per attempt: more renewals would reveal nothing new.
 
-    While it is unknown whether it was stored, the work goes on, as in the code.
+    Rendering continues while the outcome of the publish is unknown, as in the code.
     """
-    for o in _say(s, g, i, PROGRESSED):
+    for o in _publish(s, g, i, PROGRESSED):
         if o.result == "lost":
             state = with_worker(o.state, i, step="lost")
         else:
@@ -97,134 +97,137 @@ def renew(s: State, g: Guards, i: int) -> Iterator[Step]:
         yield f"w{i} renews its lease: {o.text}", state
 
 
-def look(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`HeldLease._look`: there was news, perhaps only of a publish that was refused."""
+def check_ownership(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`HeldLease._look`: an event was seen, though its publish may have been refused."""
     for found in read(s, g):
         event = found.event
         if event is None or event.terminal or event.lease != s.workers[i].lease:
             lost = with_worker(found.state, i, step="lost")
-            yield f"w{i} looks after its video, reads {found.shown}: lost", lost
+            yield f"w{i} checks its video, reads {found.description}: lost", lost
 
 
-def put(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._put`: what an error says about an upload is not always true."""
+def upload(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`Attempt._put`: an upload that reports an error may still be stored."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
     stored = s._replace(objects=s.objects | {own})
-    yield f"w{i} uploads", with_worker(stored, i, step="ending", last_word=COMPLETED)
-    if not s.faults.store_fails:
+    yield f"w{i} uploads", with_worker(stored, i, step="ending", final_event=COMPLETED)
+    if not s.faults.store_error:
         return
-    broken = with_worker(spend(s, "store_fails"), i, step="failing", last_word=PROGRESSED)
-    yield f"w{i}: the upload fails", broken
-    yield f"w{i}: the upload fails, but is stored", broken._replace(objects=stored.objects)
+    failing = with_worker(spend(s, "store_error"), i, step="failing", final_event=PROGRESSED)
+    yield f"w{i}: the upload fails", failing
+    yield f"w{i}: the upload fails, but is stored", failing._replace(objects=stored.objects)
     if s.late_put is None:
-        yield f"w{i}: the upload times out, and is on its way", broken._replace(late_put=own)
+        yield f"w{i}: the upload times out, and is delayed", failing._replace(late_put=own)
 
 
-def fail(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._fail`: first remove the files, then say so, for good or to be tried again."""
-    silent = s.workers[i].last_word is PROGRESSED and not g.release
+def fail_attempt(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`Attempt._fail`: remove the files, then publish `failed`, or release the lease to retry."""
+    silent = s.workers[i].final_event is PROGRESSED and not g.release_lease
     for text, cleaned in clean_up(s, g, i):
         if silent:
-            yield f"{text} and says nothing", free(cleaned, i)
+            yield f"{text} and publishes nothing", release_worker(cleaned, i)
         else:
             yield text, with_worker(cleaned, i, step="ending")
 
 
-def end(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`HeldLease.end` and `release`: the last word."""
-    word = s.workers[i].last_word
-    if word is None:
-        raise ValueError("a worker that ends has something to say")
-    released = word is PROGRESSED
-    for o in _say(s, g, i, word, released=released):
+def publish_final(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`HeldLease.end` and `release`: the attempt's final event."""
+    name = s.workers[i].final_event
+    if name is None:
+        raise ValueError("a worker that ends an attempt has no final event")
+    released = name is PROGRESSED
+    for o in _publish(s, g, i, name, released=released):
         if o.result == "won":
-            state = free(o.state, i)
-        elif o.result == "again":
+            state = release_worker(o.state, i)
+        elif o.result == "retry":
             state = with_worker(o.state, i, expected=o.expected)
         else:
             state = with_worker(o.state, i, step="lost")
-        yield f"w{i} publishes {'the release' if released else word}: {o.text}", state
+        yield f"w{i} publishes {'the release' if released else name}: {o.text}", state
 
 
-def leave(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt.run` after a lost race: remove the own files, and publish nothing."""
+def abandon(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """`Attempt.run` after a lost race: remove its own files and publish nothing."""
     for text, cleaned in clean_up(s, g, i):
-        yield f"{text}, since it has lost the video", free(cleaned, i)
+        yield f"{text}, since it has lost the video", release_worker(cleaned, i)
 
 
 _STEPS = {
     "taking": claim,
-    "claiming": start,
-    "rendering": work,
-    "failing": fail,
-    "ending": end,
-    "lost": leave,
+    "claiming": publish_started,
+    "rendering": render,
+    "failing": fail_attempt,
+    "ending": publish_final,
+    "lost": abandon,
 }
 
 
 def clean_up(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._clean_up`; what can't be removed is left to the sweeper."""
+    """`Attempt._clean_up`; files that can't be removed are left to the sweeper."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
     yield f"w{i} removes its files", s._replace(objects=s.objects - {own})
-    if s.faults.store_fails and own in s.objects:
-        yield f"w{i} can't remove its files", spend(s, "store_fails")
+    if s.faults.store_error and own in s.objects:
+        yield f"w{i} can't remove its files", spend(s, "store_error")
 
 
-def free(s: State, i: int, *, refused: bool = False) -> State:
-    """Open the lock, and end the response if someone still listens."""
+def release_worker(s: State, i: int, *, refused: bool = False) -> State:
+    """Release the one-video lock, and end the response if it is still connected."""
     for d, dispatcher in enumerate(s.dispatchers):
         if dispatcher.worker == i:
             s = nak(s, d) if refused else with_dispatcher(s, d, step="ended", worker=-1)
     w = s.workers[i]
-    # A drained process exits, and another one takes its place.
+    # A drained process exits and is replaced by a new one.
     fresh = Worker(life=w.life + w.draining)
     return s._replace(workers=(*s.workers[:i], fresh, *s.workers[i + 1 :]))
 
 
-def die(s: State, i: int) -> State:
-    """The process of worker `i` ends in the middle of whatever it does."""
-    return free(with_worker(s, i, draining=True), i)
+def end_process(s: State, i: int) -> State:
+    """The process of worker `i` ends, whatever it is doing."""
+    return release_worker(with_worker(s, i, draining=True), i)
 
 
-def holder(s: State, event: Event) -> Worker | None:
-    """The worker that still works under the lease of `event`."""
+def lease_holder(s: State, event: Event) -> Worker | None:
+    """The worker that still works under the lease of `event`, if any."""
     holding = (w for w in s.workers if w.step in HOLDING and w.lease == event.lease)
     return next(holding, None)
 
 
-def take_second(s: State, g: Guards, i: int) -> bool:
-    """Whether a busy worker without a lock would begin another attempt beside its own."""
+def would_take_second(s: State, g: Guards, i: int) -> bool:
+    """Whether a busy worker would start a concurrent attempt if there were no lock."""
     event = newest(s)
     refused = event and (event.terminal or event.fresh or event.attempt >= MAX_ATTEMPTS)
     return not g.one_video_lock and s.workers[i].step in WORKING and not refused
 
 
 def connected(s: State, i: int) -> bool:
-    """Whether a dispatcher listens to worker `i`."""
+    """Whether a dispatcher is connected to worker `i`."""
     return any(d.worker == i for d in s.dispatchers)
 
 
-def _say(
+def _publish(
     s: State, g: Guards, i: int, name: EventName, *, released: bool = False
 ) -> Iterator[Outcome]:
     w = s.workers[i]
     return publish(s, g, Publication(name, w.expected, w.attempt, w.lease, released))
 
 
-def _troubles(s: State, g: Guards, i: int) -> Iterator[Step]:
+def _faults(s: State, g: Guards, i: int) -> Iterator[Step]:
     w = s.workers[i]
     if s.faults.worker_pause:
         yield f"w{i} is paused", with_worker(spend(s, "worker_pause"), i, paused=True)
     if s.faults.worker_crash:
-        crashed = die(spend(s, "worker_crash"), i)
+        crashed = end_process(spend(s, "worker_crash"), i)
         if w.step in HOLDING and w.lease is not None:
-            crashed = crashed._replace(excused=crashed.excused | {w.lease})
+            crashed = crashed._replace(abandoned=crashed.abandoned | {w.lease})
         yield f"w{i} crashes ({w.step})", crashed
     if s.faults.sigterm and not w.draining:
-        told = spend(s, "sigterm")
+        signalled = spend(s, "sigterm")
         if g.work_outside_response or connected(s, i):
-            yield f"w{i} gets SIGTERM, finishes first", with_worker(told, i, draining=True)
+            yield f"w{i} gets SIGTERM, finishes first", with_worker(signalled, i, draining=True)
         else:
-            yield f"w{i} gets SIGTERM, and no request is open: it exits", die(told, i)
+            yield (
+                f"w{i} gets SIGTERM, and exits since no request is open",
+                end_process(signalled, i),
+            )

@@ -1,4 +1,7 @@
-"""READ and PUB on a stream that may lie or be silent; see `functions/shared/streams/ledger.py`."""
+"""`Ledger.read` and `Ledger.publish` on a stream with stale reads, conflicts and lost answers.
+
+The code is in `functions/shared/streams/ledger.py`.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +25,33 @@ Step = tuple[str, State]
 
 
 class Reading(NamedTuple):
-    """An answer to READ."""
+    """The result of a read; `source` names a replica that lags."""
 
-    text: str
+    source: str
     event: Event | None
     state: State
 
     @property
     def seq(self) -> int:
-        """The sequence to name in the next publish."""
+        """The sequence to expect in the next publish."""
         return self.event.seq if self.event else 0
 
     @property
-    def shown(self) -> str:
-        """What was read, in words."""
-        return f"{_shown(self.event)}{self.text}"
+    def description(self) -> str:
+        """What was read, for traces."""
+        return f"{_describe(self.event)}{self.source}"
 
 
 class Outcome(NamedTuple):
-    """What a publisher knows after one try: `won`, `lost`, or nothing yet, and tries `again`.
+    """What a publisher concludes from one try: it has `won` or `lost`, or must `retry`.
 
-    `expected` is the sequence to name from now on, `event` what a loser has found instead.
+    Attributes:
+        text: a description for traces.
+        result: `won`, `lost` or `retry`.
+        state: the state after the try.
+        expected: the sequence to expect in the next publish.
+        event: the event that a loser has found instead.
+        unknown: whether the publisher got no answer.
     """
 
     text: str
@@ -54,7 +63,7 @@ class Outcome(NamedTuple):
 
 
 def read(s: State, g: Guards) -> Iterator[Reading]:
-    """`Ledger.read`: the newest message; a replica that is no leader may not have it yet."""
+    """`Ledger.read`: the newest message; a replica other than the leader may lag behind."""
     yield Reading("", newest(s), s)
     if not g.leader_reads and s.faults.stale_read and s.events:
         before = s.events[-2] if len(s.events) > 1 else None
@@ -62,90 +71,89 @@ def read(s: State, g: Guards) -> Iterator[Reading]:
 
 
 def publish(s: State, g: Guards, p: Publication) -> Iterator[Outcome]:
-    """`Ledger.publish`: one try, with everything that may come of it."""
+    """`Ledger.publish`: all possible outcomes of one try."""
     if accepts(s, g, p):
         stored = store(s, p)
-        won = Outcome("stored", "won", stored, s.next_seq)
-        yield won
-        if s.faults.conflict:
-            refused = spend(s, "conflict")
+        yield Outcome("stored", "won", stored, s.next_seq)
+        if s.faults.spurious_conflict:
+            refused = spend(s, "spurious_conflict")
             yield from _refused(refused, g, p, "10164, another publish is in process")
-        if s.faults.answer_lost:
-            yield _unknown(spend(stored, "answer_lost"), g, p, "stored, but the answer is lost")
+        if s.faults.ack_lost:
+            yield _unknown(spend(stored, "ack_lost"), g, p, "stored, but the ack is lost")
     else:
         yield from _refused(s, g, p, "10071, not the newest")
-    if s.faults.answer_lost:
-        silent = spend(s, "answer_lost")
+    if s.faults.ack_lost:
+        silent = spend(s, "ack_lost")
         yield _unknown(silent, g, p, "no answer, and not stored")
         if s.late_publish is None:
             late = silent._replace(late_publish=p)
-            yield _unknown(late, g, p, "no answer, and on its way for long")
+            yield _unknown(late, g, p, "no answer, and delayed")
 
 
 def _unknown(s: State, g: Guards, p: Publication, text: str) -> Outcome:
-    if g.repeat_unknown:
-        return Outcome(text, "again", s, p.expected, unknown=True)
-    return Outcome(f"{text}: taken for a failure", "lost", s, unknown=True)
+    if g.retry_unknown_outcome:
+        return Outcome(text, "retry", s, p.expected, unknown=True)
+    return Outcome(f"{text}: treated as a failure", "lost", s, unknown=True)
 
 
 def _refused(s: State, g: Guards, p: Publication, text: str) -> Iterator[Outcome]:
-    """What the publisher makes of a refusal."""
-    if not g.read_back:
-        yield Outcome(f"{text}: taken for a loss", "lost", s, event=newest(s))
+    """What the publisher concludes from a refusal."""
+    if not g.read_after_conflict:
+        yield Outcome(f"{text}: treated as a loss", "lost", s, event=newest(s))
         return
     for found in read(s, g):
         event = found.event
-        told = f"{text}, reads {found.shown}"
-        if found.seq <= p.expected and g.sequence_rule:
-            yield Outcome(f"{told}: tries again", "again", found.state, p.expected)
-        elif event is not None and _is(event, p):
-            yield Outcome(f"{told}: its own", "won", found.state, event.seq)
-        elif event is not None and g.own_lease_rule and event.lease and event.lease == p.lease:
-            yield Outcome(f"{told}: its own lease, builds on it", "again", found.state, event.seq)
+        reads = f"{text}, reads {found.description}"
+        if found.seq <= p.expected and g.retry_if_unchanged:
+            yield Outcome(f"{reads}: retries", "retry", found.state, p.expected)
+        elif event is not None and _is_own(event, p):
+            yield Outcome(f"{reads}: its own event", "won", found.state, event.seq)
+        elif event is not None and g.continue_own_lease and event.lease and event.lease == p.lease:
+            yield Outcome(f"{reads}: its own lease, retries", "retry", found.state, event.seq)
         else:
-            yield Outcome(f"{told}: lost", "lost", found.state, event=event)
+            yield Outcome(f"{reads}: lost", "lost", found.state, event=event)
 
 
-def _is(event: Event, p: Publication) -> bool:
-    """The code compares ids. Here no lease says a word twice, so word and lease tell as much."""
+def _is_own(event: Event, p: Publication) -> bool:
+    """The code compares event ids. Here, a lease publishes each event once, so these suffice."""
     return (event.name, event.lease, event.released) == (p.name, p.lease, p.released)
 
 
 def accepts(s: State, g: Guards, p: Publication) -> bool:
-    """`Nats-Expected-Last-Subject-Sequence`: JetStream stores it only after what it follows."""
+    """Compare-and-set with `Nats-Expected-Last-Subject-Sequence`."""
     last = newest(s)
     return not g.compare_and_set or p.expected == (last.seq if last else 0)
 
 
 def store(s: State, p: Publication) -> State:
-    """Store an event, one for each subject, and note the promises that this breaks."""
+    """Store an event, one per subject, and record a property that this violates."""
     fresh = p.name in RUNNING and not p.released
     event = Event(s.next_seq, p.name, p.attempt, p.lease, fresh, p.released)
     return s._replace(
         events=(*(e for e in s.events if e.name != p.name), event),
         next_seq=s.next_seq + 1,
-        ended=p.name if event.terminal else s.ended,
+        terminal_event=p.name if event.terminal else s.terminal_event,
         completions=s.completions + (p.name is COMPLETED),
-        broken=s.broken or _broken_by(s, event),
+        violation=s.violation or _violation_by(s, event),
     )
 
 
-def _broken_by(s: State, event: Event) -> str:
-    if s.ended is not None and event.name is not DELETED:
-        return f"a finished video changes from {s.ended} to {event.name}"
+def _violation_by(s: State, event: Event) -> str:
+    if s.terminal_event is not None and event.name is not DELETED:
+        return f"a finished video changes from {s.terminal_event} to {event.name}"
     if event.name is COMPLETED and s.completions:
         return "a video is completed twice"
     before = newest(s)
-    # Cancelling and deleting are allowed to take a video away from a worker that is well.
+    # Cancel and delete may take a video away from a healthy worker.
     taken = event.name not in {CANCELLED, DELETED} and before is not None and before.running
     if taken and before is not None and event.lease != before.lease:
-        lost = before.released or before.lease in s.excused
+        lost = before.released or before.lease in s.abandoned
         if not lost:
-            return f"attempt {before.attempt} is used up without a crash, a pause or a known error"
+            return f"attempt {before.attempt} is used up without a crash, pause or reported error"
     return ""
 
 
-def _shown(event: Event | None) -> str:
+def _describe(event: Event | None) -> str:
     if event is None:
         return "nothing"
     if not event.running:

@@ -1,4 +1,4 @@
-"""The consumer of REQUESTS: who has the request, and how it is given back."""
+"""The consumer of REQUESTS: how the request is delivered, acknowledged and redelivered."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ def fetch(s: State, i: int) -> Iterator[Step]:
 
 
 def ack(s: State, i: int) -> State:
-    """`Delivery.ack`: settled for good, whoever has the request by now."""
+    """`Delivery.ack`: settles the request for good, even if it was redelivered since."""
     if s.request.seq == s.dispatchers[i].request and s.request.place != "acked":
         s = s._replace(request=Request(s.request.seq, "acked"))
-    return _rest(s, i)
+    return _idle(s, i)
 
 
 def nak(s: State, i: int) -> State:
-    """`Delivery.nak`. How long the delay is does not matter here: nothing is ever in time."""
+    """`Delivery.nak`; its delay is left out, because the model has no durations."""
     if s.request.seq == s.dispatchers[i].request and s.request.place == "delivered":
         s = s._replace(request=Request(s.request.seq, "available"))
-    return _rest(s, i)
+    return _idle(s, i)
 
 
-def _rest(s: State, i: int) -> State:
+def _idle(s: State, i: int) -> State:
     idle = Dispatcher(paused=s.dispatchers[i].paused)
     return s._replace(dispatchers=(*s.dispatchers[:i], idle, *s.dispatchers[i + 1 :]))
 
 
-def gone(s: State) -> State:
-    """The request is purged; its delivery is void."""
+def drop_request(s: State) -> State:
+    """Purge the request; its delivery becomes void."""
     return s._replace(request=Request(0, "acked"))
 
 
 def ack_wait(s: State) -> Iterator[Step]:
-    """The consumer delivers again what nobody has kept open with `in_progress`."""
+    """The consumer redelivers a request that was not extended with `in_progress` in time."""
     if s.request.place != "delivered":
         return
     d = s.dispatchers[s.request.holder]
     if d.step == "idle" or d.request != s.request.seq or d.paused:
         available = s._replace(request=Request(s.request.seq, "available"))
-        yield "ack_wait is over: the request is delivered again", available
+        yield "ack_wait expires: the request is available again", available

@@ -1,7 +1,7 @@
-"""What the model knows at one moment: the streams, the store, and each process's next step.
+"""The state of the model: the streams, the object store, and the next step of each process.
 
-Everything is a tuple, so that equal moments are found equal. Names are those of the code; a process
-of which the model has several is told by its number.
+States are nested tuples, so equal states compare equal. Names match the code; workers and
+dispatchers are identified by number.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ DELETED: Final = EventName.DELETED
 
 @dataclass(frozen=True)
 class Guards:
-    """What the protocol is made of. Each can be left out, to see what it is there for."""
+    """The protocol's safeguards. Each can be switched off to show what it prevents."""
 
     compare_and_set: bool = True
-    repeat_unknown: bool = True
-    read_back: bool = True
-    sequence_rule: bool = True
-    own_lease_rule: bool = True
+    retry_unknown_outcome: bool = True
+    read_after_conflict: bool = True
+    retry_if_unchanged: bool = True
+    continue_own_lease: bool = True
     leader_reads: bool = True
-    lease_check: bool = True
+    generate_lease_check: bool = True
     dispatch_lease_check: bool = True
     ack_only_finished: bool = True
     one_video_lock: bool = True
     work_outside_response: bool = True
-    own_prefix: bool = True
-    release: bool = True
-    tombstone_kept: bool = True
+    prefix_per_attempt: bool = True
+    release_lease: bool = True
+    tombstone_without_ttl: bool = True
     purge_keeps_tombstone: bool = True
     delete_whole_prefix: bool = True
-    sweep_lower_attempts: bool = True
+    sweep_only_lower_attempts: bool = True
 
 
 class Faults(NamedTuple):
-    """How often each thing may still happen that nobody controls; clients are among them."""
+    """How often each fault or action of a client may still occur."""
 
     worker_crash: int = 0
     worker_pause: int = 0
@@ -51,11 +51,11 @@ class Faults(NamedTuple):
     dispatcher_pause: int = 0
     sigterm: int = 0
     connection_lost: int = 0
-    answer_lost: int = 0
-    conflict: int = 0
+    ack_lost: int = 0
+    spurious_conflict: int = 0
     stale_read: int = 0
-    store_fails: int = 0
-    render_fails: int = 0
+    store_error: int = 0
+    render_error: int = 0
     handler_crash: int = 0
     late_request: int = 0
     republish: int = 0
@@ -65,7 +65,13 @@ class Faults(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """In the code 128 random bits; who draws it, in which life and after what is as unique."""
+    """The id of a lease. In the code it is 128 random bits; here these fields make it unique.
+
+    Attributes:
+        worker: the number of the worker that holds it.
+        life: the worker's process, counted from 0.
+        after: the sequence that its claim follows.
+    """
 
     worker: int
     life: int
@@ -73,14 +79,14 @@ class Lease(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """Where an attempt's files lie in the store."""
+    """The prefix of an attempt's files in the store."""
 
     attempt: int
     lease: Lease | None
 
 
 class Event(NamedTuple):
-    """A message of the stream VIDEOS. `fresh`: its lease has not run out yet."""
+    """A message of the stream VIDEOS; `fresh` until its lease expires."""
 
     seq: int
     name: EventName
@@ -91,17 +97,17 @@ class Event(NamedTuple):
 
     @property
     def running(self) -> bool:
-        """A worker makes the video, or gave it back for another attempt."""
+        """A worker renders the video, or has released it for another attempt."""
         return self.name in RUNNING
 
     @property
     def terminal(self) -> bool:
-        """Nothing will happen to the video any more, but its deletion."""
+        """The video is finished; it can only be deleted."""
         return self.name in TERMINAL
 
 
 class Publication(NamedTuple):
-    """An event on its way into the stream, and the sequence that it says it follows."""
+    """An event to publish, and the sequence that it expects to follow."""
 
     name: EventName
     expected: int
@@ -111,7 +117,7 @@ class Publication(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The message of REQUESTS (`seq` 0: gone), and where it is: available, delivered, or acked."""
+    """The message of REQUESTS (`seq` 0: gone); `place` is `available`, `delivered` or `acked`."""
 
     seq: int = 1
     place: str = "available"
@@ -119,13 +125,13 @@ class Request(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """One replica of `generate`. Whoever is not idle holds the one-video lock."""
+    """One replica of `generate`. It holds the one-video lock unless it is idle."""
 
     step: str = "idle"
     expected: int = 0
     attempt: int = 0
     lease: Lease | None = None
-    last_word: EventName | None = None
+    final_event: EventName | None = None
     renewed: bool = False
     paused: bool = False
     draining: bool = False
@@ -133,7 +139,7 @@ class Worker(NamedTuple):
 
 
 class Dispatcher(NamedTuple):
-    """One slot of `dispatch`; `worker` is who it is connected to."""
+    """One slot of `dispatch`; `worker` is the number of the worker it is connected to, or -1."""
 
     step: str = "idle"
     request: int = 0
@@ -143,15 +149,15 @@ class Dispatcher(NamedTuple):
 
 
 class Handler(NamedTuple):
-    """An HTTP request to `submit`; `doomed` is what lay in the store when its tombstone came."""
+    """A request to `submit`; `to_remove` holds the files that existed at its tombstone."""
 
     step: str = "idle"
     expected: int = 0
-    doomed: frozenset[Prefix] = frozenset()
+    to_remove: frozenset[Prefix] = frozenset()
 
 
 class Sweeper(NamedTuple):
-    """The sweeper of `dispatch`, between what it has read and what it does about it."""
+    """The sweeper of `dispatch`, between reading the state and acting on it."""
 
     step: str = "idle"
     expected: int = 0
@@ -159,7 +165,7 @@ class Sweeper(NamedTuple):
 
 
 class State(NamedTuple):
-    """One moment. From `ended` on it is history, which only the properties look at."""
+    """One state. The fields from `terminal_event` on are history, used only by the properties."""
 
     workers: tuple[Worker, ...]
     dispatchers: tuple[Dispatcher, ...]
@@ -174,20 +180,20 @@ class State(NamedTuple):
     delete: Handler = Handler()
     burial: Handler = Handler()
     sweeper: Sweeper = Sweeper()
-    ended: EventName | None = None
+    terminal_event: EventName | None = None
     completions: int = 0
-    # Leases whose worker crashed or was paused for too long.
-    excused: frozenset[Lease] = frozenset()
-    broken: str = ""
+    # Leases whose worker crashed, or was paused beyond their expiry.
+    abandoned: frozenset[Lease] = frozenset()
+    violation: str = ""
 
 
 def newest(s: State) -> Event | None:
-    """The newest message about the video, which is its whole state."""
+    """The newest event of the video, which is its complete state."""
     return s.events[-1] if s.events else None
 
 
 def spend(s: State, fault: str) -> State:
-    """Let `fault` happen once."""
+    """Use up one occurrence of `fault`."""
     left = getattr(s.faults, fault) - 1
     return s._replace(faults=s.faults._replace(**{fault: left}))
 
@@ -207,6 +213,6 @@ def with_dispatcher(s: State, i: int, **changes: Any) -> State:
 
 
 def prefix(g: Guards, attempt: int, lease: Lease | None) -> Prefix:
-    """Where the attempt writes: `<account>/<id>/<attempt>-<lease id>/`."""
-    # One prefix for all attempts would never count as a lower attempt's.
-    return Prefix(attempt, lease) if g.own_prefix else Prefix(MAX_ATTEMPTS, None)
+    """The attempt's prefix: `<account>/<id>/<attempt>-<lease id>/`."""
+    # Without the guard, the shared prefix must not count as a lower attempt's.
+    return Prefix(attempt, lease) if g.prefix_per_attempt else Prefix(MAX_ATTEMPTS, None)

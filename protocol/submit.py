@@ -1,4 +1,4 @@
-"""The steps of `submit`: `Endings.cancel`, `Endings.delete`, and the burial of ghosts."""
+"""The steps of `submit`: cancel, delete, and the withdrawal of unconfirmed requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from protocol.dispatch import purge_events
 from protocol.ledger import Outcome, Reading, Step, publish, read
-from protocol.requests import gone
+from protocol.requests import drop_request
 from protocol.state import (
     CANCELLED,
     COMPLETED,
@@ -23,14 +23,14 @@ from protocol.state import (
 
 
 def cancel(s: State, g: Guards) -> Iterator[Step]:
-    """`Endings.cancel`; a video that is finished or absent is answered without a change."""
+    """`Endings.cancel`; if the video is finished or absent, nothing is published."""
     if s.cancel.step == "idle":
         if s.faults.cancel:
             for found in read(s, g):
                 if not _absent(found) and not (found.event and found.event.terminal):
                     asked = spend(found.state, "cancel")
                     handler = Handler("publishing", found.seq)
-                    yield f"cancel reads {found.shown}", asked._replace(cancel=handler)
+                    yield f"cancel reads {found.description}", asked._replace(cancel=handler)
         return
     for o in publish(s, g, Publication(CANCELLED, s.cancel.expected)):
         handler = _after(o, s.cancel)
@@ -44,7 +44,7 @@ def _absent(found: Reading) -> bool:
 
 
 def _after(o: Outcome, handler: Handler) -> Handler:
-    if o.result == "again":
+    if o.result == "retry":
         return handler._replace(expected=o.expected)
     if o.result == "lost" and o.event is not None and not o.event.terminal:
         return handler._replace(expected=o.event.seq)
@@ -52,14 +52,14 @@ def _after(o: Outcome, handler: Handler) -> Handler:
 
 
 def delete(s: State, g: Guards) -> Iterator[Step]:
-    """`Endings.delete`, which can break off at every step."""
+    """`Endings.delete`, which can crash at every step."""
     h = s.delete
     if h.step == "idle":
         if s.faults.delete:
             for found in read(s, g):
                 if not _absent(found):
                     asked = spend(found.state, "delete")
-                    yield f"delete reads {found.shown}", _tombstone(asked, found.event)
+                    yield f"delete reads {found.description}", _tombstone(asked, found.event)
         return
     if s.faults.handler_crash:
         yield "delete crashes", spend(s, "handler_crash")._replace(delete=Handler())
@@ -67,7 +67,7 @@ def delete(s: State, g: Guards) -> Iterator[Step]:
 
 
 def _tombstone(s: State, event: Event | None) -> State:
-    """Go on with what the video's newest event calls for."""
+    """The next step of a delete after reading `event`: remove files, or publish `deleted`."""
     if event is not None and event.name is DELETED:
         return s._replace(delete=Handler("removing", event.seq, s.objects))
     return s._replace(delete=Handler("publishing", event.seq if event else 0))
@@ -78,7 +78,7 @@ def publish_deleted(s: State, g: Guards) -> Iterator[Step]:
     for o in publish(s, g, Publication(DELETED, s.delete.expected)):
         if o.result == "won":
             state = o.state._replace(delete=Handler("removing", o.expected, s.objects))
-        elif o.result == "again":
+        elif o.result == "retry":
             state = o.state._replace(delete=s.delete._replace(expected=o.expected))
         elif o.event is not None:
             state = _tombstone(o.state, o.event)
@@ -91,10 +91,10 @@ def publish_deleted(s: State, g: Guards) -> Iterator[Step]:
 
 def remove_files(s: State, g: Guards) -> Iterator[Step]:
     """`Store.delete_prefix`."""
-    if s.faults.store_fails:
+    if s.faults.store_error:
         yield (
             "delete can't remove the files: 503",
-            spend(s, "store_fails")._replace(delete=Handler()),
+            spend(s, "store_error")._replace(delete=Handler()),
         )
     kept = frozenset[Prefix]() if g.delete_whole_prefix else s.objects - _winners(s, g)
     handler = s.delete._replace(step="purging the request")
@@ -102,7 +102,7 @@ def remove_files(s: State, g: Guards) -> Iterator[Step]:
 
 
 def _winners(s: State, g: Guards) -> frozenset[Prefix]:
-    """The files that the video's own event names: all that a careless delete would remove."""
+    """The files that `completed` names, the only ones removed without `delete_whole_prefix`."""
     won = (e for e in s.events if e.name is COMPLETED)
     return frozenset(prefix(g, e.attempt, e.lease) for e in won)
 
@@ -110,15 +110,17 @@ def _winners(s: State, g: Guards) -> frozenset[Prefix]:
 def purge_request(s: State, _: Guards) -> Iterator[Step]:
     """`Bus.purge` of the request."""
     handler = s.delete._replace(step="purging events")
-    yield "delete purges the request", gone(s)._replace(delete=handler)
+    yield "delete purges the request", drop_request(s)._replace(delete=handler)
 
 
 def purge_and_answer(s: State, g: Guards) -> Iterator[Step]:
-    """`Bus.purge` up to the tombstone; then the caller hears that it is done."""
-    left = s.delete.doomed & s.objects
-    broken = "a delete is answered, and files that were there remain" if left else ""
-    purged = purge_events(s, g, s.delete.expected)._replace(delete=Handler())
-    yield "delete purges older events and answers", purged._replace(broken=s.broken or broken)
+    """`Bus.purge` up to the tombstone, then the response to the caller."""
+    left = s.delete.to_remove & s.objects
+    violation = "a delete is answered, but files that existed before remain" if left else ""
+    purged = purge_events(s, g, s.delete.expected)._replace(
+        delete=Handler(), violation=s.violation or violation
+    )
+    yield "delete purges older events and answers", purged
 
 
 _DELETE = {
@@ -130,9 +132,9 @@ _DELETE = {
 
 
 def bury(s: State, g: Guards) -> Iterator[Step]:
-    """`Burial._bury_one`: the caller was told 503, so the request must not be run.
+    """`Burial._bury_one`: the caller got a 503, so the request must not run.
 
-    It may be in the stream by now, or come later, or never.
+    The request may already be in the stream, arrive later, or never arrive.
     """
     h = s.burial
     if h.step == "idle":
@@ -140,7 +142,7 @@ def bury(s: State, g: Guards) -> Iterator[Step]:
     if s.faults.handler_crash:
         yield "submit crashes", spend(s, "handler_crash")._replace(burial=Handler())
     if h.step == "purging the request":
-        yield "submit purges the request", gone(s)._replace(burial=Handler())
+        yield "submit purges the request", drop_request(s)._replace(burial=Handler())
         return
     for o in publish(s, g, Publication(DELETED, h.expected)):
         if o.result == "won" or (o.event and o.event.name is DELETED):

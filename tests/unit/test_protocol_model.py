@@ -1,4 +1,4 @@
-"""The delivery protocol, in every order of events that a few faults allow."""
+"""Model-checks the delivery protocol in small scenarios with a few faults."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from protocol.explore import explore
 from protocol.model import main
-from protocol.scenarios import BOUNDED, SHOWN_BY, Scenario
+from protocol.scenarios import BOUNDED, NEEDED_IN, Scenario
 from protocol.state import Guards
 
 README = (Path(__file__).parents[2] / "protocol/README.md").read_text()
-# A row of the table of guards: its name, the place in the code, and the counter-example's length.
+# Rows of the table of guards: name, place in the code, and length of the counter-example.
 ROWS = {
     match[1]: (match[2], int(match[3]))
     for match in re.finditer(r"^\| `(\w+)` \| `([\w.:]+)`.*\| (\d+): ", README, re.MULTILINE)
@@ -24,44 +24,44 @@ GUARDS = [field.name for field in fields(Guards)]
 
 
 @pytest.mark.parametrize("scenario", BOUNDED, ids=lambda scenario: scenario.name)
-def test_every_promise_holds(scenario: Scenario) -> None:
-    """With every guard, no promise is broken, and every state has a way to a clean end."""
+def test_every_property_holds(scenario: Scenario) -> None:
+    """With all guards, no property is violated, and a quiescent state can always be reached."""
     verdict = explore(scenario.start(), Guards())
 
-    assert not verdict.broken, verdict.trace
+    assert not verdict.violation, verdict.trace
     assert verdict.complete
 
 
 @pytest.mark.parametrize("guard", GUARDS)
 def test_every_guard_is_needed(guard: str) -> None:
-    """Without any one guard a promise is broken, in as many steps as the README says."""
-    scenario = SHOWN_BY[guard]
+    """Without any one guard, a property is violated in the number of steps the README states."""
+    scenario = NEEDED_IN[guard]
 
     verdict = explore(scenario.start(), Guards(**{guard: False}))
 
-    assert verdict.broken
+    assert verdict.violation
     assert len(verdict.trace) == ROWS[guard][1]
 
 
 @pytest.mark.parametrize("guard", GUARDS)
-def test_a_guard_is_what_makes_the_difference(guard: str) -> None:
-    """The scenario that shows what a guard is for breaks nothing while the guard is there."""
-    verdict = explore(SHOWN_BY[guard].start(), Guards())
+def test_the_guard_makes_the_difference(guard: str) -> None:
+    """The scenario in which a guard is needed violates nothing while the guard is on."""
+    verdict = explore(NEEDED_IN[guard].start(), Guards())
 
-    assert not verdict.broken, verdict.trace
+    assert not verdict.violation, verdict.trace
 
 
 @pytest.mark.parametrize("guard", GUARDS)
 def test_the_readme_names_the_place_of_every_guard(guard: str) -> None:
-    """The code that the README names for a guard is there."""
+    """The code that the README names for a guard exists."""
     assert pkgutil.resolve_name(ROWS[guard][0])
 
 
-def test_a_counter_example_is_shown_in_numbered_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--without` ends with status 1 and the shortest way to the broken promise."""
-    assert main(["--without", "sweep_lower_attempts"]) == 1
+def test_a_counter_example_has_numbered_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--without` prints the shortest counter-example and exits with status 1."""
+    assert main(["--without", "sweep_only_lower_attempts"]) == 1
 
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].endswith("BROKEN: a completed video has no files")
+    assert shown[0].endswith("VIOLATED: a completed video has no files")
     assert shown[1] == "   1. d0 fetches the request"
-    assert len(shown) == 1 + ROWS["sweep_lower_attempts"][1]
+    assert len(shown) == 1 + ROWS["sweep_only_lower_attempts"][1]
