@@ -1,9 +1,9 @@
-"""How fast the engine computes, beside stock diffusers, on one GPU (or, with --smoke, anywhere).
+"""The engine's speed compared with stock diffusers, on one GPU (or, with --smoke, anywhere).
 
-    python -m benchmarks.engine             # Mochi 1 at full size; needs a CUDA GPU of 80 GB
-    python -m benchmarks.engine --smoke     # the same program at a size for CPUs
+    python -m benchmarks.engine             # Mochi 1 at full size; needs a CUDA GPU with 80 GB
+    python -m benchmarks.engine --smoke     # the same program with a tiny model, for CPUs
 
-Runs with torch, diffusers and transformers alone. Random weights: see `engine_model.py`.
+Needs only torch, diffusers and transformers. Weights are random: see `engine_model.py`.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.streaming_decode import StreamingDecoder
 
 STEPS: Final = 64  # Mochi's default
-# Enough for a median; a step at full length takes seconds.
+# Enough for a median; a step of a full-length video takes seconds.
 REPEATS: Final = 3
 GIB: Final = 1 << 30
 
 
 @dataclass
 class Bench:
-    """Where and at which size is measured."""
+    """The device, dtype and model size to measure with."""
 
     size: Size
     device: torch.device
@@ -61,7 +61,7 @@ class Bench:
     compiled: bool
 
     def seconds(self, work: Callable[[], object], repeats: int = REPEATS) -> float:
-        """The median time of `work`, after one run that does not count."""
+        """The median time of `work` in seconds, after one warm-up run."""
         times = []
         for _ in range(repeats + 1):
             self._finish()
@@ -76,19 +76,19 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
     def free(self) -> None:
-        """Give back what nobody uses any more."""
+        """Release unused memory."""
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def matrix_peak(self) -> float:
-        """FLOP/s of one large matrix product: what the rest is compared with."""
+        """FLOP/s of a large matrix product, the reference for all other speeds."""
         side = 8192 if self.device.type == "cuda" else 512
         a, b = (torch.randn(side, side, device=self.device, dtype=self.dtype) for _ in range(2))
         return 2.0 * side**3 / self.seconds(lambda: a @ b, repeats=20)
 
     def inputs(self, frames: int, branches: int) -> dict[str, Any]:
-        """What a transformer takes; `branches` as the pipeline has them, in one batch."""
+        """Arguments of the transformer, with `branches` in one batch as in the pipeline."""
         size = self.size
         shape = (branches, 12, latent_frames(frames), size.height // 8, size.width // 8)
         text = size.transformer.get("text_embed_dim", 4096)
@@ -105,7 +105,7 @@ class Bench:
 
 
 def measure_steps(bench: Bench, peak: float) -> dict[int, float]:
-    """Print the transformer's table; seconds of one branch of ours, by frames."""
+    """Print the transformer's table; returns our seconds per step and branch, by frames."""
     model = build_transformer(bench.size, bench.device, bench.dtype)
     found: dict[tuple[str, int, int], float] = {}
 
@@ -139,7 +139,7 @@ def measure_steps(bench: Bench, peak: float) -> dict[int, float]:
 
 
 def measure_decoding(bench: Bench) -> dict[int, float]:
-    """Print the decoder's table; seconds of ours, by frames."""
+    """Print the decoder's table; returns our seconds by frames."""
     memory = PeakMemory(bench.device)
     found: dict[int, float] = {}
     print("\nDecoding\n| Frames | Who | s | TFLOP/s | peak, GiB |\n|---|---|---|---|---|")
@@ -183,7 +183,7 @@ def measure_decoding(bench: Bench) -> dict[int, float]:
 
 
 def measure_text_and_loading(bench: Bench, disk: Path) -> float:
-    """Print the times of T5 and of loading; seconds to encode one prompt."""
+    """Print the times of T5 and of loading; returns the seconds to encode one prompt."""
     model = build_text_encoder(bench.size, bench.device, bench.dtype)
     tokens = torch.ones(1, TEXT_TOKENS, dtype=torch.long, device=bench.device)
     text = bench.seconds(lambda: model(tokens))
@@ -197,36 +197,36 @@ def measure_text_and_loading(bench: Bench, disk: Path) -> float:
         fill(model, (file,), bench.device, bench.dtype)
         seconds, size = time.perf_counter() - began, file.stat().st_size
     print(
-        f"T5's weights from a file that was just written: {size / GIB:.2f} GiB in {seconds:.2f} s, "
+        f"T5's weights from a newly written file: {size / GIB:.2f} GiB in {seconds:.2f} s, "
         f"{size / GIB / seconds:.2f} GiB/s"
     )
     return text
 
 
 def project(steps: dict[int, float], decoding: dict[int, float], text: float) -> None:
-    """Print what a whole video would take on a replica of two GPUs, and how that is reckoned."""
+    """Print the projected time of a whole video on a replica with two GPUs, and its formula."""
     print(f"\nA whole video on two GPUs: 2 x T5 + {STEPS} x (a step at B=1) + decoding")
     print("| Frames | s |\n|---|---|")
     for frames, step in steps.items():
         if frames in decoding:
             print(f"| {frames} | {2 * text + STEPS * step + decoding[frames]:.1f} |")
     print(
-        "Without the exchange of predictions between the GPUs (megabytes a step), and without the "
-        "end of the encoding of frames, most of which happens while the next are decoded."
+        "Without the exchange of predictions between the GPUs (megabytes per step), and without "
+        "the end of encoding the frames, most of which overlaps with decoding."
     )
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="a tiny model, for CPUs too")
-    parser.add_argument("--no-compile", action="store_true", help="run the blocks as they are")
+    parser.add_argument("--smoke", action="store_true", help="use a tiny model, also on CPUs")
+    parser.add_argument("--no-compile", action="store_true", help="do not compile the blocks")
     parser.add_argument(
-        "--disk", type=Path, default=Path(tempfile.gettempdir()), help="where to load from"
+        "--disk", type=Path, default=Path(tempfile.gettempdir()), help="folder to load weights from"
     )
     arguments = parser.parse_args()
     if not arguments.smoke and not torch.cuda.is_available():
-        parser.error("the full size needs a CUDA GPU; --smoke runs without")
+        parser.error("the full size needs a CUDA GPU; --smoke runs without one")
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     warnings.filterwarnings("ignore", message="In CPU autocast")

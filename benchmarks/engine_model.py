@@ -1,7 +1,7 @@
-"""Mochi 1 at full size with random weights, and the arithmetic of one pass, for `engine.py`.
+"""Mochi 1 at full size with random weights, and its FLOPs per forward pass, for `engine.py`.
 
-Speed and memory do not depend on what the weights are. A forward with a batch of one is exactly the
-work of one of two ranks.
+Speed and memory do not depend on the values of the weights. A forward pass with a batch of one is
+exactly the work of one of two ranks.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from diffusers import AutoencoderKLMochi, MochiTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5EncoderModel
 
-TEXT_TOKENS: Final = 256  # what every prompt is padded to
+TEXT_TOKENS: Final = 256  # the length to which prompts are padded
 WEIGHT_STD: Final = 0.02
 
 
 @dataclass(frozen=True)
 class Size:
-    """A model's and a video's size.
+    """The sizes of a model and of the videos to measure.
 
     Attributes:
         transformer: arguments of `MochiTransformer3DModel`.
         text_encoder: arguments of `T5Config`.
         vae: arguments of `AutoencoderKLMochi`.
-        width: of the video in pixels.
-        height: of the video in pixels.
-        frames: the lengths that are measured.
-        prompt: valid tokens of the text.
+        width: of the videos, in pixels.
+        height: of the videos, in pixels.
+        frames: lengths of the videos, in frames.
+        prompt: length of the prompt in tokens, without padding.
     """
 
     transformer: dict[str, Any]
@@ -41,7 +41,7 @@ class Size:
     prompt: int
 
 
-# The configurations of genmo/mochi-1-preview: those that differ from the classes' own defaults.
+# The configuration of genmo/mochi-1-preview, where it differs from the classes' defaults.
 FULL: Final = Size(
     transformer={},
     text_encoder={
@@ -75,7 +75,7 @@ SMOKE: Final = Size(
         "layers_per_block": (1,) * 5,
         "add_attention_block": (False,) * 5,
     },
-    # Wider than a tile of 256 pixels, so that the tiled decoder has two.
+    # Wider than a tile of 256 pixels, so that the tiled decoder uses two.
     width=272,
     height=32,
     frames=(7,),
@@ -113,18 +113,19 @@ def _with_random_weights(model: Any, device: torch.device, dtype: torch.dtype) -
 
 
 def latent_frames(frames: int) -> int:
-    """Mochi's VAE makes six frames of a latent one, but one of the first."""
+    """The latent frames of a video: the first stands for one frame, each later one for six."""
     return (frames - 1) // 6 + 1
 
 
 def transformer_flops(size: Size, model: Any, frames: int) -> tuple[float, float]:
-    """Floating-point operations of one branch in one step: of linear layers, and of attention.
+    """FLOPs of one branch in one step: those of linear layers, and those of attention.
 
-    Two a multiplication. With N tokens of video (a token is 2x2 latents of 8x8 pixels) and T of
-    text, each block has four projections and a gated feed-forward of 4/3 (in: 8/3) the width for
-    the video, the same at the text's width for the text (the last block has neither the text's
-    output nor its feed-forward), and attention costs 4 (N + T)^2 times the width. At full size that
-    is 10.87 GFLOP a token of video.
+    A multiply-add counts as two. With N tokens of video (a token is 2x2 latents of 8x8 pixels) and
+    T of text, each block has, for the video, four projections and a gated feed-forward network
+    with an inner width of 8/3 of the model's (two matrices in, one out), and the same for the text
+    at the text's width (in the last block the text has neither an output projection nor a
+    feed-forward network). Attention costs 4 (N + T)^2 times the width. At full size, linear layers
+    take 10.87 GFLOP per token of video.
     """
     config = model.config
     width = config.num_attention_heads * config.attention_head_dim
@@ -138,7 +139,7 @@ def transformer_flops(size: Size, model: Any, frames: int) -> tuple[float, float
 
 
 def decoder_flops(size: Size, frames: int) -> float:
-    """Floating-point operations of decoding `frames`, as torch counts them."""
+    """FLOPs of decoding a video of `frames` frames, as counted by torch."""
     with torch.device("meta"):
         vae = AutoencoderKLMochi(**size.vae)
         latents = torch.empty(1, 12, latent_frames(frames), size.height // 8, size.width // 8)

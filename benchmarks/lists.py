@@ -1,9 +1,9 @@
-"""How fast `status` lists and reads among many videos: 100,000 in real streams, a real app.
+"""How fast `status` lists and reads videos: 100,000 in real streams, with the real app.
 
-`python -m benchmarks.lists` starts a NATS server, fills both streams, and asks a `status` app in
-this process through Flask's test client, so that what is printed is the time inside the function,
-its calls to NATS included and an HTTP server excluded. Baselines in the same run: a bare JetStream
-direct get for a single read, and SQLite's own time for the newest page.
+`python -m benchmarks.lists` starts a NATS server, fills both streams, and queries a `status` app in
+this process through Flask's test client. The times include the function and its calls to NATS, but
+no HTTP server. Baselines in the same run: a bare JetStream direct get for single reads, and a bare
+SQLite table for the newest page.
 """
 
 from __future__ import annotations
@@ -36,44 +36,46 @@ from functions.status.table import Table
 from tests.harness import RunningStack
 
 ACCOUNT: Final = "default"
-PAGE_AIM: Final = 10.0
-READ_AIM: Final = 5.0
-# So many publishes are under way at a time.
+PAGE_TARGET: Final = 10.0
+READ_TARGET: Final = 5.0
+# Publishes in flight.
 WINDOW: Final = 2000
-# Of a hundred videos, the newest wait; of the rest, most were completed.
-WAITING: Final = 0.02
+# The newest 2 % of the videos are queued; 5 % of the others failed, the rest completed.
+QUEUED: Final = 0.02
 FAILED: Final = 0.05
-# The ended videos were made over so many days, which is less than `MAX_AGE_DAYS`.
+# The videos were created over this period, which is shorter than `MAX_AGE_DAYS`.
 DAYS: Final = 27
 DAY: Final = 24 * 3600 * NANOSECONDS
 TIMINGS: Final = {"encoding": 0.1, "denoising": 1.0, "decoding": 0.5, "saving": 0.1}
 
 
 class Videos:
-    """What the streams are filled with, from a seed."""
+    """Generates the events that fill the streams, from a fixed seed."""
 
     def __init__(self, number: int) -> None:
-        """Make up `number` videos."""
-        self.random = random.Random(1)  # noqa: S311 - a filling that can be had again
+        """Prepare `number` videos."""
+        self.random = random.Random(1)  # noqa: S311 - reproducible content
         self.words = [f"w{self.random.getrandbits(20):05x}" for _ in range(3000)]
         self.number = number
         self.begun = time.time_ns() - DAYS * DAY
 
     def prompt(self, n: int) -> str:
-        """Fifteen words; one video of 20,000 has a needle in it."""
+        """Fifteen random words; one prompt in 20,000 also contains "needle"."""
         words = self.random.choices(self.words, k=15)
         return " ".join([*words, "needle"] if n % 20_000 == 77 else words)
 
     def messages(self, n: int) -> list[tuple[str, dict[str, Any]]]:
-        """The events of one video: its request, and what became of it."""
+        """The subjects and events of video `n`: its request, and its final event if any."""
         key = VideoKey(ACCOUNT, f"video_{n:06d}")
-        asked = VideoRequest(
+        video_request = VideoRequest(
             prompt=self.prompt(n), metadata={"team": "abcd"[n % 4], "order": str(n)}
         )
-        request = ResolvedRequest.resolve(asked, load_profile("demo"), key.account, key.video_id)
+        request = ResolvedRequest.resolve(
+            video_request, load_profile("demo"), key.account, key.video_id
+        )
         resolved = request.model_dump(exclude_none=True)
         found = [(key.request_subject, _event("requested", key, resolved))]
-        if n >= self.number * (1 - WAITING):
+        if n >= self.number * (1 - QUEUED):
             return found
         name = "failed" if self.random.random() < FAILED else "completed"
         created = format_rfc3339(self.begun + n * DAYS * DAY // self.number)
@@ -105,7 +107,7 @@ def _event(name: str, key: VideoKey, data: dict[str, Any]) -> dict[str, Any]:
 
 
 async def fill(url: str, videos: Videos) -> None:
-    """Publish everything, many at a time."""
+    """Publish all events, `WINDOW` at a time."""
     client = await nats.connect(url)
     stream = client.jetstream(publish_async_max_pending=2 * WINDOW)
     acks = []
@@ -119,33 +121,33 @@ async def fill(url: str, videos: Videos) -> None:
     await client.close()
 
 
-def _median(times: int, ask: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds: the median, and the slowest but one of twenty."""
+def _time(times: int, query: Callable[[], object]) -> tuple[float, float]:
+    """The median and the 95th percentile of `times` runs of `query`, in milliseconds."""
     taken = []
     for _ in range(times):
         begun = time.perf_counter()
-        ask()
+        query()
         taken.append(1000 * (time.perf_counter() - begun))
     return statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
 
 
-def _row(name: str, measured: tuple[float, float], aim: float | None = None) -> None:
-    shown = "" if aim is None else f"   aim: under {aim:g}"
+def _row(name: str, measured: tuple[float, float], target: float | None = None) -> None:
+    shown = "" if target is None else f"   target: under {target:g}"
     print(f"{name:<54} {measured[0]:8.2f} {measured[1]:8.2f}{shown}", flush=True)
 
 
 def _page(client: FlaskClient, query: str) -> Callable[[], object]:
-    def ask() -> object:
-        answer = client.get(f"/v1/videos?{query}")
-        if answer.status_code != 200:
-            raise SystemExit(answer.text)
-        return answer
+    def get() -> object:
+        response = client.get(f"/v1/videos?{query}")
+        if response.status_code != 200:
+            raise SystemExit(response.text)
+        return response
 
-    return ask
+    return get
 
 
 def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> None:
-    """Print the table."""
+    """Run all queries and print the table."""
     oldest = int(time.time()) - (DAYS - 1) * 24 * 3600
     rng = random.Random(2)  # noqa: S311 - as above
     print(f"{'milliseconds':<54} {'median':>8} {'95 %':>8}")
@@ -155,16 +157,16 @@ def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> Non
 
     _row(
         "bare direct get (baseline)",
-        _median(times, lambda: bus.get_last_message(VIDEOS, key().events_filter, leader=False)),
+        _time(times, lambda: bus.get_last_message(VIDEOS, key().events_filter, leader=False)),
     )
     _row(
         "a single read, completed",
-        _median(times, lambda: client.get(f"/v1/videos/{key().video_id}")),
-        READ_AIM,
+        _time(times, lambda: client.get(f"/v1/videos/{key().video_id}")),
+        READ_TARGET,
     )
     queued = f"/v1/videos/video_{number - 1:06d}"
-    _row("a single read, last of the queue", _median(times, lambda: client.get(queued)), READ_AIM)
-    _row("bare SQLite, newest 21 rows (baseline)", _median(times, _bare(number)))
+    _row("a single read, last of the queue", _time(times, lambda: client.get(queued)), READ_TARGET)
+    _row("bare SQLite, newest 21 rows (baseline)", _time(times, _bare(number)))
     for name, query in {
         "newest page": "",
         "newest page of 100": "limit=100",
@@ -180,11 +182,11 @@ def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> Non
         "q nowhere, two characters": "q=zz",
         "all of them": "status=completed&metadata[team]=b&q=needle&created_after=1",
     }.items():
-        _row(name, _median(times, _page(client, query)), PAGE_AIM)
+        _row(name, _time(times, _page(client, query)), PAGE_TARGET)
 
 
 def _bare(number: int) -> Callable[[], object]:
-    """The newest page of a table with nothing but the order and a text of usual length."""
+    """The newest page of a table that has only the sort key and an object of typical length."""
     table = Table(":memory:")
     table.db.execute("CREATE TABLE bare (created INTEGER PRIMARY KEY, object TEXT)")
     text = "x" * 1200
@@ -196,10 +198,10 @@ def _bare(number: int) -> Callable[[], object]:
 
 
 def main() -> None:
-    """Fill, replay, ask, print."""
+    """Fill the streams, let the app replay them, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--videos", type=int, default=100_000)
-    parser.add_argument("--times", type=int, default=100, help="each question is asked so often")
+    parser.add_argument("--times", type=int, default=100, help="repetitions of each query")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         stack = RunningStack(Path(folder))

@@ -1,8 +1,8 @@
-"""How fast the local stack starts, and how fast an idle system begins with a video.
+"""How fast the local stack starts, and how fast an idle system starts a video.
 
-`python -m benchmarks.responsiveness` starts a stack of its own on free ports and prints a table.
-The baseline is the same machine's round trip through the gateway to a route that only reads, so
-that what is printed can be compared between machines.
+`python -m benchmarks.responsiveness` starts its own stack on free ports and prints a table. The
+baseline is a read-only request through the gateway on the same machine, which makes results
+comparable between machines.
 """
 
 from __future__ import annotations
@@ -32,48 +32,48 @@ from nats.aio.msg import Msg
 from local.ports import free_settings
 
 ROOT: Final = Path(__file__).parents[1]
-START_AIM: Final = 30.0
-STARTED_AIM: Final = 0.150
+START_TARGET: Final = 30.0
+STARTED_TARGET: Final = 0.150
 
 
-class Arrivals:
-    """When what was said of which video: a plain subscription, beside everything else."""
+class EventTimes:
+    """When each event of each video arrived, from a plain NATS subscription."""
 
     def __init__(self, url: str) -> None:
-        """Listen from now on."""
+        """Subscribe to the events of all videos, at the NATS server at `url`."""
         self._times: dict[tuple[str, str], float] = {}
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._client = asyncio.run_coroutine_threadsafe(self._listen(url), self._loop).result(10)
+        self._client = asyncio.run_coroutine_threadsafe(self._subscribe(url), self._loop).result(10)
 
-    async def _listen(self, url: str) -> Client:
-        async def arrive(msg: Msg) -> None:
+    async def _subscribe(self, url: str) -> Client:
+        async def receive(msg: Msg) -> None:
             _, _, _, video_id, event = msg.subject.split(".")
             with self._changed:
                 self._times[video_id, event] = time.perf_counter()
                 self._changed.notify_all()
 
         client = await nats.connect(url)
-        await client.subscribe("kinora.videos.*.*.*", cb=arrive)
+        await client.subscribe("kinora.videos.*.*.*", cb=receive)
         await client.flush()
         return client
 
     def wait(self, video_id: str, event: str) -> float:
-        """The time at which `event` was said of the video."""
+        """Wait for `event` of the video; returns `time.perf_counter()` at its arrival."""
         with self._changed:
             if not self._changed.wait_for(lambda: (video_id, event) in self._times, timeout=60):
-                raise TimeoutError(f"{video_id} is not {event}")
+                raise TimeoutError(f"{video_id}: no {event} event")
             return self._times[video_id, event]
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Close the subscription."""
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result(10)
 
 
 @contextmanager
 def running_stack(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """`python -m local` on free ports: its URL, its NATS server's, and how long the start took."""
+    """Run `python -m local` on free ports; yields its URL, its NATS URL and its startup seconds."""
     settings = free_settings()
     environ = os.environ | settings | {"KINORA_DATA": str(folder)}
     begun = time.perf_counter()
@@ -92,8 +92,8 @@ def running_stack(folder: Path) -> Iterator[tuple[str, str, float]]:
         stack.communicate(timeout=60)
 
 
-def measure_started(url: str, arrivals: Arrivals, videos: int) -> tuple[list[float], list[float]]:
-    """Seconds from POST to `started`, one video after the other, and of a GET before each."""
+def measure_started(url: str, events: EventTimes, videos: int) -> tuple[list[float], list[float]]:
+    """Seconds from POST to `started` for one video at a time, and for a GET before each."""
     session = requests.Session()
     started, reads = [], []
     for _ in range(videos):
@@ -110,14 +110,14 @@ def measure_started(url: str, arrivals: Arrivals, videos: int) -> tuple[list[flo
         )
         answer.raise_for_status()
         video_id = answer.json()["id"]
-        started.append(arrivals.wait(video_id, "started") - begun)
-        arrivals.wait(video_id, "completed")
+        started.append(events.wait(video_id, "started") - begun)
+        events.wait(video_id, "completed")
     return started, reads
 
 
-def _row(name: str, values: list[float], aim: float | None = None) -> str:
+def _row(name: str, values: list[float], target: float | None = None) -> str:
     low, middle, high = (f"{1000 * f(values):7.0f}" for f in (min, statistics.median, max))
-    shown = "" if aim is None else f"   aim: under {1000 * aim:.0f}"
+    shown = "" if target is None else f"   target: under {1000 * target:.0f}"
     return f"{name:<34} {low} {middle} {high}{shown}"
 
 
@@ -130,17 +130,17 @@ def main() -> None:
     starts: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.starts):
-            # Each a first start, with an empty data folder; packages are installed already.
+            # Each is a first start with an empty data folder, but with packages installed.
             with running_stack(Path(folder) / str(number)) as (url, nats_url, seconds):
                 starts.append(seconds)
                 if number + 1 == options.starts:
-                    arrivals = Arrivals(nats_url)
-                    times = measure_started(url, arrivals, options.videos)
-                    arrivals.close()
+                    events = EventTimes(nats_url)
+                    times = measure_started(url, events, options.videos)
+                    events.close()
     print(f"{'milliseconds':<34} {'min':>7} {'median':>7} {'max':>7}")
-    print(_row("make run to ready", starts, START_AIM))
+    print(_row("make run to ready", starts, START_TARGET))
     print(_row("GET of a list through the gateway", times[1]))
-    print(_row("POST to `started`, idle system", times[0], STARTED_AIM))
+    print(_row("POST to `started`, idle system", times[0], STARTED_TARGET))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Many videos and many faults, from one seed: what became of them, and how fast lost ones restart.
+"""Soak test: many videos and many injected faults, from one seed.
 
-`python -m benchmarks.soak --videos 1000 --faults 200` starts a stack of its own, on free ports and
-with the default lease, and prints a table. It exits with 1 if a promise of `docs/faults.md` was
-broken.
+`python -m benchmarks.soak --videos 1000 --faults 200` starts its own stack on free ports with the
+default lease, and prints the outcomes and how fast lost videos restart. It exits with 1 if a check
+of `docs/faults.md` failed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from tests.e2e.faults.campaign import Outcome, run_plan
 from tests.e2e.faults.plan import make_plan
 from tests.e2e.faults.stack import SHORT, faulty_stack
 
-# Videos a second that two cores can make beside the faults, so that no queue grows for ever.
+# Videos per second that two cores can generate despite the faults, so that the queue stays short.
 VIDEOS_PER_SECOND: Final = 0.75
-# A fault mends within seconds; more of them at once would leave nothing that works.
+# A fault lasts seconds; more at a time would leave nothing that works.
 FAULTS_PER_SECOND: Final = 0.25
-DIED_AIM: Final = 25.0
-FROZE_AIM: Final = 45.0
-# What a worker that froze needs to be noticed: `dispatch` first waits for a sign of life, and then
-# up to ten seconds for another delivery, and the next for the rest of the lease.
+DIED_TARGET: Final = 25.0
+FROZE_TARGET: Final = 45.0
+# A frozen worker is detected late: `dispatch` first waits for a line of its response, then up to
+# ten seconds for the redelivery, and then for the rest of the lease.
 NOTICE: Final = 1.5
 
 
 def main() -> None:
-    """Run, print the table, and tell by the exit status whether every promise was kept."""
+    """Run, print the table, and exit with 1 if there were violations."""
     options = _options()
     settings = SHORT if options.short else {}
     defaults = Settings()
@@ -60,12 +60,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--videos", type=int, default=1000, help="requests for a video")
-    parser.add_argument("--faults", type=int, default=200, help="faults beside them")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of both")  # noqa: S311
-    parser.add_argument("--short", action="store_true", help="with the short lease of the tests")
-    parser.add_argument("--rest", type=float, default=300, help="seconds until all must be done")
-    parser.add_argument("--folder", help="where data and logs go; the system's default otherwise")
+    parser.add_argument("--videos", type=int, default=1000, help="videos to request")
+    parser.add_argument("--faults", type=int, default=200, help="faults to inject")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="random seed")  # noqa: S311 - not security
+    parser.add_argument("--short", action="store_true", help="use the short lease of the tests")
+    parser.add_argument(
+        "--rest", type=float, default=300, help="seconds after the last fault to finish all videos"
+    )
+    parser.add_argument("--folder", help="where to write data and logs; default: the system's")
     return parser.parse_args()
 
 
@@ -85,9 +87,9 @@ def print_table(outcome: Outcome, seconds: float) -> None:
     _row("refused, but `submit` was ended first", verdict.ghosts)
     _row("objects left for the sweeper", outcome.left_over)
     _row("stored messages the audit missed", verdict.missed)
-    for how, aim in (("died", DIED_AIM), ("froze", FROZE_AIM)):
+    for how, target in (("died", DIED_TARGET), ("froze", FROZE_TARGET)):
         times, middle = outcome.restarts[how], outcome.median_restart(how)
-        text = "none" if middle is None else f"{middle:.1f} s (aim: under {aim:g})"
+        text = "none" if middle is None else f"{middle:.1f} s (target: under {target:g})"
         _row(f"worker {how} to restart, median of {len(times)}", text)
     print(f"{videos} videos in {seconds:.0f} s, {len(verdict.violations)} violations")
     print(verdict.report)

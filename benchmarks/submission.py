@@ -1,12 +1,12 @@
-"""How many requests for videos are taken in a second, and how fast each, beside what else could be.
+"""Throughput and latency of `POST /v1/videos`, compared with a baseline and two alternatives.
 
-`python -m benchmarks.submission` starts four servers, each one process, and prints a table:
-Kinora's `submit`; the bare limit on the same server (a Flask route that publishes the same bytes
-and waits for JetStream's answer); and what one would write instead (FastAPI with Redis, and with
-Celery on Redis). Every write is synced to the disk before it is answered, on all sides.
+`python -m benchmarks.submission` starts four servers, each a single process, and prints a table:
+Kinora's `submit`; the baseline (a Flask route that publishes the same bytes and waits for
+JetStream's ack); and common alternatives (FastAPI with Redis, and with Celery on Redis). All of
+them sync every write to disk before they answer.
 
-The contestants take turns in short rounds, and what is printed are the medians of the rounds, so
-that other work on the machine meets all of them. Clients share the cores with the servers.
+The servers take turns in short rounds, and the table has the medians over the rounds, so that other
+work on the machine affects all of them alike. Clients share the cores with the servers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Final
 import nats
 import psutil
 
-from benchmarks.load import Load, measure
+from benchmarks.load_generator import LoadResult, generate_load
 from local.probes import Probe, is_ready
 from tests.harness import RunningStack, wait_until
 from tests.ports import free_ports
@@ -38,18 +38,18 @@ from tests.ports import free_ports
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("fastapi", "uvicorn", "redis", "celery")
 CLIENTS: Final = (1, 8)
-OURS, BARE = "Kinora: POST /v1/videos", "bare: Flask + JetStream ack"
+OURS, BASELINE = "Kinora: POST /v1/videos", "baseline: Flask + JetStream"
 OTHERS: Final = ("FastAPI + Redis", "FastAPI + Celery + Redis")
-BARE_AIM: Final = 0.7
+BASELINE_TARGET: Final = 0.7
 BODY: Final = json.dumps(
     {"prompt": "a red circle moving right", "seconds": "2", "size": "96x64", "seed": 7}
 ).encode()
-# Nobody takes the requests out again, and the limits are not what is measured.
+# Requests are never consumed, and must not hit the limits.
 SETTINGS: Final = {"QUEUE_LIMIT": "100000000", "REQUESTS_MAX_BYTES": str(1 << 36)}
 
 
 @dataclass(frozen=True)
-class Contestant:
+class ServerUnderTest:
     """A server under test."""
 
     name: str
@@ -58,24 +58,24 @@ class Contestant:
     env: dict[str, str]
 
 
-def _contestants(stack: RunningStack, folder: Path) -> list[Contestant]:
+def _servers(stack: RunningStack, folder: Path) -> list[ServerUnderTest]:
     submit = stack.table["submit"]
     bare, queue, celery, redis_port = free_ports(4)
     env = dict(submit.env)
     redis = {"REDIS_URL": f"redis://127.0.0.1:{redis_port}"}
-    server = [sys.executable, "-m", "gunicorn", "-c", "benchmarks/contestants/gunicorn.conf.py"]
+    server = [sys.executable, "-m", "gunicorn", "-c", "benchmarks/alternatives/gunicorn.conf.py"]
     return [
-        Contestant(OURS, submit.probe.port, submit.argv, env),
-        Contestant(
-            BARE, bare, server, env | {"PORT": str(bare), "PAYLOAD": str(folder / "payload")}
+        ServerUnderTest(OURS, submit.probe.port, submit.argv, env),
+        ServerUnderTest(
+            BASELINE, bare, server, env | {"PORT": str(bare), "PAYLOAD": str(folder / "payload")}
         ),
-        Contestant(OTHERS[0], queue, _uvicorn("redis_queue", queue), env | redis),
-        Contestant(OTHERS[1], celery, _uvicorn("celery_queue", celery), env | redis),
+        ServerUnderTest(OTHERS[0], queue, _uvicorn("fastapi_redis", queue), env | redis),
+        ServerUnderTest(OTHERS[1], celery, _uvicorn("fastapi_celery", celery), env | redis),
     ]
 
 
 def _uvicorn(module: str, port: int) -> list[str]:
-    app = f"benchmarks.contestants.{module}:create_app"
+    app = f"benchmarks.alternatives.{module}:create_app"
     flags = ["--port", str(port), "--log-level", "warning", "--no-access-log"]
     return [sys.executable, "-m", "uvicorn", "--factory", app, *flags]
 
@@ -94,13 +94,13 @@ def _running(name: str, argv: list[str], env: dict[str, str], log: Path) -> Iter
 
 
 def _redis(port: str, folder: Path) -> list[str]:
-    # Written and synced before it is answered, as NATS does; and nothing else is written.
+    # Sync every write before the response, as NATS does, and write nothing else.
     synced = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
     return ["redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", str(folder), *synced]
 
 
 def _stored(stack: RunningStack) -> bytes:
-    """The newest request as it lies in the stream."""
+    """The newest request in the stream, as bytes."""
 
     async def read() -> bytes:
         client = await nats.connect(stack.nats_url)
@@ -111,16 +111,16 @@ def _stored(stack: RunningStack) -> bytes:
     return asyncio.run(read())
 
 
-def _start(contestant: Contestant, folder: Path, end: ExitStack) -> int:
-    log = folder / f"{contestant.port}.log"
-    pid = end.enter_context(_running(contestant.name, contestant.argv, contestant.env, log))
-    probe = Probe("http", contestant.port, "/readyz")
-    wait_until(lambda: is_ready(probe), seconds=60, what=f"{contestant.name} is ready")
+def _start(server: ServerUnderTest, folder: Path, end: ExitStack) -> int:
+    log = folder / f"{server.port}.log"
+    pid = end.enter_context(_running(server.name, server.argv, server.env, log))
+    probe = Probe("http", server.port, "/readyz")
+    wait_until(lambda: is_ready(probe), seconds=60, what=f"{server.name} is ready")
     return pid
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Processor time that a server has used, without that of NATS or Redis."""
+    """CPU time used by a server so far, in seconds, without NATS or Redis."""
     server = psutil.Process(pid)
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
     return sum(time.user + time.system for time in times)
@@ -128,18 +128,18 @@ def _cpu_seconds(pid: int) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """One round of one contestant; processor time is the server's, for each request."""
+    """One round of one server; `cpu_seconds` is the server's CPU time per request."""
 
-    load: Load
+    load: LoadResult
     cpu_seconds: float
 
 
 Results = dict[tuple[str, int], list[Measured]]
 
 
-def _measure(contestant: Contestant, pid: int, clients: int, seconds: float) -> Measured:
+def _measure(server: ServerUnderTest, pid: int, clients: int, seconds: float) -> Measured:
     before = _cpu_seconds(pid)
-    load = measure(contestant.port, BODY, clients=clients, seconds=seconds)
+    load = generate_load(server.port, BODY, clients=clients, seconds=seconds)
     return Measured(load, (_cpu_seconds(pid) - before) / len(load.latencies))
 
 
@@ -149,24 +149,24 @@ def _run(folder: Path, rounds: int, seconds: float) -> Results:
         stack = RunningStack(folder / "stack", SETTINGS)
         end.callback(stack.close)
         stack.start_servers()
-        contestants = _contestants(stack, folder)
-        redis_port = contestants[-1].env["REDIS_URL"].rpartition(":")[2]
+        servers = _servers(stack, folder)
+        redis_port = servers[-1].env["REDIS_URL"].rpartition(":")[2]
         end.enter_context(
             _running("Redis", _redis(redis_port, folder), dict(os.environ), folder / "redis.log")
         )
         pids = {}
-        for contestant in contestants:
-            pids[contestant.name] = _start(contestant, folder, end)
-            measure(contestant.port, BODY, clients=max(CLIENTS), seconds=1)  # warms it up
-            if contestant.name == OURS:
+        for server in servers:
+            pids[server.name] = _start(server, folder, end)
+            generate_load(server.port, BODY, clients=max(CLIENTS), seconds=1)  # warms it up
+            if server.name == OURS:
                 (folder / "payload").write_bytes(_stored(stack))
         for number in range(rounds):
             for clients in CLIENTS:
-                # Each goes first in turn, so that none always follows the same.
-                turn = number % len(contestants)
-                for contestant in contestants[turn:] + contestants[:turn]:
-                    measured = _measure(contestant, pids[contestant.name], clients, seconds)
-                    results.setdefault((contestant.name, clients), []).append(measured)
+                # Rotate the order, so that no server always follows the same one.
+                turn = number % len(servers)
+                for server in servers[turn:] + servers[:turn]:
+                    measured = _measure(server, pids[server.name], clients, seconds)
+                    results.setdefault((server.name, clients), []).append(measured)
             print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     return results
 
@@ -175,17 +175,18 @@ def _print(results: Results) -> None:
     for clients in CLIENTS:
         rates = {
             name: statistics.median(measured.load.rate for measured in results[name, clients])
-            for name in (OURS, BARE, *OTHERS)
+            for name in (OURS, BASELINE, *OTHERS)
         }
         print(f"{clients} client{'s' * (clients > 1)}")
         print(
-            f"{'':<27} {'per second':>16} {'of bare':>8} {'p50 ms':>7} {'p99 ms':>7} {'CPU ms':>7}"
+            f"{'':<27} {'per second':>16} {'of base':>8} {'p50 ms':>7} {'p99 ms':>7} {'CPU ms':>7}"
         )
         for name, rate in rates.items():
-            row = _row(results[name, clients], rate / rates[BARE])
+            row = _row(results[name, clients], rate / rates[BASELINE])
             print(f"{name:<27} {row}")
         versus = ", ".join(f"{rates[OURS] / rates[name]:.2f} x {name}" for name in OTHERS)
-        print(f"{'Kinora is':<27} {versus}; aims: {BARE_AIM:.0%} of bare, ahead of both\n")
+        print(f"{'Kinora is':<27} {versus}")
+        print(f"{'targets':<27} {BASELINE_TARGET:.0%} of the baseline, ahead of both\n")
 
 
 def _row(rounds: list[Measured], ratio: float) -> str:
@@ -198,7 +199,7 @@ def _row(rounds: list[Measured], ratio: float) -> str:
 
 
 def _missing() -> str | None:
-    """What has to be installed first."""
+    """The message about what is not installed, or None."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         return f"{', '.join(missing)} missing: pip install -c constraints.txt -e '.[benchmarks]'"
@@ -210,9 +211,9 @@ def _missing() -> str | None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=7, help="of all contestants")
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
-    parser.add_argument("--folder", help="where data is written; the system's default otherwise")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds over all servers")
+    parser.add_argument("--seconds", type=float, default=2, help="duration of each measurement")
+    parser.add_argument("--folder", help="where to write data; default: the system's")
     options = parser.parse_args()
     if missing := _missing():
         raise SystemExit(missing)

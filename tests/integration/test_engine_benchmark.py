@@ -1,4 +1,4 @@
-"""The benchmark of the engine, at the size that needs no GPU."""
+"""The benchmark of the engine, with the tiny model that needs no GPU."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 
 
 def test_the_benchmark_prints_every_table() -> None:
-    """Stock and ours beside each other, the matrix peak, decoding, T5, loading, a whole video."""
+    """The matrix peak, steps and decoding (stock and ours), T5, loading, and a whole video."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.engine", "--smoke"],
         capture_output=True,
         text=True,
         check=True,
-        # Threads that wait for each other take most of the time of a model so small.
+        # With a model this small, synchronizing threads takes longer than computing.
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     number = r"[\d.]+"

@@ -1,4 +1,4 @@
-"""Clients that send one request after the other, each a process, and do next to nothing else."""
+"""A closed-loop load generator: each client is a process that sends one request at a time."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from typing import Final
 
-# Without it a client that lost its server would wait for ever.
+# A client must not wait forever for a server that is gone.
 SOCKET_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
-class Load:
-    """Requests a second of all clients together, and seconds from a request to its answer."""
+class LoadResult:
+    """Requests per second of all clients together, and response times in seconds."""
 
     rate: float
     latencies: list[float]
 
     def percentile(self, percent: int) -> float:
-        """Seconds within which so many of a hundred answers came."""
+        """The response time in seconds at `percent` (1 to 99)."""
         return statistics.quantiles(self.latencies, n=100)[percent - 1]
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What one client says in the end."""
+class _ClientResult:
+    """Response times of one client, its running time, and an error message if it failed."""
 
     latencies: list[float]
     seconds: float
-    problem: str = ""
+    error: str = ""
 
 
-def measure(port: int, body: bytes, *, clients: int, seconds: float) -> Load:
-    """POST `body` to /v1/videos on 127.0.0.1, from `clients` processes for `seconds`.
+def generate_load(port: int, body: bytes, *, clients: int, seconds: float) -> LoadResult:
+    """POST `body` to /v1/videos on 127.0.0.1 from `clients` processes, for `seconds`.
 
     Raises:
-        RuntimeError: an answer was no 202.
+        RuntimeError: a response was not a 202, or a connection failed.
     """
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(clients)
@@ -51,13 +51,13 @@ def measure(port: int, body: bytes, *, clients: int, seconds: float) -> Load:
         process.start()
         theirs.close()
         running.append((process, mine))
-    answers: list[_Answer] = [mine.recv() for _, mine in running]
+    results: list[_ClientResult] = [mine.recv() for _, mine in running]
     for process, _ in running:
         process.join()
-    if problems := [answer.problem for answer in answers if answer.problem]:
-        raise RuntimeError(", ".join(problems))
-    rate = sum(len(answer.latencies) / answer.seconds for answer in answers)
-    return Load(rate, [value for answer in answers for value in answer.latencies])
+    if errors := [result.error for result in results if result.error]:
+        raise RuntimeError(", ".join(errors))
+    rate = sum(len(result.latencies) / result.seconds for result in results)
+    return LoadResult(rate, [latency for result in results for latency in result.latencies])
 
 
 def _client(port: int, body: bytes, seconds: float, barrier: Barrier, result: Connection) -> None:
@@ -76,27 +76,27 @@ def _client(port: int, body: bytes, seconds: float, barrier: Barrier, result: Co
                 _exchange(connection, request)
                 before, now = now, time.perf_counter()
                 latencies.append(now - before)
-        result.send(_Answer(latencies, now - begun))
-    except Exception as problem:  # noqa: BLE001 - the parent raises it
+        result.send(_ClientResult(latencies, now - begun))
+    except Exception as error:  # noqa: BLE001 - the parent raises it
         barrier.abort()
-        result.send(_Answer([], 0, repr(problem)))
+        result.send(_ClientResult([], 0, repr(error)))
 
 
 def _exchange(connection: socket.socket, request: bytes) -> None:
     connection.sendall(request)
-    answer = connection.recv(65536)
-    while b"\r\n\r\n" not in answer:
-        answer += _more(connection)
-    head, _, body = answer.partition(b"\r\n\r\n")
+    response = connection.recv(65536)
+    while b"\r\n\r\n" not in response:
+        response += _receive(connection)
+    head, _, body = response.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 202 "):
-        raise RuntimeError(answer[:500].decode(errors="replace"))
+        raise RuntimeError(response[:500].decode(errors="replace"))
     length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
     missing = length - len(body)
     while missing > 0:
-        missing -= len(_more(connection))
+        missing -= len(_receive(connection))
 
 
-def _more(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket) -> bytes:
     part = connection.recv(65536)
     if not part:
         raise RuntimeError("the server closed the connection")

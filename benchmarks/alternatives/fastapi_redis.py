@@ -1,4 +1,4 @@
-"""What one would write instead: FastAPI, a hash for each video, and a list as the queue."""
+"""A common alternative: FastAPI, and Redis with a hash per video and a list as the queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 
 class Body(BaseModel):
-    """What is asked for."""
+    """The request body."""
 
     prompt: str
     seconds: str = "2"
@@ -24,7 +24,7 @@ class Body(BaseModel):
 
 
 def create_app() -> FastAPI:
-    """Store a video, and put its id into the queue."""
+    """Store each video and append its id to the queue."""
     client = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
     app = FastAPI()
 
@@ -32,11 +32,11 @@ def create_app() -> FastAPI:
         video_id = f"video_{uuid.uuid4().hex}"
         video = {"id": video_id, "object": "video", "status": "queued", "progress": 0}
         video |= {"created_at": int(time.time()), **body.model_dump()}
-        # Both at once: one journey, and one sync of the disk.
-        async with client.pipeline(transaction=True) as both:
-            both.hset(f"video:{video_id}", mapping={k: json.dumps(v) for k, v in video.items()})
-            both.rpush("queue", video_id)
-            await both.execute()
+        # One round trip and one disk sync for both writes.
+        async with client.pipeline(transaction=True) as pipeline:
+            pipeline.hset(f"video:{video_id}", mapping={k: json.dumps(v) for k, v in video.items()})
+            pipeline.rpush("queue", video_id)
+            await pipeline.execute()
         return video
 
     async def readyz() -> str:

@@ -1,4 +1,4 @@
-"""The bare limit: a Flask route that publishes given bytes, and waits for JetStream's answer."""
+"""The baseline: a Flask route that publishes fixed bytes and waits for JetStream's ack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functions.shared.streams.nats_connection import NatsConnection
 
 
 def create_app() -> Flask:
-    """Publish the bytes of the file PAYLOAD, each time as a new video."""
+    """Publish the content of the file PAYLOAD on every request, each time as a new video."""
     connection = NatsConnection(os.environ["NATS_URL"])
     payload = Path(os.environ["PAYLOAD"]).read_bytes()
     headers = {"content-type": STRUCTURED, "Nats-Expected-Last-Subject-Sequence": "0"}
@@ -22,7 +22,7 @@ def create_app() -> Flask:
 
     @app.post("/v1/videos")
     def create() -> Response:
-        request.get_data()  # a body that is left unread is read by gunicorn, later
+        request.get_data()  # gunicorn would otherwise read the body after the response
         subject = f"kinora.requests.default.video_{uuid.uuid4().hex}"
         answer = json.loads(connection.request(subject, payload, headers).data)
         if "seq" not in answer:

@@ -1,4 +1,4 @@
-"""What one would write instead: FastAPI, and a Celery task on Redis."""
+"""A common alternative: FastAPI, and Celery tasks on Redis."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import uuid
 from celery import Celery
 from fastapi import FastAPI
 
-from benchmarks.contestants.redis_queue import Body
+from benchmarks.alternatives.fastapi_redis import Body
 
 
 def create_app() -> FastAPI:
-    """Send a task; Celery has its own thread-safe pool of connections."""
+    """Send a task per request; Celery has its own thread-safe connection pool."""
     queue = Celery("videos", broker=os.environ["REDIS_URL"])
     app = FastAPI()
 
-    # Not async: sending blocks, so FastAPI runs it on a thread.
+    # Not async: sending blocks, so FastAPI must run it in a thread.
     def create(body: Body) -> dict[str, object]:
         video_id = f"video_{uuid.uuid4().hex}"
         queue.send_task("generate", kwargs=body.model_dump(), task_id=video_id, ignore_result=True)
