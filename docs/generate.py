@@ -1,7 +1,8 @@
-"""Writes what the code says itself: `docs/settings.md` and `docs/openapi.json`.
+"""Generates `docs/settings.md` and `docs/openapi.json` from the code.
 
-`python docs/generate.py` writes; with `--check` it only says what is stale, and exits 1 if anything
-is. A deployment serves the same document at `/openapi.json`, with the limits of its own model.
+`python docs/generate.py` writes the files; with `--check` it only lists stale files, and exits
+with 1 if there are any. A deployment serves the same OpenAPI document at `/openapi.json`, with the
+limits of its own model.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
 
 
 def table() -> str:
-    """The table of all settings of the functions."""
+    """A Markdown table of all settings of the functions."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "not set" if field.default is None else f"`{field.default}`"
@@ -33,18 +34,18 @@ def table() -> str:
 
 
 def render(page: str) -> str:
-    """The page with the table between its markers."""
+    """`page` with an up-to-date table between its markers."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
 
 
 def openapi() -> str:
-    """The document of a deployment with the real model."""
+    """The OpenAPI document of a deployment with the real model."""
     return json.dumps(document(load_profile("mochi-1")), indent=2) + "\n"
 
 
 def main() -> int:
-    """Write the files; with --check, only say which are not up to date."""
+    """Write the files, or check them; returns the exit status."""
     expected = {PAGE: render(PAGE.read_text()), OPENAPI: openapi()}
     stale = [p for p, text in expected.items() if not p.exists() or p.read_text() != text]
     if sys.argv[1:] == ["--check"]:
