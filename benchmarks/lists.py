@@ -28,7 +28,7 @@ from flask.testing import FlaskClient
 from functions.shared.config import Settings
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.timestamps import NANOSECONDS, format_rfc3339
+from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, format_rfc3339
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from functions.status.app import create_app
@@ -45,7 +45,7 @@ QUEUED: Final = 0.02
 FAILED: Final = 0.05
 # The videos were created over this period, which is shorter than `MAX_AGE_DAYS`.
 DAYS: Final = 27
-DAY: Final = 24 * 3600 * NANOSECONDS
+PERIOD: Final = DAYS * DAY_SECONDS * NANOSECONDS
 TIMINGS: Final = {"encoding": 0.1, "denoising": 1.0, "decoding": 0.5, "saving": 0.1}
 
 
@@ -57,7 +57,7 @@ class Videos:
         self.random = random.Random(1)  # noqa: S311 - reproducible content
         self.words = [f"w{self.random.getrandbits(20):05x}" for _ in range(3000)]
         self.number = number
-        self.begun = time.time_ns() - DAYS * DAY
+        self.begun = time.time_ns() - PERIOD
 
     def prompt(self, n: int) -> str:
         """Fifteen random words; one prompt in 20,000 also contains "needle"."""
@@ -78,7 +78,7 @@ class Videos:
         if n >= self.number * (1 - QUEUED):
             return found
         name = "failed" if self.random.random() < FAILED else "completed"
-        created = format_rfc3339(self.begun + n * DAYS * DAY // self.number)
+        created = format_rfc3339(self.begun + n * PERIOD // self.number)
         data = {"created_at": created, "request": resolved, "attempt": 1, "worker": "w1"}
         if name == "failed":
             data["error"] = {"code": "x", "message": "y"}
@@ -148,7 +148,7 @@ def _page(client: FlaskClient, query: str) -> Callable[[], object]:
 
 def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> None:
     """Run all queries and print the table."""
-    oldest = int(time.time()) - (DAYS - 1) * 24 * 3600
+    oldest = int(time.time()) - (DAYS - 1) * DAY_SECONDS
     rng = random.Random(2)  # noqa: S311 - as above
     print(f"{'milliseconds':<54} {'median':>8} {'95 %':>8}")
 
