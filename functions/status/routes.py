@@ -58,11 +58,11 @@ class StatusRoutes:
 
     def register(self, app: Flask) -> None:
         """Add the routes to `app`."""
-        app.add_url_rule("/v1/models", "models", self.models)
-        app.add_url_rule("/v1/videos", "page", self.page)
-        app.add_url_rule("/v1/events", "events", self.events)
-        app.add_url_rule("/v1/videos/<video_id>", "video", self.video)
-        app.add_url_rule("/v1/videos/<video_id>/content", "content", self.content)
+        app.add_url_rule("/v1/models", "listModels", self.models)
+        app.add_url_rule("/v1/videos", "listVideos", self.page)
+        app.add_url_rule("/v1/events", "streamEvents", self.events)
+        app.add_url_rule("/v1/videos/<video_id>", "getVideo", self.video)
+        app.add_url_rule("/v1/videos/<video_id>/content", "getVideoContent", self.content)
 
     def models(self) -> Response:
         """`GET /v1/models`: what the deployed model can make."""

@@ -54,11 +54,13 @@ class SubmitRoutes:
 
     def register(self, app: Flask) -> None:
         """Add the routes to `app`."""
-        app.add_url_rule("/", "receive_events", self.receive_events, methods=["POST"])
-        app.add_url_rule("/v1/videos", "create", self.create, methods=["POST"])
-        app.add_url_rule("/v1/videos/<video_id>", "delete", self.delete, methods=["DELETE"])
-        app.add_url_rule("/v1/videos/<video_id>/cancel", "cancel", self.cancel, methods=["POST"])
-        app.add_url_rule("/v1/videos/<video_id>/remix", "remix", self.remix, methods=["POST"])
+        app.add_url_rule("/", "submitEvent", self.receive_events, methods=["POST"])
+        app.add_url_rule("/v1/videos", "createVideo", self.create, methods=["POST"])
+        app.add_url_rule("/v1/videos/<video_id>", "deleteVideo", self.delete, methods=["DELETE"])
+        app.add_url_rule(
+            "/v1/videos/<video_id>/cancel", "cancelVideo", self.cancel, methods=["POST"]
+        )
+        app.add_url_rule("/v1/videos/<video_id>/remix", "remixVideo", self.remix, methods=["POST"])
 
     def create(self) -> Response:
         """`POST /v1/videos`: 202 and the video, once JetStream has the request."""

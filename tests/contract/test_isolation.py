@@ -147,21 +147,21 @@ def _tells_nothing(call: Call) -> None:
 
 # What is asked of each operation in bob's name. One that is missing here fails its test.
 CASES: dict[str, Callable[[Api, Call], None]] = {
-    "video": lambda _, call: _as_if_it_did_not_exist(call),
-    "content": lambda _, call: _as_if_it_did_not_exist(call),
-    "head_content": lambda _, call: _as_if_it_did_not_exist(call),
-    "delete": lambda _, call: _as_if_it_did_not_exist(call),
-    "cancel": lambda _, call: _as_if_it_did_not_exist(call),
-    "remix": lambda _, call: _as_if_it_did_not_exist(call, json={"prompt": "x"}),
-    "page": lambda _, call: _lists(call),
-    "create": lambda _, call: _creates(call),
-    "receive_events": lambda _, call: _publishes(call),
-    "events": _hears,
-    "models": lambda _, call: _tells_nothing(call),
-    "openapi": lambda _, call: _tells_nothing(call),
-    "healthz": lambda _, call: _tells_nothing(call),
-    "readyz": lambda _, call: _tells_nothing(call),
-    "metrics": lambda _, call: _tells_nothing(call),
+    "getVideo": lambda _, call: _as_if_it_did_not_exist(call),
+    "getVideoContent": lambda _, call: _as_if_it_did_not_exist(call),
+    "headVideoContent": lambda _, call: _as_if_it_did_not_exist(call),
+    "deleteVideo": lambda _, call: _as_if_it_did_not_exist(call),
+    "cancelVideo": lambda _, call: _as_if_it_did_not_exist(call),
+    "remixVideo": lambda _, call: _as_if_it_did_not_exist(call, json={"prompt": "x"}),
+    "listVideos": lambda _, call: _lists(call),
+    "createVideo": lambda _, call: _creates(call),
+    "submitEvent": lambda _, call: _publishes(call),
+    "streamEvents": _hears,
+    "listModels": lambda _, call: _tells_nothing(call),
+    "getOpenApiDocument": lambda _, call: _tells_nothing(call),
+    "getHealth": lambda _, call: _tells_nothing(call),
+    "getReadiness": lambda _, call: _tells_nothing(call),
+    "getMetrics": lambda _, call: _tells_nothing(call),
 }
 
 
@@ -176,12 +176,12 @@ def test_another_accounts_videos_do_not_exist(api: Api, operation: str) -> None:
 def test_what_is_kept_from_others_is_there_for_its_owner(api: Api) -> None:
     """Or else the other tests would prove nothing."""
     alice = {"headers": ALICE}
-    assert _caller(api, "content", **alice)(DONE).data == b"0123456789"
-    page = _caller(api, "page", **alice)(query="?q=secret").get_json()
+    assert _caller(api, "getVideoContent", **alice)(DONE).data == b"0123456789"
+    page = _caller(api, "listVideos", **alice)(query="?q=secret").get_json()
     assert WAITING in {video["id"] for video in page["data"]}
-    with _caller(api, "events", **alice)(headers={"Last-Event-ID": "0-0"}) as feed:
+    with _caller(api, "streamEvents", **alice)(headers={"Last-Event-ID": "0-0"}) as feed:
         assert {event["account"] for event in _told_until(feed, WAITING)} == {"alice"}
-    assert _caller(api, "delete", **alice)(DONE).status_code == 200
+    assert _caller(api, "deleteVideo", **alice)(DONE).status_code == 200
     assert _everything_of_alice(api)
 
 
@@ -200,6 +200,6 @@ def test_without_a_valid_key_everything_is_401(
     answer = _caller(api, operation, headers={**BINARY, **headers})(DONE, json={"prompt": "x"})
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
-    if operation != "head_content":
+    if operation != "headVideoContent":
         assert answer.get_json()["error"]["type"] == "authentication_error"
     assert (_everything_of_alice(api), api.requests()) == before

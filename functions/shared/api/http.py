@@ -155,11 +155,11 @@ def _error_response(error: KinoraError) -> Response:
 
 
 def _add_operations(app: Flask, ready: Callable[[], None], registry: CollectorRegistry) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", endpoint="getHealth")
     def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", endpoint="getReadiness")
     def readyz() -> tuple[dict[str, str], int]:
         try:
             ready()
@@ -167,6 +167,6 @@ def _add_operations(app: Flask, ready: Callable[[], None], registry: CollectorRe
             return {"status": "not ready", "reason": error.message}, Unavailable.status
         return {"status": "ready"}, 200
 
-    @app.get("/metrics")
+    @app.get("/metrics", endpoint="getMetrics")
     def metrics() -> Response:
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -170,9 +170,9 @@ def _link(operation: str, description: str) -> Json:
 
 
 LINKS: Final[Json] = {
-    "retrieve": _link("video", "The video's state."),
-    "download": _link("content", "Its files, once it is completed."),
-    "cancel": _link("cancel", "Stop making it."),
-    "remix": _link("remix", "Make it once more, with another prompt."),
-    "delete": _link("delete", "Remove it with its files."),
+    "retrieve": _link("getVideo", "The video's state."),
+    "download": _link("getVideoContent", "Its files, once it is completed."),
+    "cancel": _link("cancelVideo", "Stop making it."),
+    "remix": _link("remixVideo", "Make it once more, with another prompt."),
+    "delete": _link("deleteVideo", "Remove it with its files."),
 }

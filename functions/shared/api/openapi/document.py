@@ -57,7 +57,7 @@ def add_document(app: Flask, profile: Profile) -> None:
     body, paths = _served(profile)
     answer_for_all_methods(app, paths)
 
-    @app.get("/openapi.json")
+    @app.get("/openapi.json", endpoint="getOpenApiDocument")
     def openapi() -> Response:
         return Response(body, mimetype="application/json")
 

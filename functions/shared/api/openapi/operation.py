@@ -59,7 +59,7 @@ class Operation:
     """A method of a path.
 
     Attributes:
-        id: the name of its route in the function.
+        id: the `operationId`, which is also the name of the route's endpoint in Flask.
         errors: what it may raise, beside what every route may.
         parameters: references to components, or whole parameters.
         public: whether it needs no API key.

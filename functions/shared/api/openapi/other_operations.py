@@ -44,7 +44,7 @@ def other_operations() -> list[Operation]:
 
 def _receive_events() -> Operation:
     return Operation(
-        id="receive_events",
+        id="submitEvent",
         method="post",
         path="/",
         tag="events",
@@ -97,7 +97,7 @@ def _attribute(name: str, description: str) -> Json:
 
 def _events() -> Operation:
     return Operation(
-        id="events",
+        id="streamEvents",
         method="get",
         path="/v1/events",
         tag="events",
@@ -120,7 +120,7 @@ def _events() -> Operation:
 
 def _models() -> Operation:
     return Operation(
-        id="models",
+        id="listModels",
         method="get",
         path="/v1/models",
         tag="models",
@@ -135,10 +135,12 @@ def _of_operators() -> list[Operation]:
     ready = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
     inside = "Of each function, and not behind the gateway."
     return [
-        _public("openapi", "/openapi.json", "This document", "For the deployed model.", JSON),
-        _public("healthz", "/healthz", "Is the process alive?", inside, JSON),
-        _public("readyz", "/readyz", "Can it serve requests?", inside, JSON, ready),
-        _public("metrics", "/metrics", "Metrics for Prometheus", inside, "text/plain"),
+        _public(
+            "getOpenApiDocument", "/openapi.json", "This document", "For the deployed model.", JSON
+        ),
+        _public("getHealth", "/healthz", "Is the process alive?", inside, JSON),
+        _public("getReadiness", "/readyz", "Can it serve requests?", inside, JSON, ready),
+        _public("getMetrics", "/metrics", "Metrics for Prometheus", inside, "text/plain"),
     ]
 
 

@@ -40,7 +40,7 @@ def video_operations(example: Video) -> list[Operation]:
     content = _content()
     head = replace(
         content,
-        id="head_content",
+        id="headVideoContent",
         method="head",
         summary="Look at a file without its bytes",
         description="Answers as GET does, without the bytes; ranges are not looked at.",
@@ -66,7 +66,7 @@ def _create(example: Video) -> Operation:
     encoding = {"metadata": {"style": "deepObject", "explode": True}}
     form: Json = {"schema": ref("schemas", "CreateVideoForm"), "encoding": encoding}
     return Operation(
-        id="create",
+        id="createVideo",
         method="post",
         path="/v1/videos",
         tag="videos",
@@ -89,7 +89,7 @@ def _create(example: Video) -> Operation:
 
 def _remix(example: Video) -> Operation:
     return Operation(
-        id="remix",
+        id="remixVideo",
         method="post",
         path="/v1/videos/{video_id}/remix",
         tag="videos",
@@ -128,7 +128,7 @@ def _page(example: Video) -> Operation:
         "has_more": False,
     }
     return Operation(
-        id="page",
+        id="listVideos",
         method="get",
         path="/v1/videos",
         tag="videos",
@@ -142,7 +142,7 @@ def _page(example: Video) -> Operation:
 
 def _video(example: Video) -> Operation:
     return Operation(
-        id="video",
+        id="getVideo",
         method="get",
         path="/v1/videos/{video_id}",
         tag="videos",
@@ -163,7 +163,7 @@ def _video(example: Video) -> Operation:
 
 def _delete() -> Operation:
     return Operation(
-        id="delete",
+        id="deleteVideo",
         method="delete",
         path="/v1/videos/{video_id}",
         tag="videos",
@@ -177,7 +177,7 @@ def _delete() -> Operation:
 
 def _cancel() -> Operation:
     return Operation(
-        id="cancel",
+        id="cancelVideo",
         method="post",
         path="/v1/videos/{video_id}/cancel",
         tag="videos",
@@ -192,7 +192,7 @@ def _cancel() -> Operation:
 
 def _content() -> Operation:
     return Operation(
-        id="content",
+        id="getVideoContent",
         method="get",
         path="/v1/videos/{video_id}/content",
         tag="videos",

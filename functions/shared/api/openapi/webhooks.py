@@ -13,7 +13,7 @@ _HEADERS: Final = {
 }
 
 
-def _webhook(kind: str, summary: str) -> Json:
+def _webhook(kind: str, operation: str, summary: str) -> Json:
     event = {
         "id": "8d1a6bdc-54a5-4d3b-9f0c-0f6a2a4e7c11",
         "object": "event",
@@ -23,7 +23,7 @@ def _webhook(kind: str, summary: str) -> Json:
     }
     return {
         "post": {
-            "operationId": kind.replace(".", "_"),
+            "operationId": operation,
             "tags": ["events"],
             "summary": summary,
             "description": "To each endpoint of the account in WEBHOOKS_FILE.",
@@ -57,6 +57,8 @@ def _webhook(kind: str, summary: str) -> Json:
 
 
 WEBHOOKS: Final[Json] = {
-    "video.completed": _webhook("video.completed", "A video is completed"),
-    "video.failed": _webhook("video.failed", "A video has failed, or was cancelled"),
+    "video.completed": _webhook("video.completed", "receiveVideoCompleted", "A video is completed"),
+    "video.failed": _webhook(
+        "video.failed", "receiveVideoFailed", "A video has failed, or was cancelled"
+    ),
 }
