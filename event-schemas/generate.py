@@ -17,7 +17,7 @@ FOLDER: Final = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from functions.shared.api.event_schemas import (  # noqa: E402 - the path is set above
-    ABOUT,
+    EVENT_INFO,
     schema_of,
     subject_of,
 )
@@ -32,7 +32,7 @@ def table() -> str:
         "| Type | Subject in NATS | Published by | Meaning | Required in `data` | Files |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, about in ABOUT.items():
+    for name, info in EVENT_INFO.items():
         required = ", ".join(
             f"`{field}`" for field in schema_of(name)["properties"]["data"]["required"]
         )
@@ -40,7 +40,7 @@ def table() -> str:
         if name is EventName.REQUESTED:
             files += ", [full example](examples/requested-full.json)"
         lines.append(
-            f"| `{name.type}` | `{subject_of(name)}` | {about.publisher} | {about.says} "
+            f"| `{name.type}` | `{subject_of(name)}` | {info.publisher} | {info.meaning} "
             f"| {required} | {files} |"
         )
     return "\n".join(lines)

@@ -56,7 +56,7 @@ def steps(s: State, g: Guards) -> Iterator[Step]:
         yield from generate.steps(s, g, i)
     yield from submit.cancel(s, g)
     yield from submit.delete(s, g)
-    yield from submit.bury(s, g)
+    yield from submit.withdraw(s, g)
     yield from sweep(s, g)
     yield from ack_wait(s)
     yield from lease_expires(s)
@@ -119,7 +119,7 @@ def violation_in(s: State, g: Guards) -> str:
 def is_quiescent(s: State, g: Guards) -> bool:
     """Whether all processes are idle, the video is finished or gone, and no orphans are left."""
     busy = any(w.step != "idle" for w in s.workers) or any(d != Dispatcher() for d in s.dispatchers)
-    handled = s.cancel == s.delete == s.burial == Handler() and s.sweeper == Sweeper()
+    handled = s.cancel == s.delete == s.withdrawal == Handler() and s.sweeper == Sweeper()
     if busy or not handled or s.late_publish or s.late_put or s.request.place != "acked":
         return False
     event = newest(s)

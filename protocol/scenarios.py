@@ -15,14 +15,14 @@ class Scenario(NamedTuple):
         faults: how often each fault may occur.
         workers: replicas of `generate`.
         dispatchers: slots of `dispatch`.
-        buried: whether `submit` could not confirm the request, and withdraws it.
+        withdrawn: whether `submit` could not confirm the request, and withdraws it.
     """
 
     name: str
     faults: Faults
     workers: int = 2
     dispatchers: int = 2
-    buried: bool = False
+    withdrawn: bool = False
 
     def start(self) -> State:
         """All processes are idle; the request is in the stream, unless it may arrive late."""
@@ -30,7 +30,7 @@ class Scenario(NamedTuple):
         start = State(workers, (Dispatcher(),) * self.dispatchers, self.faults)
         if self.faults.late_request:
             start = start._replace(request=Request(0, "acked"))
-        return start._replace(burial=Handler("publishing")) if self.buried else start
+        return start._replace(withdrawal=Handler("publishing")) if self.withdrawn else start
 
 
 # Explored by the tests, in about 20 s.
@@ -48,13 +48,13 @@ BOUNDED: Final = (
     Scenario("delete and uploads", Faults(delete=1, store_error=1), 2, 1),
     Scenario("cancel against delete", Faults(cancel=1, delete=1, spurious_conflict=1)),
     Scenario("published again", Faults(republish=1, delete=1), 2, 1),
-    Scenario("an unconfirmed request", Faults(ack_lost=1, handler_crash=1), 2, 1, buried=True),
+    Scenario("an unconfirmed request", Faults(ack_lost=1, handler_crash=1), 2, 1, withdrawn=True),
     Scenario(
         "a late request",
         Faults(late_request=1, worker_crash=1, spurious_conflict=1),
         2,
         1,
-        buried=True,
+        withdrawn=True,
     ),
     Scenario("the request is purged", Faults(request_purged=1, worker_crash=1, ack_lost=1)),
 )

@@ -178,7 +178,7 @@ class State(NamedTuple):
     late_put: Prefix | None = None
     cancel: Handler = Handler()
     delete: Handler = Handler()
-    burial: Handler = Handler()
+    withdrawal: Handler = Handler()
     sweeper: Sweeper = Sweeper()
     terminal_event: EventName | None = None
     completions: int = 0

@@ -23,7 +23,7 @@ from protocol.state import (
 
 
 def cancel(s: State, g: Guards) -> Iterator[Step]:
-    """`Endings.cancel`; if the video is finished or absent, nothing is published."""
+    """`Cancellations.cancel`; if the video is finished or absent, nothing is published."""
     if s.cancel.step == "idle":
         if s.faults.cancel:
             for found in read(s, g):
@@ -52,7 +52,7 @@ def _after(o: Outcome, handler: Handler) -> Handler:
 
 
 def delete(s: State, g: Guards) -> Iterator[Step]:
-    """`Endings.delete`, which can crash at every step."""
+    """`Deletions.delete`, which can crash at every step."""
     h = s.delete
     if h.step == "idle":
         if s.faults.delete:
@@ -74,7 +74,7 @@ def _tombstone(s: State, event: Event | None) -> State:
 
 
 def publish_deleted(s: State, g: Guards) -> Iterator[Step]:
-    """`Endings._tombstone`."""
+    """`publish_tombstone`."""
     for o in publish(s, g, Publication(DELETED, s.delete.expected)):
         if o.result == "won":
             state = o.state._replace(delete=Handler("removing", o.expected, s.objects))
@@ -131,22 +131,22 @@ _DELETE = {
 }
 
 
-def bury(s: State, g: Guards) -> Iterator[Step]:
-    """`Burial._bury_one`: the caller got a 503, so the request must not run.
+def withdraw(s: State, g: Guards) -> Iterator[Step]:
+    """`UnconfirmedRequests._delete`: the caller got a 503, so the request must not run.
 
     The request may already be in the stream, arrive later, or never arrive.
     """
-    h = s.burial
+    h = s.withdrawal
     if h.step == "idle":
         return
     if s.faults.handler_crash:
-        yield "submit crashes", spend(s, "handler_crash")._replace(burial=Handler())
+        yield "submit crashes", spend(s, "handler_crash")._replace(withdrawal=Handler())
     if h.step == "purging the request":
-        yield "submit purges the request", drop_request(s)._replace(burial=Handler())
+        yield "submit purges the request", drop_request(s)._replace(withdrawal=Handler())
         return
     for o in publish(s, g, Publication(DELETED, h.expected)):
         if o.result == "won" or (o.event and o.event.name is DELETED):
             after = Handler("purging the request")
         else:
             after = h._replace(expected=o.event.seq if o.event else o.expected)
-        yield f"submit publishes deleted: {o.text}", o.state._replace(burial=after)
+        yield f"submit publishes deleted: {o.text}", o.state._replace(withdrawal=after)

@@ -1,137 +1,162 @@
-"""Every setting, in one place: an environment variable each, named like the field in capitals."""
+"""All settings: each is an environment variable with the name of its field in capitals."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.shared.networks import parse_networks
+from functions.shared.video.events import EventName
+
+_FORWARDABLE: Final = "|".join(name for name in EventName if name is not EventName.REQUESTED)
 
 
-def _are_networks(text: str | None) -> str | None:
+def _check_networks(text: str | None) -> str | None:
     parse_networks(text)
     return text
 
 
 class Settings(BaseSettings):
-    """The settings that the functions read.
+    """The settings of the functions.
 
-    Credentials of the object store come the way boto3 finds them (`AWS_ACCESS_KEY_ID`,
-    `AWS_SECRET_ACCESS_KEY`, ...), and are no settings of Kinora.
+    Credentials of the object store are not among them: boto3 finds those itself
+    (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, ...).
 
     Raises:
-        pydantic.ValidationError: a variable's value can't be used; it names the variable.
+        pydantic.ValidationError: a variable's value is not valid; the error names the variable.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
-        description="The NATS servers: `nats://user:password@host:port`, several with commas.",
+        description="The NATS servers: `nats://user:password@host:port`, comma-separated.",
         repr=False,  # it may hold a password
     )
     stream_replicas: int = Field(
-        1, ge=1, le=5, description="Copies of each stream: 3 in a cluster of three servers."
+        1, ge=1, le=5, description="Replicas of each stream: 3 in a cluster of three servers."
     )
-    max_age_days: int = Field(30, ge=1, description="How long a video is kept, with its events.")
+    max_age_days: int = Field(
+        30, ge=1, description="How long videos and their events are kept, in days."
+    )
     requests_max_bytes: int = Field(
-        1 << 30, ge=1 << 20, description="Size limit of the stream REQUESTS; beyond it, 429."
+        1 << 30,
+        ge=1 << 20,
+        description="Size limit of the stream REQUESTS. Above it, requests get 429.",
     )
     queue_limit: int = Field(
-        10_000, ge=1, description="Requests waiting or running at which new ones get 429."
+        10_000,
+        ge=1,
+        description="Limit of requests waiting or running. At the limit, new requests get 429.",
     )
     account_queue_limit: int | None = Field(
-        None, ge=1, description="Requests of one account waiting at which its new ones get 429."
+        None,
+        ge=1,
+        description="Limit of waiting requests per account. At the limit, new ones get 429.",
     )
     s3_endpoint: str | None = Field(
-        None, description="The object store; Amazon's own when it is not set."
+        None, description="URL of the object store. Not set: Amazon S3."
     )
-    s3_bucket: str = Field("kinora", description="The bucket that videos go to.")
-    s3_region: str = Field("us-east-1", description="The region that requests are signed for.")
+    s3_bucket: str = Field("kinora", description="Bucket for the files of videos.")
+    s3_region: str = Field(
+        "us-east-1", description="Region for which requests to the object store are signed."
+    )
     model: str = Field(
-        "functions/generate/demo/checkpoint", description="A folder or hub id with Mochi's weights."
+        "functions/generate/demo/checkpoint",
+        description="Mochi's weights: a folder, or an id on the Hugging Face hub.",
     )
     model_profile: str = Field(
-        "demo", description="What the model can make: `demo`, or `mochi-1`, which needs a GPU."
+        "demo",
+        description="Limits and defaults of the model: `demo`, or `mochi-1`, which needs a GPU.",
     )
     api_keys_file: str | None = Field(
         None,
-        description="Lines of `sha256(key) account`. Not set: no keys, one account `default`.",
+        description="File of `sha256(key) account` lines. Not set: no keys, one account `default`.",
     )
     webhooks_file: str | None = Field(
         None,
-        description="Lines of `account url whsec_secret`. Not set: no webhooks.",
+        description="File of `account url whsec_secret` lines. Not set: no webhooks.",
     )
     webhook_timeout_seconds: float = Field(
-        15, gt=0, le=60, description="How long a webhook's endpoint may take to answer."
+        15, gt=0, le=60, description="Time limit for a webhook endpoint to respond."
     )
-    webhook_allowed_networks: Annotated[str | None, AfterValidator(_are_networks)] = Field(
+    webhook_allowed_networks: Annotated[str | None, AfterValidator(_check_networks)] = Field(
         None,
-        description="Private networks that webhooks may go to, also with http: `10.0.0.0/8,...`.",
+        description="Private networks that webhooks may reach, also over http: `10.0.0.0/8,...`.",
     )
     k_sink: str | None = Field(
-        None, description="Where `dispatch` sends requests; a SinkBinding sets it in a cluster."
+        None,
+        description="URL to which `dispatch` sends requests. In a cluster, a SinkBinding sets it.",
     )
     forward_events: str | None = Field(
         None,
-        pattern=r"^(started|progressed|completed|failed|cancelled|deleted)"
-        r"(,(started|progressed|completed|failed|cancelled|deleted))*$",
-        description="Events (`completed,...`) that `dispatch` sends to K_SINK, not requests.",
+        pattern=f"^({_FORWARDABLE})(,({_FORWARDABLE}))*$",
+        description="Events (`completed,...`) that `dispatch` sends to K_SINK instead of requests.",
     )
     max_in_flight: int = Field(
-        4, ge=1, description="Requests that `dispatch` keeps open: the most replicas of `generate`."
+        4,
+        ge=1,
+        description="Requests that `dispatch` keeps in flight: the maximum replicas of `generate`.",
     )
     min_replicas: int = Field(
         2,
         ge=1,
-        description="Replicas of `generate` that always run, for `eta_seconds`: more of them count "
-        "once they have been seen.",
+        description="Minimum replicas of `generate`, for `eta_seconds`. More count once seen.",
     )
     lease_seconds: float = Field(
-        20, gt=0, description="After so long without a sign of life another worker takes over."
+        20, gt=0, description="Without an event for this long, another worker takes the video over."
     )
     lease_renew_seconds: float = Field(
-        5, gt=0, description="How often a worker reports progress, and so renews its lease."
+        5, gt=0, description="Interval at which a worker reports progress, which renews its lease."
     )
     takeover_grace_seconds: float = Field(
-        15, ge=0, description="After NATS was away, how long no lease counts as expired."
+        15, ge=0, description="Grace period after an outage of NATS in which no lease expires."
     )
     first_byte_seconds: float = Field(
-        600, gt=0, description="How long `dispatch` waits for a replica: pod start and model load."
+        600,
+        gt=0,
+        description="Time limit for a replica to respond, including pod start and model load.",
     )
     silence_seconds: float = Field(
-        30, gt=0, description="How long a running replica may say nothing before it counts as lost."
+        30, gt=0, description="A running replica that sends nothing for this long counts as lost."
     )
     hang_seconds: float = Field(
-        300, gt=0, description="How long the engine may make no progress before it is restarted."
+        300, gt=0, description="An engine without progress for this long is restarted."
     )
     load_seconds: float = Field(
-        # 40 GB from the hub at 100 Mbit/s; from a disk it takes a minute, and compiling some more.
+        # 40 GB from the hub at 100 Mbit/s. Loading from disk takes a minute, plus compilation.
         3600,
         gt=0,
-        description="How long the engine may take to be ready before it is started anew.",
+        description="An engine that is not ready after this long is restarted.",
     )
     render_seconds: float = Field(
-        1500, gt=0, description="How long one attempt may render before its video fails for good."
+        1500,
+        gt=0,
+        description="Time limit for one attempt to render. Past it, the video fails without retry.",
     )
     engine_ranks: int | None = Field(
-        None, ge=1, description="Processes that make a video together: 1 or 2. Not set: one a GPU."
+        None,
+        ge=1,
+        description="Processes that render one video together: 1 or 2. Not set: one per GPU.",
     )
     engine_compile: bool | None = Field(
-        None, description="Whether the engine compiles the model at its start. Not set: on GPUs."
+        None,
+        description="Whether the engine compiles the model when it starts. Not set: on GPUs only.",
     )
     engine_warm_up: str | None = Field(
         None,
         pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*x[1-9]\d*)*$",
-        description="Videos rendered before the engine is ready: `848x480x163,...`.",
+        description="Videos to render before the engine is ready: `848x480x163,...`.",
     )
     http_deadline_seconds: float = Field(
-        5, gt=0, description="After so long without an answer from NATS a caller gets 503."
+        5, gt=0, description="Without a response from NATS for this long, a caller gets 503."
     )
     max_body_bytes: int = Field(
-        256 << 10, ge=1 << 10, description="The largest body that `submit` reads; beyond it, 413."
+        256 << 10,
+        ge=1 << 10,
+        description="Maximum size of a request body. Above it, requests get 413.",
     )
     cors_origins: str | None = Field(
         None,

@@ -1,8 +1,8 @@
-"""Every error that crosses a module's border, in one tree.
+"""Every error that crosses a module boundary, in one tree.
 
-The class says how each side of the system must react: `status` and `code` are what an HTTP caller
-sees, `retryable` is what a worker does with its attempt. The first line of a class's docstring is
-its default message.
+The class decides how each part of the system reacts: HTTP callers get its `status` and `code`, and
+a worker retries the attempt if it is `retryable`. The first line of a class's docstring is its
+default message, which callers read.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-# Longer than any message of ours; what is longer repeats somebody's input.
+# Longer than any message here: a longer one repeats a caller's input.
 MAX_MESSAGE: Final = 600
+# How much of one value of a caller's an error repeats.
+MAX_EXCERPT: Final = 80
 
 
 class KinoraError(Exception):
-    """Something went wrong inside Kinora."""
+    """An internal error occurred."""
 
     status = 500
     type = "server_error"
     code = "internal_error"
     retryable = True
-    # What RFC 9110 wants beside the status.
+    # Headers that RFC 9110 requires with the status.
     headers: Mapping[str, str] = {}
-    # What a caller is told who may try again and got no better advice, in seconds.
+    # Default Retry-After, in seconds.
     default_retry_after: int | None = None
 
     def __init__(
@@ -37,11 +39,10 @@ class KinoraError(Exception):
         """Describe the failure.
 
         Args:
-            message: what happened and what to do about it; the class's docstring otherwise.
-            param: the field of the request that is at fault.
-            code: a more precise code than the class's own.
-            retry_after: seconds after which a caller may try again (the `Retry-After` header);
-                the class's own otherwise.
+            message: what happened, and the remedy. Default: the class's docstring.
+            param: the field, parameter, header or attribute at fault.
+            code: a more specific code than the class's.
+            retry_after: seconds for the `Retry-After` header. Default: the class's.
         """
         self.message = _presentable(message or (type(self).__doc__ or "").splitlines()[0])
         self.param = None if param is None else _presentable(param)
@@ -50,7 +51,7 @@ class KinoraError(Exception):
         super().__init__(self.message)
 
     def body(self) -> dict[str, dict[str, str | None]]:
-        """The error as the OpenAI API writes it."""
+        """The error in the form of the OpenAI API."""
         return {
             "error": {
                 "message": self.message,
@@ -61,8 +62,13 @@ class KinoraError(Exception):
         }
 
 
+def excerpt(text: str) -> str:
+    """The start of a value that a caller sent, for an error message."""
+    return text[:MAX_EXCERPT]
+
+
 def _presentable(text: str) -> str:
-    """What was sent to us may be said back: not endlessly, and only as text that can be written."""
+    """Limit and encode text that may repeat a caller's input."""
     short = text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + "..."
     return short.encode(errors="replace").decode()
 
@@ -77,13 +83,13 @@ class InvalidRequest(KinoraError):
 
 
 class InvalidEvent(InvalidRequest):
-    """The message is not a valid CloudEvent."""
+    """This is not a valid CloudEvent."""
 
     code = "invalid_cloudevent"
 
 
 class Unauthorized(KinoraError):
-    """Send a valid API key: 'Authorization: Bearer <key>'."""
+    """An API key is required. Send it as 'Authorization: Bearer <key>'."""
 
     status = 401
     type = "authentication_error"
@@ -93,7 +99,7 @@ class Unauthorized(KinoraError):
 
 
 class NotFound(KinoraError):
-    """There is nothing here."""
+    """Not found."""
 
     status = 404
     type = "invalid_request_error"
@@ -108,19 +114,19 @@ class VideoNotFound(NotFound):
 
 
 class ContentNotReady(NotFound):
-    """The video has no content yet."""
+    """The video is not completed, so there is nothing to download."""
 
     code = "video_not_ready"
 
 
 class ContentLost(NotFound):
-    """The video was completed, and the object store has lost its file since."""
+    """The object store has lost this file. Delete the video and create it again."""
 
     code = "content_lost"
 
 
 class VideoDeleted(KinoraError):
-    """The video that this idempotency key made was deleted. Use a new key for a new video."""
+    """The video of this idempotency key or event was deleted. Use a new key to create one."""
 
     status = 410
     type = "invalid_request_error"
@@ -129,7 +135,7 @@ class VideoDeleted(KinoraError):
 
 
 class TooLarge(KinoraError):
-    """The request is too large."""
+    """The request is too large. Send a smaller one."""
 
     status = 413
     type = "invalid_request_error"
@@ -138,7 +144,7 @@ class TooLarge(KinoraError):
 
 
 class RangeNotSatisfiable(KinoraError):
-    """The requested range lies outside the file."""
+    """The requested range is outside the file."""
 
     status = 416
     type = "invalid_request_error"
@@ -147,13 +153,13 @@ class RangeNotSatisfiable(KinoraError):
     headers: Mapping[str, str] = {"Content-Range": "bytes */0"}
 
     def __init__(self, size: int) -> None:
-        """Say how many bytes the file has, so that the caller can ask for some of them."""
-        super().__init__(f"The requested range lies outside the file, which has {size} bytes")
+        """Report the size of the file in bytes, so that the caller can request a valid range."""
+        super().__init__(f"The requested range is outside the file, which has {size} bytes")
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class IdempotencyKeyReused(KinoraError):
-    """This key, or this event's id, was used for a different request. Use a new one."""
+    """This idempotency key or event id was used for a different request. Use a new one."""
 
     status = 422
     type = "invalid_request_error"
@@ -171,7 +177,7 @@ class QueueFull(KinoraError):
 
 
 class Unavailable(KinoraError):
-    """The service can't do this at the moment. Try again."""
+    """The service is temporarily unavailable. Try again."""
 
     status = 503
     code = "unavailable"
@@ -179,13 +185,16 @@ class Unavailable(KinoraError):
 
 
 class OutcomeUnknown(Unavailable):
-    """No answer came: it may or may not have been done."""
+    """The outcome of this request is unknown: it may have succeeded. Try again."""
 
     code = "outcome_unknown"
 
 
 class SequenceConflict(KinoraError):
-    """JetStream refused a publish: the subject has moved on, or is being moved right now."""
+    """The video changed at the same time. Try again.
+
+    JetStream refused a publish: its subject has a newer message, or another publish is in flight.
+    """
 
     status = 503
     code = "conflict"
@@ -193,13 +202,13 @@ class SequenceConflict(KinoraError):
 
 
 class AttemptFailed(KinoraError):
-    """The attempt to make this video failed."""
+    """The attempt to render this video failed."""
 
     code = "generation_failed"
 
 
 class EngineCrashed(AttemptFailed):
-    """The engine stopped in the middle of the video."""
+    """The engine crashed while it rendered this video."""
 
     code = "engine_crashed"
 
@@ -212,14 +221,14 @@ class OutOfMemory(AttemptFailed):
 
 
 class DeadlineExceeded(AttemptFailed):
-    """The video took too long. Ask for a smaller size, fewer frames or fewer steps."""
+    """The video took too long to render. Ask for a smaller size, fewer frames or fewer steps."""
 
     code = "deadline_exceeded"
     retryable = False
 
 
 class RenderCancelled(AttemptFailed):
-    """The video was cancelled, or another worker took it over."""
+    """The video was cancelled or deleted, or another worker took it over."""
 
     code = "cancelled"
     retryable = False

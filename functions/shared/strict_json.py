@@ -1,16 +1,15 @@
-"""JSON of callers, read so that nothing of it is lost without a word."""
+"""Parses callers' JSON without silently dropping anything."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
-# How much of a caller's text is said back.
-_ECHO: Final = 80
+from functions.shared.errors import excerpt
 
 
 class NotJson(ValueError):
-    """What follows "The body ..." in an error; `name` is that of the field at fault, if any."""
+    """Completes "The body ..." in an error; `name` is the field at fault, if there is one."""
 
     def __init__(self, reason: str, name: str | None = None) -> None:
         super().__init__(reason)
@@ -18,13 +17,13 @@ class NotJson(ValueError):
 
 
 def parse(body: bytes) -> object:
-    """Read UTF-8 JSON in which no object names a field twice (RFC 8259, sections 4 and 8.1).
+    """Parse UTF-8 JSON in which no object repeats a name (RFC 8259, sections 4 and 8.1).
 
     Raises:
-        NotJson: it is something else.
+        NotJson: it is anything else.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_once)
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
     except NotJson:
         raise
     except UnicodeDecodeError:
@@ -33,15 +32,15 @@ def parse(body: bytes) -> object:
         raise NotJson("is not valid JSON") from None
     except RecursionError:
         raise NotJson("is nested too deeply") from None
-    except ValueError:  # the interpreter's limit for the digits of an integer
+    except ValueError:  # Python limits the digits of an integer
         raise NotJson("has a number with too many digits") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)[:_ECHO]
-        twice = twice.encode(errors="replace").decode()
-        raise NotJson(f"has {twice!r} more than once", twice)
+        repeated = excerpt(next(name for name in names if names.count(name) > 1))
+        repeated = repeated.encode(errors="replace").decode()
+        raise NotJson(f"has {repeated!r} more than once", repeated)
     return fields

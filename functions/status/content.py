@@ -58,9 +58,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
     try:
         stored = store.get(output.prefix + variant.file, _wanted_range(request, etag))
     except NotFound as lost:
-        raise ContentLost(
-            "The object store has lost this file. Delete the video and make it again."
-        ) from lost
+        raise ContentLost from lost
     headers["Content-Length"] = str(stored.size)
     if stored.content_range is not None:
         headers["Content-Range"] = stored.content_range

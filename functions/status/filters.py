@@ -9,6 +9,7 @@ from typing import Final
 
 from werkzeug.datastructures import MultiDict
 
+from functions.shared.api.parameters import single_value
 from functions.shared.errors import InvalidRequest
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import State
@@ -63,7 +64,7 @@ def read_filters(query: MultiDict[str, str]) -> Filters:
         created_from=_time("created_after", query, 0),
         created_until=_time("created_before", query, LATEST),
         metadata=_pairs(query),
-        text=folded(_single("q", query)),
+        text=folded(single_value(query, "q") or ""),
     )
 
 
@@ -79,15 +80,8 @@ def _statuses(values: list[str]) -> tuple[str, ...]:
     return () if set(names) == set(STATES) else tuple(sorted(set(names)))
 
 
-def _single(name: str, query: MultiDict[str, str]) -> str:
-    values = query.getlist(name)
-    if len(values) > 1:
-        raise InvalidRequest(f"{name[:80]} was sent more than once; send it once", param=name[:80])
-    return values[0] if values else ""
-
-
 def _time(name: str, query: MultiDict[str, str], default: int) -> int:
-    text = _single(name, query).strip()
+    text = (single_value(query, name) or "").strip()
     if not text:
         return default
     seconds = _SECONDS.fullmatch(text)
@@ -115,7 +109,7 @@ def _pairs(query: MultiDict[str, str]) -> dict[str, str]:
             raise InvalidRequest(
                 f"{name[:80]} can't be used; write metadata[name]=value", param="metadata"
             )
-        pairs[match[1]] = _single(name, query)
+        pairs[match[1]] = single_value(query, name) or ""
     if len(pairs) > MAX_PAIRS:
         raise InvalidRequest(
             f"{len(pairs)} pairs of metadata were sent; a video has at most {MAX_PAIRS}",

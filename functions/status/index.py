@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.shared.api.video_object import Video, queued_video, video_object
+from functions.shared.api.video_object import queued_video, video_object
+from functions.shared.api.video_schema import Video
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
 from functions.shared.streams.ledger import snapshot_of

@@ -8,9 +8,17 @@ from typing import Final
 from flask import Flask, Response, jsonify, request
 
 from functions.shared.api.accounts import Accounts
-from functions.shared.api.answers import Model, ModelList, VideoList
-from functions.shared.api.parameters import LAST_EVENT_ID, LIMIT, ORDER, VARIANT, WATCHED
-from functions.shared.api.video_object import Video, queued_video, video_object
+from functions.shared.api.parameters import (
+    LAST_EVENT_ID,
+    LIMIT,
+    ORDER,
+    VARIANT,
+    WATCHED_VIDEO,
+    single_value,
+)
+from functions.shared.api.response_bodies import Model, ModelList, VideoList
+from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
+from functions.shared.api.video_schema import Video
 from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
@@ -26,8 +34,6 @@ from functions.status.feed import Feeds
 from functions.status.filters import read_filters
 from functions.status.index import Index
 
-# openai-python asks again after so long; it must be a whole number.
-POLL_AFTER_MS: Final = "1000"
 RUNS_OR_WAITS: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
 
 
@@ -67,7 +73,7 @@ class StatusRoutes:
     def models(self) -> Response:
         """`GET /v1/models`: what the deployed model can make."""
         self._account()
-        return jsonify(ModelList(data=[Model.of(self._profile)]).model_dump())
+        return jsonify(ModelList(data=[Model.from_profile(self._profile)]).model_dump())
 
     def page(self) -> Response:
         """`GET /v1/videos`: the caller's videos, newest first unless asked otherwise."""
@@ -75,9 +81,9 @@ class StatusRoutes:
         now = self._bus.now()
         page = self._index.page(
             account,
-            after=request.args.get("after") or None,
-            limit=LIMIT.read(request.args.get("limit")),
-            newest_first=ORDER.read(request.args.get("order")) == "desc",
+            after=single_value(request.args, "after") or None,
+            limit=LIMIT.value(request),
+            newest_first=ORDER.value(request) == "desc",
             since=now - self._max_age_days * DAY_SECONDS * NANOSECONDS,
             filters=read_filters(request.args),
         )
@@ -105,15 +111,15 @@ class StatusRoutes:
         if video["status"] in RUNS_OR_WAITS:
             video["eta_seconds"] = self._index.eta(key, self._bus.now())
         response = jsonify(video)
-        response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
+        response.headers.update(POLL_HEADERS)
         return response
 
     def events(self) -> Response:
         """`GET /v1/events`: what happens from now on, or since `Last-Event-ID`."""
         lines = self._feeds.open(
             self._account(),
-            WATCHED.read(request.args.get("video_id")),
-            LAST_EVENT_ID.read(request.headers.get("Last-Event-ID")),
+            WATCHED_VIDEO.value(request),
+            LAST_EVENT_ID.value(request),
         )
         # Buffers on the way would hold events back.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -122,7 +128,7 @@ class StatusRoutes:
     def content(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}/content`: one of its files."""
         key = self._key(video_id)
-        variant = VARIANTS[VARIANT.read(request.args.get("variant"))]
+        variant = VARIANTS[VARIANT.value(request)]
         snapshot = self._snapshot(key)
         try:
             return send_content(self._store, snapshot, variant, request)

@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
-from functions.shared.api.video_object import Video
+from functions.shared.api.video_schema import Video
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 

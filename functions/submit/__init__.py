@@ -1,1 +1,1 @@
-"""Accepts requests for videos, cancels and deletes them: everything that a caller may change."""
+"""Every write that callers may make: create, remix, cancel and delete videos."""

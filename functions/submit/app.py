@@ -1,4 +1,4 @@
-"""The function `submit`: requests in, by HTTP and by CloudEvents; cancel; delete."""
+"""The function `submit`: accepts requests over HTTP and as CloudEvents, cancels and deletes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.video.profiles import load_profile
-from functions.submit.endings import Endings
-from functions.submit.queue_limits import Room
-from functions.submit.remixing import Remixes
+from functions.submit.cancellation import Cancellations
+from functions.submit.deletion import Deletions
+from functions.submit.queue_limits import QueueLimits
+from functions.submit.remix import Remixes
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
 
@@ -24,10 +25,9 @@ from functions.submit.submission import Submissions
 def create_app(
     settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
 ) -> Flask:
-    """Wire the function. What is not given is the real thing that the environment names."""
+    """Wire the function. An argument left out is created from the environment."""
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
-    objects = store or S3Store.from_settings(settings)
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
@@ -38,19 +38,17 @@ def create_app(
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
     )
-    submissions = Submissions(
-        stream,
-        ledger,
-        profile,
-        Room(stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit),
-        deadline=deadline,
+    limits = QueueLimits(
+        stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit
     )
+    submissions = Submissions(stream, ledger, profile, limits, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
     SubmitRoutes(
         Accounts.from_file(settings.api_keys_file),
         submissions,
-        Endings(stream, ledger, objects, profile, deadline=deadline),
         Remixes(stream, ledger, profile, submissions),
+        Cancellations(stream, ledger, profile, deadline=deadline),
+        Deletions(stream, ledger, store or S3Store.from_settings(settings), deadline=deadline),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_document(app, profile)

@@ -1,15 +1,18 @@
-"""Reading what callers send: JSON and forms on one side, CloudEvents on the other."""
+"""Parses request bodies: JSON and forms for videos, and CloudEvents."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from flask import Request
 
 from functions.shared import strict_json
-from functions.shared.errors import InvalidEvent, InvalidRequest
+from functions.shared.api.parameters import sent_twice
+from functions.shared.errors import InvalidEvent, InvalidRequest, KinoraError, excerpt
 from functions.shared.streams.cloudevents import (
     BATCH,
     MAX_BATCH,
@@ -19,21 +22,22 @@ from functions.shared.streams.cloudevents import (
     read_structured,
 )
 
-# openai-python writes nested fields of a form as `metadata[name]`.
-_NESTED: Final = re.compile(r"metadata\[([^\]]*)\]")
-_FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+# openai-python writes nested form fields as `metadata[name]`.
+_PAIR: Final = re.compile(r"metadata\[([^\]]*)\]")
+_JSON: Final = "application/json"
+_URLENCODED: Final = "application/x-www-form-urlencoded"
+_FORMS: Final = ("multipart/form-data", _URLENCODED)
 
 
 def read_fields(request: Request) -> dict[str, Any]:
-    """The fields of a JSON object or a form, not yet checked.
+    """The fields of a JSON object or a form, not yet validated.
 
     Raises:
-        InvalidRequest: the body is neither, is not what its content type says, or names a field
-            twice.
+        InvalidRequest: the body is neither, does not match its content type, or has a field twice.
     """
     if request.mimetype in _FORMS:
         return _form_fields(request)
-    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+    if not _is_json(request.mimetype):
         raise InvalidRequest(
             "Send the body as application/json or multipart/form-data", code="invalid_content_type"
         )
@@ -47,21 +51,24 @@ def _form_fields(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     pairs: dict[str, str] = {}
     _check_text(request)
-    # A file is a field like any other: an unknown one is refused by its name.
+    # A file is a field like any other, so that an unknown one is refused by its name.
     sent = [*request.form.lists(), *((name, [""]) for name in request.files)]
     for name, values in sent:
         if not name:
-            raise InvalidRequest("A part of the form has no name")
+            raise InvalidRequest("A part of the form has no name; every part needs one")
         if len(values) > 1 or name in fields:
-            raise InvalidRequest(f"{name[:80]} was sent more than once", param=name[:80])
-        nested = _NESTED.fullmatch(name)
-        if nested is None:
+            raise sent_twice(name)
+        pair = _PAIR.fullmatch(name)
+        if pair is None:
             fields[name] = values[0]
         else:
-            pairs[nested[1]] = values[0]
+            pairs[pair[1]] = values[0]
     if "metadata" in fields:
         if pairs:
-            raise InvalidRequest("metadata was sent as a whole and in pairs", param="metadata")
+            raise InvalidRequest(
+                "metadata was sent as an object and as metadata[name]=value; use one of them",
+                param="metadata",
+            )
         fields["metadata"] = _metadata(fields["metadata"])
     elif pairs:
         fields["metadata"] = pairs
@@ -72,7 +79,7 @@ def read_events(request: Request) -> list[ReceivedEvent]:
     """The CloudEvents of a body in binary, structured or batch mode: all of them, or an error.
 
     Raises:
-        InvalidEvent: the body is none of these, or one of the events is not valid.
+        InvalidEvent: the body has none of these modes, or one of the events is not valid.
     """
     body = _body(request, InvalidEvent)
     if request.mimetype == STRUCTURED:
@@ -80,12 +87,13 @@ def read_events(request: Request) -> list[ReceivedEvent]:
     if request.mimetype == BATCH:
         return _batch(_parse(body, InvalidEvent))
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # Any other `ce-` header alone does not make an event.
+    # Without a ce-specversion, other `ce-` headers do not make an event.
     if "ce-specversion" not in headers:
         raise InvalidEvent(
-            f"Send a CloudEvent: 'ce-' headers with a ce-specversion, or {STRUCTURED}, or {BATCH}"
+            "Send a CloudEvent: with 'ce-' headers, among them ce-specversion, or as "
+            f"{STRUCTURED} or {BATCH}"
         )
-    if request.mimetype not in ("", "application/json") and not request.mimetype.endswith("+json"):
+    if request.mimetype and not _is_json(request.mimetype):
         raise InvalidEvent("The event's data must be application/json", param="datacontenttype")
     return [read_binary(headers, body)]
 
@@ -94,20 +102,38 @@ def _batch(document: object) -> list[ReceivedEvent]:
     if not isinstance(document, list):
         raise InvalidEvent("A batch must be a JSON array of CloudEvents")
     if len(document) > MAX_BATCH:
-        raise InvalidEvent(f"A batch holds at most {MAX_BATCH} events; this has {len(document)}")
+        raise InvalidEvent(
+            f"The batch has {len(document)} events, but the limit is {MAX_BATCH}. "
+            "Send smaller batches."
+        )
     events = []
     for number, item in enumerate(document):
-        try:
+        with numbered_errors(number, len(document)):
             events.append(read_structured(item))
-        except InvalidEvent as error:
-            raise InvalidEvent(f"Event {number}: {error.message}", param=error.param) from None
     return events
+
+
+@contextlib.contextmanager
+def numbered_errors(number: int, total: int) -> Iterator[None]:
+    """Prefix errors with the number of the event, counting from 0, if it is one of several."""
+    try:
+        yield
+    except KinoraError as error:
+        if total > 1:
+            error.message = f"Event {number}: {error.message}"
+        raise
+
+
+def _is_json(mimetype: str) -> bool:
+    return mimetype == _JSON or mimetype.endswith("+json")
 
 
 def _body(request: Request, error: type[InvalidRequest]) -> bytes:
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
-        raise error(f"The body is sent as {encoding[:80]!r}; send it without Content-Encoding")
+        raise error(
+            f"The body has the encoding {excerpt(encoding)!r}; send it without Content-Encoding"
+        )
     return request.get_data()
 
 
@@ -123,20 +149,20 @@ def _metadata(text: str) -> object:
         return strict_json.parse(text.encode(errors="replace"))
     except strict_json.NotJson as problem:
         raise InvalidRequest(
-            f"metadata {problem}; write it as a JSON object, or as metadata[name]=value",
+            f"metadata {problem}; send it as a JSON object, or as metadata[name]=value",
             param="metadata",
         ) from None
 
 
 def _check_text(request: Request) -> None:
-    """Refuse a form whose text werkzeug would change to make it readable."""
+    """Refuse a form that is not UTF-8: werkzeug would replace what it can't decode."""
     body = _body(request, InvalidRequest)
     try:
-        if request.mimetype == "application/x-www-form-urlencoded":
+        if request.mimetype == _URLENCODED:
             parse_qsl(body.decode(), errors="strict")
         elif any(
             "\ufffd" in (text or "") for part in request.form.items(multi=True) for text in part
         ):
             body.decode()
     except UnicodeDecodeError:
-        raise InvalidRequest("The form is not valid UTF-8") from None
+        raise InvalidRequest("The form is not valid UTF-8; encode its text as UTF-8") from None

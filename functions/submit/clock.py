@@ -1,4 +1,4 @@
-"""Telling in which second JetStream stored a message, mostly without asking it."""
+"""The second in which JetStream stored a message, usually without asking JetStream."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus
 from functions.shared.timestamps import NANOSECONDS
 
-# How long one comparison of the clocks is good for; they drift by less than a millisecond in it.
-COMPARED_SECONDS: Final = 5.0
-# What the clocks of a cluster's servers may differ by: NTP keeps them much closer.
+# How long a comparison of the clocks stays valid: they drift by less than a millisecond in it.
+COMPARISON_SECONDS: Final = 5.0
+# How far the clocks of a cluster's servers may differ. NTP keeps them much closer.
 TOLERANCE: Final = NANOSECONDS // 50
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """JetStream said `now`, in nanoseconds, between two readings of the local clock in seconds."""
+    """JetStream's clock was at `now`, in ns, between two readings of the local clock, in s."""
 
     now: int
     asked: float
@@ -27,24 +27,24 @@ class _Comparison:
 
 
 class StreamClock:
-    """Compares JetStream's clock with this process's. Safe to use from any thread."""
+    """Compares JetStream's clock with the local one. Safe to use from any thread."""
 
     def __init__(self, bus: Bus) -> None:
-        """Ask `bus` for the time when it is needed first, and then every few seconds."""
+        """Ask `bus` for the time on first use, and again every few seconds."""
         self._bus = bus
         self._comparison: _Comparison | None = None
 
     def second(self, sent: float, answered: float) -> int | None:
-        """The second, since the epoch, in which JetStream stored what it confirmed.
+        """The second, since the epoch, in which JetStream stored a message.
 
-        The API shows whole seconds, so a hundredth of them more or less rarely matters.
+        The API shows whole seconds, so an uncertainty of hundredths rarely matters.
 
         Args:
-            sent: when the message was sent, of `time.monotonic()`.
-            answered: when the confirmation was here.
+            sent: `time.monotonic()` before the message was published.
+            answered: `time.monotonic()` after the acknowledgement arrived.
 
         Returns:
-            None if it could be either of two seconds, or NATS can't be asked.
+            None if the second is uncertain, or NATS does not answer.
         """
         compared = self._compare()
         if compared is None:
@@ -57,7 +57,7 @@ class StreamClock:
     def _compare(self) -> _Comparison | None:
         last = self._comparison
         asked = time.monotonic()
-        if last is None or asked - last.asked > COMPARED_SECONDS:
+        if last is None or asked - last.asked > COMPARISON_SECONDS:
             with contextlib.suppress(Unavailable):
                 last = _Comparison(self._bus.now(), asked, time.monotonic())
                 self._comparison = last

@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the name that gunicorn gives such files
-"""How gunicorn runs submit."""
+"""gunicorn's settings for `submit`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ wsgi_app = "functions.submit.app:create_app()"
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Undo what callers were told has failed, as long as a stop may take."""
-    app = getattr(worker, "wsgi", None)  # absent when the app could not be made
+    """Withdraw the requests that callers were told had failed, within the grace period."""
+    app = getattr(worker, "wsgi", None)  # absent if the app could not be created
     if app is not None:
-        app.extensions["kinora.submissions"].finish(graceful_timeout)  # noqa: F405 - from above
+        app.extensions["kinora.submissions"].drain(graceful_timeout)  # noqa: F405 - from above

@@ -1,4 +1,4 @@
-"""Whether the queue has room for more requests: of anybody's, and of one account."""
+"""The limits of the queue: of all accounts together, and of each account."""
 
 from __future__ import annotations
 
@@ -9,71 +9,76 @@ from typing import Final
 from functions.shared.errors import InvalidEvent, QueueFull
 from functions.shared.streams.bus import Bus
 
-# Counted anew at most so often. Between two counts a process adds what it took itself, so that
-# the limits are only as soft as there are other processes of `submit`.
+# Refresh interval; in between, each process counts only its own submissions, so the limits are
+# soft by what the other processes of `submit` accept meanwhile.
 COUNT_SECONDS: Final = 0.25
 
 
-class _Counted:
-    """A number that is asked for now and then, and counted on in between."""
+class _CachedCount:
+    """A count that is refreshed at intervals, and kept up to date in between."""
 
-    def __init__(self, ask: Callable[[], int]) -> None:
-        self._ask = ask
-        self._asked_at = -COUNT_SECONDS
-        self._number = 0
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._refreshed_at = -COUNT_SECONDS
+        self._value = 0
 
-    def now(self) -> int:
-        begun = time.monotonic()
-        if begun - self._asked_at > COUNT_SECONDS:
-            self._number = self._ask()
-            self._asked_at = begun
-        return self._number
+    def value(self) -> int:
+        now = time.monotonic()
+        if now - self._refreshed_at > COUNT_SECONDS:
+            self._value = self._count()
+            self._refreshed_at = now
+        return self._value
 
     def add(self, number: int) -> None:
-        self._number += number
+        self._value += number
 
 
-class Room:
-    """The limits of the queue. Safe to use from any thread, where they are soft by a few requests.
+class QueueLimits:
+    """Admits requests to the queue. Safe to use from any thread; threads may race by a few.
 
-    A place that is taken is forgotten at the next count, if its request is not stored by then.
+    A reservation lasts until the next refresh. By then its request should be in the stream.
     """
 
     def __init__(self, bus: Bus, *, limit: int, account_limit: int | None) -> None:
-        """Allow `limit` requests, and of each account `account_limit` that wait."""
+        """Allow `limit` requests, waiting or running, and `account_limit` waiting per account."""
         self._bus = bus
         self._limit = limit
         self._account_limit = account_limit
-        self._all = _Counted(bus.backlog)
-        self._of_account: dict[str, _Counted] = {}
+        self._total = _CachedCount(bus.backlog)
+        self._by_account: dict[str, _CachedCount] = {}
 
-    def take(self, account: str, places: int = 1) -> None:
-        """Return if so many more requests of `account` may be published: all of them, or none.
+    def reserve(self, account: str, places: int = 1) -> None:
+        """Reserve places in the queue for requests of `account`: all of them, or none.
 
         Raises:
-            QueueFull: too many wait already, of everybody's or of this account.
-            InvalidEvent: so many never fit.
-            Unavailable: NATS can't be asked.
+            QueueFull: the queue is full, or the account's part of it is.
+            InvalidEvent: `places` is above a limit, so waiting would not help.
+            Unavailable: NATS did not answer.
         """
-        fitting = min(self._limit, self._account_limit or self._limit)
-        if places > fitting:
+        most = min(self._limit, self._account_limit or self._limit)
+        if places > most:
             raise InvalidEvent(
-                f"The batch asks for {places} videos, and at most {fitting} may wait at a time. "
+                f"The batch requests {places} videos, but at most {most} may be queued at a time. "
                 "Send smaller batches."
             )
-        everybody = self._all.now()
-        if everybody + places > self._limit:
-            raise QueueFull(f"{everybody} videos are waiting already. Try again later.")
-        if self._account_limit is not None:
-            own = self._of_account.setdefault(
-                account, _Counted(lambda: self._bus.undelivered(account))
+        total = self._total.value()
+        if total + places > self._limit:
+            raise QueueFull(
+                f"The queue has {total} videos, and its limit is {self._limit}. Try again later."
             )
-            number = own.now()
-            if number + places > self._account_limit:
-                raise QueueFull(
-                    f"{number} of your videos are waiting already. Try again when some of them "
-                    "have started.",
-                    code="account_queue_full",
-                )
-            own.add(places)
-        self._all.add(places)
+        if self._account_limit is not None:
+            self._reserve_for(account, places, self._account_limit)
+        self._total.add(places)
+
+    def _reserve_for(self, account: str, places: int, limit: int) -> None:
+        count = self._by_account.setdefault(
+            account, _CachedCount(lambda: self._bus.undelivered(account))
+        )
+        waiting = count.value()
+        if waiting + places > limit:
+            raise QueueFull(
+                f"{waiting} of your videos are queued, and the limit is {limit}. Try again when "
+                "some of them have started.",
+                code="account_queue_full",
+            )
+        count.add(places)

@@ -2,120 +2,114 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Final
-
 from flask import Flask, Response, jsonify, request
 from pydantic_core import to_json
 
 from functions.shared.api.accounts import Accounts
-from functions.shared.api.answers import DeletedVideo
 from functions.shared.api.parameters import IDEMPOTENCY_KEY
-from functions.shared.api.video_object import Video, queued_video, video_object
-from functions.shared.errors import InvalidEvent, KinoraError
+from functions.shared.api.response_bodies import DeletedVideo
+from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
+from functions.shared.api.video_schema import Video
+from functions.shared.errors import InvalidEvent, excerpt
 from functions.shared.streams.cloudevents import ReceivedEvent
 from functions.shared.streams.ledger import Snapshot
-from functions.shared.streams.validation import (
-    check_body,
-    check_remix,
-    check_requested,
-)
+from functions.shared.streams.validation import check_body, check_remix, check_requested
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
-from functions.submit.bodies import read_events, read_fields
-from functions.submit.endings import Endings
-from functions.submit.prepared import Prepared
-from functions.submit.remixing import Remixes
-from functions.submit.submission import Accepted, Submissions, derived_video_id, new_video_id
-
-# openai-python polls so often when it is told nothing else; it must be a whole number.
-POLL_AFTER_MS: Final = "1000"
+from functions.submit.bodies import numbered_errors, read_events, read_fields
+from functions.submit.cancellation import Cancellations
+from functions.submit.deletion import Deletions
+from functions.submit.prepared_request import PreparedRequest
+from functions.submit.remix import Remixes
+from functions.submit.submission import Accepted, Submissions
+from functions.submit.video_ids import derived_video_id, new_video_id
 
 
 class SubmitRoutes:
-    """Answers requests that make, cancel and delete videos."""
+    """Creates, remixes, cancels and deletes videos, each for the caller's own account."""
 
     def __init__(
         self,
         accounts: Accounts,
         submissions: Submissions,
-        endings: Endings,
         remixes: Remixes,
+        cancellations: Cancellations,
+        deletions: Deletions,
         *,
         max_age_days: int,
     ) -> None:
-        """Answer with what the others do, each for the caller's own account."""
+        """Show that videos expire after `max_age_days`."""
         self._accounts = accounts
         self._submissions = submissions
-        self._endings = endings
         self._remixes = remixes
+        self._cancellations = cancellations
+        self._deletions = deletions
         self._max_age_days = max_age_days
 
     def register(self, app: Flask) -> None:
         """Add the routes to `app`."""
-        app.add_url_rule("/", "submitEvent", self.receive_events, methods=["POST"])
+        video = "/v1/videos/<video_id>"
+        app.add_url_rule("/", "submitEvent", self.submit_events, methods=["POST"])
         app.add_url_rule("/v1/videos", "createVideo", self.create, methods=["POST"])
-        app.add_url_rule("/v1/videos/<video_id>", "deleteVideo", self.delete, methods=["DELETE"])
-        app.add_url_rule(
-            "/v1/videos/<video_id>/cancel", "cancelVideo", self.cancel, methods=["POST"]
-        )
-        app.add_url_rule("/v1/videos/<video_id>/remix", "remixVideo", self.remix, methods=["POST"])
+        app.add_url_rule(video, "deleteVideo", self.delete, methods=["DELETE"])
+        app.add_url_rule(f"{video}/cancel", "cancelVideo", self.cancel, methods=["POST"])
+        app.add_url_rule(f"{video}/remix", "remixVideo", self.remix, methods=["POST"])
 
     def create(self) -> Response:
-        """`POST /v1/videos`: 202 and the video, once JetStream has the request."""
+        """`POST /v1/videos`: 202 and the video, once JetStream has stored the request."""
         account = self._account()
-        asked = check_body(read_fields(request))
-        key, repeatable = _new_key(account)
-        return self._accept(key, self._submissions.submit(key, asked, repeatable=repeatable))
+        body = check_body(read_fields(request))
+        key, idempotent = _new_key(account)
+        return self._accept(key, self._submissions.submit(key, body, idempotent=idempotent))
 
     def remix(self, video_id: str) -> Response:
-        """`POST /v1/videos/{id}/remix`: 202 and a new video, with the same settings and seed."""
+        """`POST /v1/videos/{id}/remix`: 202 and a new video with the same settings and seed."""
         source = self._key(video_id)
-        asked = check_remix(read_fields(request))
-        key, repeatable = _new_key(source.account)
-        return self._accept(key, self._remixes.remix(key, source, asked, repeatable=repeatable))
+        body = check_remix(read_fields(request))
+        key, idempotent = _new_key(source.account)
+        return self._accept(key, self._remixes.remix(key, source, body, idempotent=idempotent))
 
     def _accept(self, key: VideoKey, accepted: Accepted) -> Response:
-        headers = {"Location": f"/v1/videos/{key.video_id}", "openai-poll-after-ms": POLL_AFTER_MS}
+        headers = {"Location": f"/v1/videos/{key.video_id}", **POLL_HEADERS}
         body = to_json(self._accepted(key, accepted))
         return Response(body, 202, headers, content_type="application/json")
 
-    def receive_events(self) -> Response:
-        """`POST /`: CloudEvents that ask for videos, in binary, structured or batch mode.
+    def submit_events(self) -> Response:
+        """`POST /`: CloudEvents that request videos, in binary, structured or batch mode.
 
-        The answer has no body: a Knative Trigger takes any body that is no CloudEvent for a
-        failure, and would deliver the event again.
+        The response has no body: a Knative Trigger treats any body that is not a CloudEvent as a
+        failure, and delivers the event again.
         """
         account = self._account()
-        # Everything is checked before anything is published: a batch is taken whole or not at all.
-        asked: dict[VideoKey, Prepared] = {}
-        new: dict[VideoKey, Prepared] = {}
+        # A batch is accepted as a whole or not at all: check every event before publishing one.
+        requested: dict[VideoKey, PreparedRequest] = {}
+        new: dict[VideoKey, PreparedRequest] = {}
         for number, event in enumerate(events := read_events(request)):
-            with _place_in_batch(number, len(events)):
+            with numbered_errors(number, len(events)):
                 key, prepared = self._check_event(account, event)
-                if asked.setdefault(key, prepared).digest != prepared.digest:
+                if requested.setdefault(key, prepared).request_hash != prepared.request_hash:
                     raise InvalidEvent(
-                        f"Two events of the batch ask for different videos as {key.video_id!r}",
+                        f"Two events of the batch request different videos as {key.video_id!r}. "
+                        "Give one of them another subject, or leave it out.",
                         param="subject",
                     )
-                if self._submissions.find(key, prepared.digest) is None:
+                if self._submissions.find(key, prepared.request_hash) is None:
                     new[key] = prepared
-        self._submissions.submit_all(account, list(new.values()))
+        self._submissions.submit_batch(account, list(new.values()))
         response = Response(status=202)
         del response.headers["Content-Type"]
         if len(events) == 1:
-            response.headers["Location"] = f"/v1/videos/{next(iter(asked)).video_id}"
+            response.headers["Location"] = f"/v1/videos/{next(iter(requested)).video_id}"
         return response
 
-    def _check_event(self, account: str, event: ReceivedEvent) -> tuple[VideoKey, Prepared]:
+    def _check_event(self, account: str, event: ReceivedEvent) -> tuple[VideoKey, PreparedRequest]:
         subject = event.attributes.get("subject")
         if subject is None:
             subject = derived_video_id(account, event.attributes["source"], event.id)
         elif not is_token(subject):
             raise InvalidEvent(
-                f"subject {subject[:80]!r} becomes the video's id, so it must be 1 to 64 letters, "
-                "digits, '_' or '-'; or leave it out",
+                f"subject is {excerpt(subject)!r}; it becomes the video's id, so it must be 1 to "
+                "64 letters, digits, '_' or '-', or absent",
                 param="subject",
             )
         key = VideoKey(account, subject)
@@ -124,13 +118,13 @@ class SubmitRoutes:
 
     def cancel(self, video_id: str) -> Response:
         """`POST /v1/videos/{id}/cancel`: the video as it is now."""
-        return jsonify(self._video(self._endings.cancel(self._key(video_id))))
+        return jsonify(self._video(self._cancellations.cancel(self._key(video_id))))
 
     def delete(self, video_id: str) -> Response:
-        """`DELETE /v1/videos/{id}`: the video and its files are gone."""
-        self._endings.delete(self._key(video_id))
-        answer: DeletedVideo = {"id": video_id, "object": "video.deleted", "deleted": True}
-        return jsonify(answer)
+        """`DELETE /v1/videos/{id}`: the video and its files are deleted."""
+        self._deletions.delete(self._key(video_id))
+        body: DeletedVideo = {"id": video_id, "object": "video.deleted", "deleted": True}
+        return jsonify(body)
 
     def _account(self) -> str:
         return self._accounts.account(request.headers.get("Authorization"))
@@ -150,18 +144,7 @@ class SubmitRoutes:
 
 
 def _new_key(account: str) -> tuple[VideoKey, bool]:
-    """The key of the video to be made, and whether a repeated request leads to the same one."""
-    name = IDEMPOTENCY_KEY.read(request.headers.get("Idempotency-Key"))
+    """The key of a new video, and whether it is idempotent: derived from the caller's own key."""
+    name = IDEMPOTENCY_KEY.value(request)
     video_id = new_video_id() if name is None else derived_video_id(account, name)
     return VideoKey(account, video_id), name is not None
-
-
-@contextlib.contextmanager
-def _place_in_batch(number: int, total: int) -> Iterator[None]:
-    """Say in an error which event of a batch is at fault."""
-    try:
-        yield
-    except KinoraError as error:
-        if total > 1:
-            error.message = f"Event {number}: {error.message}"
-        raise

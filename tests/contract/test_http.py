@@ -220,7 +220,7 @@ def test_a_request_that_would_be_too_large_is_refused_and_not_failed_later(api: 
     """Each text is within its limit, but together they are more than an event may have."""
     response = api.create(**TOO_LARGE)
     assert response.status_code == 413
-    assert "shorten" in _error(response)["message"]
+    assert "Shorten" in _error(response)["message"]
     assert api.nothing_happened()
     assert api.create(prompt="\U0001f98a" * 4096).status_code == 202
 

@@ -1,4 +1,4 @@
-"""Telling the second of a stored message: exactly, or not at all."""
+"""The second in which a message was stored: exact, or unknown."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 
 from functions.shared.timestamps import NANOSECONDS
 from functions.submit import clock as module
-from functions.submit.clock import COMPARED_SECONDS, StreamClock
+from functions.submit.clock import COMPARISON_SECONDS, StreamClock
 from tests.fakes import MemoryBus
 
-# JetStream's clock when the local one shows 1,000 s; it starts at a whole second.
+# JetStream's clock in seconds when the local clock is at 1,000 s.
 EPOCH = 1_795_000_000
 
 
 class Local:
-    """The local clock, which a test moves."""
+    """A local clock that the test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -43,17 +43,17 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Local:
         (1000.5, 1002.5, None),
     ],
 )
-def test_a_second_is_told_only_if_it_can_be_no_other(
+def test_a_second_is_returned_only_if_it_is_certain(
     bus: MemoryBus, local: Local, sent: float, answered: float, second: int | None
 ) -> None:
-    """The message was stored between its sending and its answer, by a clock of the cluster."""
+    """JetStream stored the message at some moment between its sending and its acknowledgement."""
     assert local.now == 1000
     assert bus.clock == EPOCH * NANOSECONDS
     assert StreamClock(bus).second(sent, answered) == second
 
 
-def test_a_slow_comparison_makes_it_less_sure(bus: MemoryBus, local: Local) -> None:
-    """JetStream's answer was right at some moment between the question and its arrival."""
+def test_a_slow_comparison_increases_the_uncertainty(bus: MemoryBus, local: Local) -> None:
+    """JetStream's time was right at some moment between the request and the response."""
 
     class Slow(MemoryBus):
         def now(self) -> int:
@@ -64,20 +64,20 @@ def test_a_slow_comparison_makes_it_less_sure(bus: MemoryBus, local: Local) -> N
     assert StreamClock(bus).second(1000.7, 1000.71) == EPOCH
 
 
-def test_the_clocks_are_compared_now_and_then(bus: MemoryBus, local: Local) -> None:
-    """Often enough for their drift, and through an outage with what was known before."""
+def test_the_clocks_are_compared_again_after_a_while(bus: MemoryBus, local: Local) -> None:
+    """During an outage, the last comparison stays in use."""
     clock = StreamClock(bus)
     assert clock.second(1000.5, 1000.5) == EPOCH
     bus.advance(100)
     assert clock.second(1000.5, 1000.5) == EPOCH
-    local.now += COMPARED_SECONDS + 0.5
+    local.now += COMPARISON_SECONDS + 0.5
     bus.unavailable = True
     assert clock.second(1000.5, 1000.5) == EPOCH
     bus.unavailable = False
     assert clock.second(local.now + 0.5, local.now + 0.5) == EPOCH + 100
 
 
-def test_without_an_answer_nothing_is_told(bus: MemoryBus, local: Local) -> None:
-    """A local clock may be wrong by any amount."""
+def test_without_a_comparison_the_second_is_unknown(bus: MemoryBus, local: Local) -> None:
+    """The local clock alone may be wrong by any amount."""
     bus.unavailable = True
     assert StreamClock(bus).second(local.now, local.now) is None

@@ -1,4 +1,4 @@
-"""What may be asked for, and what is filled in."""
+"""Validating requests and filling in their defaults."""
 
 from __future__ import annotations
 
@@ -21,17 +21,22 @@ def _resolve(**fields: Any) -> ResolvedRequest:
     return ResolvedRequest.resolve(check_body({"prompt": "x", **fields}), FULL, "acme", "v1")
 
 
-def test_a_prompt_alone_is_enough() -> None:
-    """The profile's defaults fill the rest, and the seed comes from the video's name."""
-    made = _resolve()
-    assert (made.size, made.num_frames, made.fps, made.seconds) == ("848x480", 163, 30, "5.4")
-    assert made.num_inference_steps == 64
-    assert made.seed == default_seed("acme", "v1")
-    assert made.model == "mochi-1-preview"
+def test_only_the_prompt_is_required() -> None:
+    """The profile has the other defaults, and the seed is derived from account and id."""
+    resolved = _resolve()
+    assert (resolved.size, resolved.num_frames, resolved.fps, resolved.seconds) == (
+        "848x480",
+        163,
+        30,
+        "5.4",
+    )
+    assert resolved.num_inference_steps == 64
+    assert resolved.seed == default_seed("acme", "v1")
+    assert resolved.model == "mochi-1-preview"
 
 
-def test_what_was_resolved_resolves_to_itself() -> None:
-    """So that every part may resolve again without changing anything."""
+def test_resolving_is_idempotent() -> None:
+    """Every function may resolve a stored request again without a change."""
     once = _resolve(seconds="4", size="480x848", model="sora-2", metadata={"a": "b"})
     again = ResolvedRequest.resolve(
         check_requested("dev.kinora.video.requested.v1", once.model_dump()), FULL, "x", "y"
@@ -82,7 +87,7 @@ def test_what_was_resolved_resolves_to_itself() -> None:
 def test_bad_input_names_the_field_and_the_remedy(
     fields: dict[str, Any], param: str, words: str
 ) -> None:
-    """Nothing is silently changed: the caller learns what would work."""
+    """Nothing is silently changed: the error says which values would work."""
     with pytest.raises(InvalidRequest) as error:
         _resolve(**fields)
     assert error.value.param == param
@@ -91,35 +96,35 @@ def test_bad_input_names_the_field_and_the_remedy(
 
 
 def test_a_missing_prompt_is_named() -> None:
-    """The one field that is required."""
+    """It is the only required field."""
     with pytest.raises(InvalidRequest) as error:
         check_body({})
     assert (error.value.param, error.value.code) == ("prompt", "missing_required_parameter")
 
 
 @pytest.mark.parametrize(("text", "number"), [("64", 64), (" 64 ", 64), (64, 64), (64.0, 64)])
-def test_numbers_of_a_form_are_text(text: object, number: int) -> None:
-    """A multipart form carries text only, so text is read as the type that the field has."""
+def test_text_in_a_form_is_parsed_as_the_type_of_its_field(text: object, number: int) -> None:
+    """Forms carry text only."""
     assert check_body({"prompt": "x", "num_inference_steps": text}).num_inference_steps == number
 
 
-def test_an_event_is_read_strictly() -> None:
-    """Who writes JSON can write numbers: '64' is a mistake there."""
+def test_the_types_in_an_event_are_strict() -> None:
+    """JSON has numbers, so the text '64' is a mistake there."""
     with pytest.raises(InvalidRequest) as error:
         check_requested("dev.kinora.video.requested.v1", {"prompt": "x", "seed": "64"})
     assert error.value.param == "seed"
 
 
 @given(k=st.integers(1, 27), fps=st.integers(1, 60))
-def test_seconds_that_were_answered_are_taken_again(k: int, fps: int) -> None:
-    """`seconds` of every video that can be made asks for the same number of frames."""
+def test_returned_seconds_are_accepted_in_requests(k: int, fps: int) -> None:
+    """`seconds` of any video requests the same number of frames again."""
     frames = 6 * k + 1
     assert _resolve(seconds=seconds_of(frames, fps), fps=fps).num_frames == frames
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000))
-def test_every_size_is_made_as_asked_or_refused(width: int, height: int) -> None:
-    """There is no third way, and the field at fault is named."""
+def test_every_size_is_used_as_requested_or_refused(width: int, height: int) -> None:
+    """Never adjusted; the error names the field."""
     possible = (
         width % 16 == height % 16 == 0
         and 256 <= width <= 848
@@ -127,16 +132,16 @@ def test_every_size_is_made_as_asked_or_refused(width: int, height: int) -> None
         and width * height <= 848 * 480
     )
     if possible:
-        made = _resolve(width=width, height=height)
-        assert (made.width, made.height) == (width, height)
+        resolved = _resolve(width=width, height=height)
+        assert (resolved.width, resolved.height) == (width, height)
     else:
         with pytest.raises(InvalidRequest) as error:
             _resolve(width=width, height=height)
         assert error.value.param in {"width", "height"}
 
 
-def test_equal_requests_have_equal_digests_in_any_encoding() -> None:
-    """A form and a JSON body that ask for the same are the same request."""
+def test_equal_requests_have_equal_hashes_in_any_encoding() -> None:
+    """A form and a JSON body with the same values are the same request."""
     assert request_hash(check_body({"prompt": "x", "seed": "7"})) == request_hash(
         check_body({"seed": 7, "prompt": "x"})
     )

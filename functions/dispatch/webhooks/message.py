@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from standardwebhooks import Webhook as Signer
 
-from functions.shared.api.answers import VideoEnded
+from functions.shared.api.response_bodies import VideoEnded
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message

@@ -1,1 +1,1 @@
-"""The HTTP API that the functions have in common: routes, answers, errors, OpenAPI, gunicorn."""
+"""The HTTP API as the functions share it: Flask app, accounts, bodies, OpenAPI, gunicorn."""

@@ -1,4 +1,4 @@
-"""Which web pages of other origins may read the API's answers (the Fetch standard, section 3.3)."""
+"""CORS: which web pages of other origins may use the API (the Fetch standard, section 3.3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from flask import Flask, Response
 from flask_cors import CORS
 
-# What a page may read beyond the headers that the standard always lets through.
+# Response headers that pages may read besides the CORS-safelisted ones.
 EXPOSED_HEADERS: Final = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -19,22 +19,22 @@ EXPOSED_HEADERS: Final = (
     "WWW-Authenticate",
     "x-request-id",
 )
-# Browsers ask again after two hours at the latest; a changed setting should show sooner.
+# Browsers cap this at two hours. Ten minutes shows a changed setting sooner.
 PREFLIGHT_SECONDS: Final = 600
 
 
 def allow_origins(app: Flask, origins: str) -> None:
-    """Let pages of `origins` (comma separated, or `*`) use every route of `app`.
+    """Let pages of `origins` (comma-separated, or `*`) use every route of `app`.
 
-    Callers are known by their API key and never by a cookie, so `*` gives nothing away.
+    Callers authenticate with an API key and never with a cookie, so `*` is safe.
     """
     allowed = [origin.strip() for origin in origins.split(",")]
-    everybody = allowed == ["*"]
+    any_origin = allowed == ["*"]
 
     @app.after_request
     def vary(response: Response) -> Response:
-        # On every answer: a cache must not give a page the answer that had no origin.
-        if not everybody:
+        # On every response: a cache must not give a page the response to a request without Origin.
+        if not any_origin:
             response.vary.add("Origin")
         return response
 
@@ -44,8 +44,8 @@ def allow_origins(app: Flask, origins: str) -> None:
         methods=["GET", "HEAD", "POST", "DELETE"],
         expose_headers=list(EXPOSED_HEADERS),
         max_age=PREFLIGHT_SECONDS,
-        send_wildcard=everybody,
-        # Without an Origin in the request, a list of origins would be sent as several headers.
-        always_send=everybody,
-        vary_header=False,  # it does so for some answers; see above
+        send_wildcard=any_origin,
+        # For a request without an Origin, a list of origins would be sent as several headers.
+        always_send=any_origin,
+        vary_header=False,  # set on some responses only; see above
     )

@@ -1,4 +1,4 @@
-"""The JSON Schemas of Kinora's events, made from the models in `videos`."""
+"""JSON Schemas of Kinora's events, generated from the models in `functions.shared.video.events`."""
 
 from __future__ import annotations
 
@@ -13,69 +13,69 @@ from functions.shared.streams.validation import MAX_EVENT_BYTES
 from functions.shared.video.events import DATA_OF, EventName
 
 TOKEN: Final = f"^{subjects.TOKEN}$"
-# What Python's str.strip() removes, as literal characters: `\s` differs between dialects of regex.
+# The characters that str.strip() removes, literally: `\s` differs between regex dialects.
 BLANK: Final = "".join(c for c in map(chr, range(0x10000)) if c.isspace())
 
-# Rules that depend on the deployed model, so that the schema can't hold them.
-_PROFILE: Final = "Limits and default are the deployed model's: see `GET /v1/models`."
+# Rules that the schema can't express, most of them because they depend on the deployed model.
+_PROFILE: Final = "For the limits and the default of the deployed model, see `GET /v1/models`."
 NOTES: Final = {
-    "prompt": "Not only white space.",
-    "size": f"With width or height, it must say the same. {_PROFILE}",
+    "prompt": "Not only whitespace.",
+    "size": f"If width or height is given too, it must agree. {_PROFILE}",
     "width": _PROFILE,
     "height": _PROFILE,
     "seconds": (
-        "A number, or the same as text: digits, with up to six decimals. Given together with "
-        "num_frames, it must say the same; num_frames must come out as 6k+1, within the limits "
-        "of the deployed model."
+        "A number, or the same as text: digits, with up to six decimals. If num_frames is given "
+        "too, it must agree. The resulting num_frames must be 6k+1, within the limits of the "
+        "deployed model."
     ),
     "num_frames": _PROFILE,
     "fps": _PROFILE,
     "num_inference_steps": _PROFILE,
     "guidance_scale": _PROFILE,
-    "request_hash": "Others leave it out.",
+    "request_hash": "Other publishers omit it.",
 }
 
 
 @dataclass(frozen=True)
-class About:
-    """What the model of an event does not tell: who publishes it, and what it says."""
+class EventInfo:
+    """What an event means, and which functions publish it; the event's model has neither."""
 
     publisher: str
-    says: str
+    meaning: str
 
 
-ABOUT: Final = {
-    EventName.REQUESTED: About(
-        "`submit`, or any system that may publish there", "Somebody asks for a video."
+EVENT_INFO: Final = {
+    EventName.REQUESTED: EventInfo(
+        "`submit`, or any system with permission to publish", "A video is requested."
     ),
-    EventName.STARTED: About("`generate`", "A worker has taken the video."),
-    EventName.PROGRESSED: About(
-        "`generate`", "The worker is alive and this far; or it gives the video back."
+    EventName.STARTED: EventInfo("`generate`", "A worker has claimed the video."),
+    EventName.PROGRESSED: EventInfo(
+        "`generate`", "The worker reports progress, or releases the video."
     ),
-    EventName.COMPLETED: About("`generate`", "The files are in the object store."),
-    EventName.FAILED: About("`generate` or `dispatch`", "There will be no video, and why."),
-    EventName.CANCELLED: About("`submit`", "Somebody cancelled the video before it was done."),
-    EventName.DELETED: About("`submit`", "The video and its files are gone."),
+    EventName.COMPLETED: EventInfo("`generate`", "The video's files are in the object store."),
+    EventName.FAILED: EventInfo("`generate` or `dispatch`", "The video failed, and why."),
+    EventName.CANCELLED: EventInfo("`submit`", "The video was cancelled before it completed."),
+    EventName.DELETED: EventInfo("`submit`", "The video and its files were deleted."),
 }
 
 
 class Untitled(GenerateJsonSchema):
-    """Leaves out titles that only repeat the name of their field."""
+    """Omits titles that only repeat the name of their field."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's name
-        """Never: see the class."""
+        """Always False."""
         return False
 
 
 def subject_of(name: EventName) -> str:
-    """The NATS subject that the event is published on."""
+    """The NATS subject on which the event is published."""
     if name is EventName.REQUESTED:
         return "kinora.requests.<account>.<id>"
     return f"kinora.videos.<account>.<id>.{name}"
 
 
 def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str, Any]:
-    """The schema of the whole event in structured mode; `references` to its definitions."""
+    """The schema of the event in structured mode; `references` is the form of its `$ref`s."""
     data = DATA_OF[name].model_json_schema(schema_generator=Untitled, ref_template=references)
     definitions = data.pop("$defs", None)
     if name is EventName.REQUESTED:
@@ -85,13 +85,14 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
             described = data["properties"][field]
             described["description"] = f"{described['description']} {note}"
         rules = (
-            " Extension attributes may be added."
+            " Extension attributes are allowed."
             f" The event may have at most {MAX_EVENT_BYTES} bytes."
-            " Whole numbers are written without a fraction (848, not 848.0)."
+            " Integers must be written without a fraction (848, not 848.0)."
         )
     else:
         envelope = _own_envelope()
-        rules = " Self-contained: the newest of these events about a video is its whole state."
+        rules = " Self-contained: the newest event of a video is its whole state."
+    info = EVENT_INFO[name]
     envelope["type"] = {"const": name.type}
     optional = {"subject", "time", "datacontenttype", "account", "data_base64"}
     required = [
@@ -103,7 +104,7 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:kinora:event-schemas:v1:{name}",
         "title": name.type,
-        "description": f"{ABOUT[name].says} A CloudEvent, published on {subject_of(name)}.{rules}",
+        "description": f"{info.meaning} A CloudEvent, published on {subject_of(name)}.{rules}",
         "type": "object",
         "required": [*required, "data"],
         "properties": {**envelope, "data": data},
@@ -113,52 +114,52 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
 
 
 def _open_envelope() -> dict[str, Any]:
-    """The attributes of an event of anyone's: JSON null is the same as absent."""
+    """The attributes of an event from any publisher; JSON null is the same as absent."""
     return {
         "specversion": {"const": "1.0"},
-        "id": _attribute("With source, it names this event; sent again, it has the same id."),
-        "source": _attribute("Who asks: a URI-reference, such as /newsroom.")
+        "id": _attribute("With source, it identifies the event; a retry has the same id."),
+        "source": _attribute("The producer of the event: a URI-reference, such as /newsroom.")
         | {"format": "uri-reference"},
         "type": {},
         "subject": {
             "type": ["string", "null"],
             "pattern": TOKEN,
-            "description": "Over HTTP it becomes the video's id; if absent, the id is derived from "
-            "account, source and id. In NATS the subject of the message says which video it is.",
+            "description": "Over HTTP, the id for the video; if absent, the id is derived from "
+            "account, source and id. In NATS, the subject of the message has the id.",
         },
         "time": {"type": ["string", "null"], "format": "date-time"},
         "datacontenttype": {
             "type": ["string", "null"],
-            "description": "The data is JSON, whether this says `application/json` or is absent.",
+            "description": "The data is JSON, even if this is absent.",
         },
         "account": {
-            "description": "Not read: the subject of the message in NATS, or the API key over "
-            "HTTP, says whose video it is. Kinora fills it in.",
+            "description": "Ignored: the subject of the NATS message, or the API key over HTTP, "
+            "determines the account, and Kinora sets this attribute.",
         },
-        # Data in base64 is refused: it could not be read in the stream.
+        # Data in base64 is refused: it would not be readable in the stream.
         "data_base64": False,
     }
 
 
 def _own_envelope() -> dict[str, Any]:
-    """The attributes that Kinora writes into every event."""
+    """The attributes that Kinora sets in every event."""
     return {
         "specversion": {"const": "1.0"},
         "id": _attribute("A random UUID."),
-        "source": _attribute("The function that says it, such as /kinora/generate.")
+        "source": _attribute("The function that published it, such as /kinora/generate.")
         | {"format": "uri-reference"},
         "type": {},
         "subject": {"type": "string", "pattern": TOKEN, "description": "The video's id."},
         "time": {
             "type": "string",
             "format": "date-time",
-            "description": "The writer's clock. JetStream's timestamp of the message decides.",
+            "description": "By the publisher's clock. JetStream's timestamp is authoritative.",
         },
         "datacontenttype": {"const": "application/json"},
         "account": {
             "type": "string",
             "pattern": TOKEN,
-            "description": "An extension attribute: whose video it is.",
+            "description": "An extension attribute: the account that owns the video.",
         },
     }
 

@@ -1,10 +1,9 @@
-"""gunicorn's worker, with the errors that it answers before the function is asked."""
+"""gunicorn's threaded worker, with the API's JSON errors for requests that it can't parse."""
 
 from __future__ import annotations
 
 import json
 import socket
-import uuid
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from gunicorn.http.errors import (
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
+from functions.shared.api.request_ids import request_id
 from functions.shared.errors import InvalidRequest, KinoraError
 
 _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
@@ -29,7 +29,7 @@ _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
 
 
 class Worker(ThreadWorker):
-    """Answers what it can't read in the API's own form, with a request id; gunicorn writes HTML."""
+    """Answers unparsable requests in JSON with a request id, where gunicorn would send HTML."""
 
     def handle_error(
         self,
@@ -38,29 +38,29 @@ class Worker(ThreadWorker):
         addr: Any,  # noqa: ARG002 - the same
         exc: BaseException,
     ) -> None:
-        """See gunicorn's `Worker.handle_error`; the connection is closed afterwards."""
+        """See gunicorn's `Worker.handle_error`, which closes the connection afterwards."""
         if isinstance(exc, ParseException):
             status = _STATUS.get(type(exc), HTTPStatus.BAD_REQUEST)
             error: KinoraError = InvalidRequest(
-                f"The request can't be read: {exc}", code=status.name.lower()
+                f"The request can't be parsed: {exc}", code=status.name.lower()
             )
         else:
             status, error = HTTPStatus.INTERNAL_SERVER_ERROR, KinoraError()
-        request_id = f"req_{uuid.uuid4().hex}"
-        self.log.warning("%s: answered %d: %s", request_id, status, exc)
+        name = request_id()
+        self.log.warning("%s: answered %d: %s", name, status, exc)
         try:
-            write_nonblock(client, _answer(status, error, request_id))
+            write_nonblock(client, _response(status, error, name))
         except OSError:
-            self.log.debug("%s: the caller has gone", request_id)
+            self.log.debug("%s: the caller has disconnected", name)
 
 
-def _answer(status: HTTPStatus, error: KinoraError, request_id: str) -> bytes:
+def _response(status: HTTPStatus, error: KinoraError, name: str) -> bytes:
     body = json.dumps(error.body()).encode()
     lines = (
         f"HTTP/1.1 {status} {status.phrase}",
         "Connection: close",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
-        f"x-request-id: {request_id}",
+        f"x-request-id: {name}",
     )
     return "\r\n".join((*lines, "", "")).encode() + body

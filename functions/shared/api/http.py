@@ -1,11 +1,9 @@
-"""What every Flask function has: errors as JSON, request ids, health, metrics."""
+"""The Flask app of each function: JSON errors, request ids, health checks and metrics."""
 
 from __future__ import annotations
 
 import io
 import logging
-import random
-import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -16,14 +14,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from werkzeug.exceptions import HTTPException
 
 from functions.shared.api.cors import allow_origins
+from functions.shared.api.request_ids import request_id
 from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# Never a reason to wait longer: openai-python gives up at Retry-After above 120.
+# openai-python gives up instead of waiting longer.
 MAX_RETRY_AFTER: Final = 120
+# A form of many tiny parts costs more than its bytes, and no request has nearly as many fields.
 MAX_FORM_PARTS: Final = 100
+# How much of an unknown path an error repeats.
+_MAX_PATH: Final = 200
 
 
 def new_app(
@@ -34,34 +35,32 @@ def new_app(
     registry: CollectorRegistry,
     cors_origins: str | None = None,
 ) -> Flask:
-    """A Flask app with what all functions share.
+    """A Flask app with everything that the functions have in common.
 
     Args:
         name: the function's name, for logs and metrics.
         ready: returns if requests can be served, and raises a `KinoraError` that says why not.
-        max_body_bytes: larger bodies are answered with 413 before they are read.
+        max_body_bytes: larger bodies get 413 before they are read.
         registry: where the function's metrics are collected.
         cors_origins: the setting `CORS_ORIGINS`.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app = Flask(name)
-    # A form of many tiny fields costs more than its bytes; nobody needs more than a hundred.
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
-    # `/v1//videos` is not found, and not a redirection that a POST would not survive.
+    # `/v1//videos` gets 404 rather than a redirect, which a POST would not survive.
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider
     seconds = Histogram(
         "kinora_http_request_seconds",
-        "Time to the first byte of an answer.",
+        "Time to the first byte of the response.",
         ["function", "route", "method", "status"],
         registry=registry,
     )
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get("x-request-id", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else _new_request_id()
-        g.begun = time.perf_counter()
+        g.request_id = request_id(request.headers.get("x-request-id", ""))
+        g.started = time.perf_counter()
         _read_body(max_body_bytes)
 
     @app.after_request
@@ -71,45 +70,42 @@ def new_app(
             response.headers["Connection"] = "close"
         route = request.url_rule.rule if request.url_rule else "none"
         seconds.labels(name, route, request.method, response.status_code).observe(
-            time.perf_counter() - g.begun
+            time.perf_counter() - g.started
         )
         return response
 
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)
-    _add_operations(app, ready, registry)
+    _add_operator_routes(app, ready, registry)
     return app
 
 
-def _new_request_id() -> str:
-    # Nobody gains by guessing one, and the system's random numbers cost a switch of threads.
-    return f"req_{random.getrandbits(128):032x}"
-
-
 def _read_body(limit: int) -> None:
-    """Read the whole body before anything else looks at the request.
+    """Read the whole body before anything else uses the request.
 
-    An answer that leaves a body unread makes gunicorn close a connection that the proxy in front
-    still takes for usable, and the next caller's request is lost on it.
+    gunicorn closes the connection after a response that leaves a body unread. The proxy in front
+    would still consider it usable, and lose the next caller's request on it.
 
     Raises:
-        InvalidRequest: it does not come whole, or in chunks that can't be read.
-        TooLarge: it is longer than `limit`. What is left unread ends the connection, and says so.
+        InvalidRequest: the body is incomplete, or its chunks can't be parsed.
+        TooLarge: it is longer than `limit`. The response announces that the connection closes.
     """
     body = b""
     length = request.content_length
     if length is None or length <= limit:
         try:
-            # Without a declared length (chunked), one byte more than is allowed tells.
+            # Chunked bodies declare no length: one byte above the limit is enough to tell.
             body = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
         except (OSError, ParseException) as error:
             raise InvalidRequest(f"The body can't be read: {error}") from error
     if length is not None and len(body) < length <= limit:
-        raise InvalidRequest(f"The body has {len(body)} bytes of {length}")
+        raise InvalidRequest(
+            f"The body ended after {len(body)} bytes, but its Content-Length is {length}"
+        )
     if len(body) > limit or (request.content_length or 0) > limit:
         g.close_connection = True
-        raise TooLarge(f"The body is larger than {limit} bytes")
+        raise TooLarge(f"The body is larger than {limit} bytes, the limit. Send a smaller one.")
     request.environ["wsgi.input"] = io.BytesIO(body)
     request.environ["CONTENT_LENGTH"] = str(len(body))
 
@@ -123,7 +119,7 @@ def _add_error_handlers(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
-        response = _error_response(_of_http(error))
+        response = _error_response(_from_http_exception(error))
         response.status_code = error.code or 500
         for header, value in error.get_headers():
             if header == "Allow":
@@ -136,11 +132,11 @@ def _add_error_handlers(app: Flask) -> None:
         return _error_response(KinoraError())
 
 
-def _of_http(error: HTTPException) -> KinoraError:
+def _from_http_exception(error: HTTPException) -> KinoraError:
     if error.code == TooLarge.status:
-        return TooLarge(f"A form may have {MAX_FORM_PARTS} parts; this has more")
+        return TooLarge(f"The form has too many parts: send at most {MAX_FORM_PARTS}")
     if error.code == NotFound.status:
-        return NotFound(f"There is nothing at {request.path[:200]}; videos are at /v1/videos")
+        return NotFound(f"Nothing is at {request.path[:_MAX_PATH]}; videos are at /v1/videos")
     kind = InvalidRequest if error.code and error.code < 500 else KinoraError  # noqa: PLR2004 - as above
     return kind(error.description or error.name, code=error.name.lower().replace(" ", "_"))
 
@@ -154,7 +150,9 @@ def _error_response(error: KinoraError) -> Response:
     return response
 
 
-def _add_operations(app: Flask, ready: Callable[[], None], registry: CollectorRegistry) -> None:
+def _add_operator_routes(
+    app: Flask, ready: Callable[[], None], registry: CollectorRegistry
+) -> None:
     @app.get("/healthz", endpoint="getHealth")
     def healthz() -> dict[str, str]:
         return {"status": "alive"}

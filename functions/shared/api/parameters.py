@@ -1,4 +1,4 @@
-"""What callers send beside bodies: each parameter is read, and described, by its one definition."""
+"""Query parameters and headers: one definition each for parsing and for OpenAPI."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
+from flask import Request
 from pydantic import BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from werkzeug.datastructures import MultiDict
 
-from functions.shared.errors import InvalidRequest
+from functions.shared.errors import InvalidRequest, excerpt
 from functions.shared.subjects import TOKEN
 
 T = TypeVar("T")
@@ -17,15 +19,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Parameter(Generic[T]):
-    """A parameter of the query or a header.
+    """A query parameter or a header.
 
     Attributes:
-        name: as it is sent.
-        place: where it is sent.
-        type: what its text is read as: a type, or an annotated one, of pydantic's.
-        must: what a value must be, in words that follow "it must be".
+        name: its name in the request.
+        place: where it is in the request.
+        type: what its text is parsed as: a type that pydantic knows, or an annotated one.
+        must: what a value must be: completes "it must be ..." in errors.
         description: what it means.
-        default: what it is when it is not sent.
+        default: its value if it is absent.
     """
 
     name: str
@@ -39,19 +41,23 @@ class Parameter(Generic[T]):
     def _adapter(self) -> TypeAdapter[T]:
         return TypeAdapter(self.type)
 
-    def read(self, text: str | None) -> T:
-        """The value of what was sent; None stands for nothing.
+    def value(self, request: Request) -> T:
+        """The parameter's value in `request`.
 
         Raises:
-            InvalidRequest: it has another form.
+            InvalidRequest: it has another form, or was sent more than once.
         """
+        if self.place == "query":
+            text = single_value(request.args, self.name)
+        else:
+            text = request.headers.get(self.name)
         if text is None:
             return self.default
         try:
             return self._adapter.validate_python(text)
         except ValidationError:
             raise InvalidRequest(
-                f"{self.name} is {text[:80]!r}; it must be {self.must}", param=self.name
+                f"{self.name} is {excerpt(text)!r}; it must be {self.must}", param=self.name
             ) from None
 
     @property
@@ -61,8 +67,27 @@ class Parameter(Generic[T]):
         return schema if self.default is None else {**schema, "default": self.default}
 
 
+def single_value(query: MultiDict[str, str], name: str) -> str | None:
+    """The value of a query parameter that may be sent once; None if it is absent.
+
+    Raises:
+        InvalidRequest: it was sent more than once.
+    """
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise sent_twice(name)
+    return values[0] if values else None
+
+
+def sent_twice(name: str) -> InvalidRequest:
+    """The error for a query parameter or form field that may be sent only once."""
+    return InvalidRequest(
+        f"{excerpt(name)} was sent more than once; send it once", param=excerpt(name)
+    )
+
+
 def _digits(text: str) -> str:
-    # int() takes more: signs, spaces, underscores, and digits of every script.
+    # int() also accepts signs, spaces, underscores, and digits of every script.
     if re.fullmatch(r"[0-9]{1,9}", text) is None:
         raise ValueError
     return text
@@ -75,7 +100,7 @@ LIMIT: Final = Parameter[int](
     "query",
     Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_LIMIT)],
     f"a whole number from 1 to {MAX_LIMIT}",
-    "How many videos a page holds at most.",
+    "The maximum number of videos on a page.",
     20,
 )
 ORDER: Final = Parameter[Literal["asc", "desc"]](
@@ -83,7 +108,7 @@ ORDER: Final = Parameter[Literal["asc", "desc"]](
     "query",
     Literal["asc", "desc"],
     "'asc' or 'desc'",
-    "By the time of creation; `desc` is newest first.",
+    "Sort order by creation time; `desc` is newest first.",
     "desc",
 )
 VARIANT: Final = Parameter[Literal["video", "thumbnail", "spritesheet"]](
@@ -91,25 +116,25 @@ VARIANT: Final = Parameter[Literal["video", "thumbnail", "spritesheet"]](
     "query",
     Literal["video", "thumbnail", "spritesheet"],
     "one of video, thumbnail, spritesheet",
-    "Which of the video's files.",
+    "Which of the video's files to download.",
     "video",
 )
-WATCHED: Final = Parameter[str | None](
+WATCHED_VIDEO: Final = Parameter[str | None](
     "video_id",
     "query",
     Annotated[str, StringConstraints(pattern=f"^{TOKEN}$")],
     "the id of one of your videos",
-    "Tell of this video only.",
+    "Send events about this video only.",
     None,
 )
-# How far both streams were seen: a sequence of REQUESTS, and one of VIDEOS.
+# A position in both streams: a sequence of REQUESTS, and one of VIDEOS.
 EVENT_ID: Final = r"([0-9]{1,19})-([0-9]{1,19})"
 LAST_EVENT_ID: Final = Parameter[str | None](
     "Last-Event-ID",
     "header",
     Annotated[str, StringConstraints(pattern=f"^{EVENT_ID}$")],
-    "the id of an event of this feed, or absent",
-    "Go on after this event.",
+    "the id of an event of this stream, or absent",
+    "Resume after this event.",
     None,
 )
 IDEMPOTENCY_KEY: Final = Parameter[str | None](
@@ -117,6 +142,6 @@ IDEMPOTENCY_KEY: Final = Parameter[str | None](
     "header",
     Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")],
     "1 to 255 visible ASCII characters",
-    "Makes the request safe to repeat: the same key makes one video, and answers with it.",
+    "Makes the request safe to retry: the same key creates one video and returns that video.",
     None,
 )

@@ -1,12 +1,16 @@
-"""The video as the HTTP API shows it: the OpenAI Videos object, and more."""
+"""Videos as the HTTP API returns them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
-from pydantic import Field
-from typing_extensions import TypedDict
-
+from functions.shared.api.video_schema import (
+    Video,
+    VideoEngine,
+    VideoError,
+    VideoOutput,
+    VideoSettings,
+)
 from functions.shared.streams.ledger import Snapshot
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import (
@@ -22,100 +26,21 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.requests import ResolvedRequest
 
-
-class VideoError(TypedDict):
-    """Why there will be no video."""
-
-    code: Annotated[str, Field(description="For programs, such as `cancelled`.")]
-    message: Annotated[str, Field(description="For people: what happened, and the remedy.")]
-
-
-class VideoOutput(TypedDict):
-    """The file of a completed video."""
-
-    bytes: int
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    width: int
-    height: int
-    frames: int
-
-
-class VideoEngine(TypedDict):
-    """What a completed video was made with."""
-
-    device: Annotated[str, Field(description="The GPU's name, or `CPU`.")]
-    ranks: Annotated[int, Field(description="Processes that made it, each with its own GPU.")]
-    precision: Annotated[str, Field(description="What the model computed in.")]
-    attention: Annotated[str, Field(description="The attention kernel.")]
-    compiled: Annotated[bool, Field(description="Whether the transformer was compiled.")]
-    peak_memory: Annotated[
-        dict[str, int], Field(description="The most bytes in use, by stage, on one device.")
-    ]
-
-
-class VideoSettings(TypedDict):
-    """What is made, every default filled in; null only where the request was not valid."""
-
-    prompt: str
-    negative_prompt: str | None
-    width: int | None
-    height: int | None
-    num_frames: int | None
-    fps: Annotated[int | None, Field(description="Frames a second that the file plays at.")]
-    num_inference_steps: int | None
-    guidance_scale: float | None
-    seed: int | None
-    metadata: dict[str, str]
-    remixed_from_video_id: Annotated[
-        str | None, Field(description="The video whose settings this one took over.")
-    ]
-    size: Annotated[str | None, Field(description="WIDTHxHEIGHT in pixels.")]
-    seconds: Annotated[
-        str | None, Field(description="(num_frames - 1) / fps, as text: from first to last frame.")
-    ]
-
-
-class Video(VideoSettings):
-    """A video: the OpenAI Videos object, and more. Times are in seconds since 1970."""
-
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    object: Literal["video"]
-    model: Annotated[str | None, Field(description="The model that is really used.")]
-    status: Annotated[State, Field(description="A cancelled video is `failed`.")]
-    progress: Annotated[int, Field(ge=0, le=100, description="Percent of the way to the file.")]
-    stage: Annotated[str | None, Field(description="What is being done, such as `denoising`.")]
-    created_at: int
-    started_at: Annotated[int | None, Field(description="When the first attempt started.")]
-    completed_at: Annotated[int | None, Field(description="When it ended, however it ended.")]
-    expires_at: Annotated[int, Field(description="When it will be forgotten, with its files.")]
-    eta_seconds: Annotated[
-        float | None,
-        Field(ge=0, description="Until it is done, as expected; null if unknown, or ended."),
-    ]
-    queue_position: Annotated[int | None, Field(ge=1, description="1 runs next; null: not queued.")]
-    attempt: Annotated[int, Field(ge=0, description="0 before the first, and then from 1.")]
-    error: VideoError | None
-    output: VideoOutput | None
-    timings: Annotated[
-        dict[str, float] | None, Field(description="Seconds by stage, of the attempt that won.")
-    ]
-    model_revision: Annotated[str | None, Field(description="Which weights made it.")]
-    engine: Annotated[VideoEngine | None, Field(description="What it was made with.")]
-
-
+# How often openai-python polls a video by default; it must be a whole number.
+POLL_HEADERS: Final = {"openai-poll-after-ms": "1000"}
 CANCELLED: Final[VideoError] = {"code": "cancelled", "message": "The video was cancelled."}
 UNREADABLE: Final[VideoError] = {
     "code": "unreadable",
-    "message": "The record of this video can't be read. Delete it and make it again.",
+    "message": "The record of this video can't be read. Delete it and create it again.",
 }
 
 
 def queued_video(
     video_id: str, created: int, request: ResolvedRequest | None, *, max_age_days: int
 ) -> Video:
-    """A video of which only the request exists; `created` in nanoseconds.
+    """A video without events yet. `created` is in nanoseconds.
 
-    `request` is None for a request that is not valid and waits to be failed.
+    `request` is None for a request that is not valid; `dispatch` will fail the video.
     """
     return {
         "id": video_id,
@@ -141,14 +66,14 @@ def queued_video(
 
 
 def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
-    """A video about which something was said; the snapshot's `time` must be JetStream's.
+    """A video in the state of `snapshot`.
 
     Raises:
-        ValueError: the snapshot is of a deleted video, or of one with only a request.
+        ValueError: the video has no events, or is deleted.
     """
     data = snapshot.data
     if snapshot.queued or snapshot.deleted:
-        raise ValueError(f"{snapshot.key.video_id} has nothing to show")
+        raise ValueError(f"{snapshot.key.video_id} is not a video to show: it is queued or deleted")
     if not isinstance(data, VideoData):
         return _unreadable(snapshot, max_age_days)
     created = parse_rfc3339(data.created_at)
@@ -174,7 +99,7 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
 
 
 def _unreadable(snapshot: Snapshot, max_age_days: int) -> Video:
-    """The video has ended, and more can't be read."""
+    """A video whose newest event is terminal, but unreadable."""
     video = queued_video(snapshot.key.video_id, snapshot.time, None, max_age_days=max_age_days)
     video |= {"status": State.FAILED, "error": UNREADABLE}
     video["completed_at"] = snapshot.time // NANOSECONDS

@@ -1,7 +1,6 @@
-"""The OpenAPI 3.1 document of the HTTP API, made from what the functions really check and answer.
+"""The OpenAPI 3.1 document of the HTTP API, generated from what the functions check and return.
 
-Both functions serve the whole of it, so it stands where both can reach it, and a contract test
-holds it against their routes.
+Both functions serve the whole document, and a contract test compares it with their routes.
 """
 
 from functions.shared.api.openapi.document import add_document, document

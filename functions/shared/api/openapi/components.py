@@ -1,12 +1,19 @@
-"""Headers, parameters, links and answers that several operations share."""
+"""Headers, parameters, links and responses that several operations share."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from functions.shared import errors
+from functions.shared import errors, subjects
 from functions.shared.api.event_schemas import TOKEN
-from functions.shared.api.openapi.operation import SERVER_ANSWERS, Json, error_answer, ref
+from functions.shared.api.http import MAX_RETRY_AFTER
+from functions.shared.api.openapi.operation import (
+    JSON,
+    SERVER_RESPONSES,
+    Json,
+    error_response,
+    ref,
+)
 from functions.shared.api.openapi.schemas import schemas
 from functions.shared.api.parameters import (
     IDEMPOTENCY_KEY,
@@ -14,7 +21,7 @@ from functions.shared.api.parameters import (
     LIMIT,
     ORDER,
     VARIANT,
-    WATCHED,
+    WATCHED_VIDEO,
     Parameter,
 )
 from functions.shared.video.events import State
@@ -22,7 +29,7 @@ from functions.shared.video.profiles import Profile
 
 TEXT: Final[Json] = {"type": "string"}
 TIME: Final[Json] = {
-    "description": "Seconds since 1970, or RFC 3339; without a value, any time.",
+    "description": "Seconds since 1970, or RFC 3339; if empty, any time.",
     "anyOf": [
         {"const": ""},
         {"type": "number", "minimum": 0, "exclusiveMaximum": 100_000_000_000},
@@ -43,8 +50,8 @@ def components(profile: Profile) -> Json:
             "api_key": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "A key decides whose videos are meant. A server that was started "
-                "without API_KEYS_FILE asks for none, and has one account, `default`.",
+                "description": "The API key determines the account. A server without API_KEYS_FILE "
+                "requires no key, and has a single account, `default`.",
             }
         },
     }
@@ -56,36 +63,36 @@ def _header(description: str, schema: Json, *, required: bool = True) -> Json:
 
 HEADERS: Final[Json] = {
     "x-request-id": _header(
-        "Names this request in logs: the caller's own if it sent one of 1 to 128 letters, digits, "
-        "'.', '_' and '-'.",
+        "Identifies this request in logs: the id that the caller sent, if it has 1 to 128 letters, "
+        "digits, '.', '_' and '-'; else a new one.",
         TEXT,
     ),
     "Location": _header(
-        "Where the video is.", {"type": "string", "pattern": "^/v1/videos/[A-Za-z0-9_-]{1,64}$"}
+        "The path of the video.", {"type": "string", "pattern": f"^/v1/videos/{subjects.TOKEN}$"}
     ),
     "openai-poll-after-ms": _header(
-        "How long to wait before asking again.", {"type": "integer", "minimum": 1}
+        "How long to wait before polling again, in milliseconds.", {"type": "integer", "minimum": 1}
     ),
     "Retry-After": _header(
-        "Seconds until it makes sense to try again.",
-        {"type": "integer", "minimum": 1, "maximum": 120},
+        "Seconds to wait before a retry.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_RETRY_AFTER},
     ),
-    "WWW-Authenticate": _header("How to say who asks.", {"const": "Bearer"}),
-    "ETag": _header("Names this version of the file, which never changes.", TEXT),
-    "Accept-Ranges": _header("Parts of the file can be asked for.", {"const": "bytes"}),
+    "WWW-Authenticate": _header("How to authenticate.", {"const": "Bearer"}),
+    "ETag": _header("Identifies the file, which never changes.", TEXT),
+    "Accept-Ranges": _header("The file can be requested in ranges.", {"const": "bytes"}),
     "Content-Range": _header(
-        "Which bytes of how many these are; `*/<size>` for a range outside the file.",
+        "The range and the size of the file; `*/<size>` if the range is outside the file.",
         {"type": "string", "pattern": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$"},
     ),
     "Content-Length": _header(
-        "The number of bytes.", {"type": "string", "pattern": "^[0-9]+$"}, required=False
+        "The size of the body in bytes.", {"type": "string", "pattern": "^[0-9]+$"}, required=False
     ),
-    "Content-Disposition": _header("The file's name.", TEXT),
-    "Cache-Control": _header("Who may keep the answer.", TEXT),
+    "Content-Disposition": _header("The file name.", TEXT),
+    "Cache-Control": _header("Who may cache the response.", TEXT),
 }
 
 
-def _described(parameter: Parameter[Any]) -> Json:
+def _from_definition(parameter: Parameter[Any]) -> Json:
     return {
         "name": parameter.name,
         "in": parameter.place,
@@ -94,65 +101,73 @@ def _described(parameter: Parameter[Any]) -> Json:
     }
 
 
-def _given(name: str, place: str, description: str, schema: Json, **more: Any) -> Json:
+def _parameter(name: str, place: str, description: str, schema: Json, **more: Any) -> Json:
     return {"name": name, "in": place, "description": description, "schema": schema, **more}
 
 
 PARAMETERS: Final[Json] = {
-    "video_id": _given(
+    "video_id": _parameter(
         "video_id", "path", "The video's id.", {"type": "string", "pattern": TOKEN}, required=True
     ),
-    "limit": _described(LIMIT),
-    "order": _described(ORDER),
-    "variant": _described(VARIANT),
-    "Idempotency-Key": _described(IDEMPOTENCY_KEY),
-    "after": _given(
+    "limit": _from_definition(LIMIT),
+    "order": _from_definition(ORDER),
+    "variant": _from_definition(VARIANT),
+    "Idempotency-Key": _from_definition(IDEMPOTENCY_KEY),
+    "after": _parameter(
         "after",
         "query",
-        "The id of the last video of the page before; it may have been deleted since.",
+        "The id of the last video of the previous page, even if it was deleted since.",
         {"type": "string"},
     ),
-    "status": _given(
+    "status": _parameter(
         "status",
         "query",
-        "In any of these states.",
+        "Videos in any of these states.",
         {"type": "array", "items": {"enum": [state.value for state in State]}},
         style="form",
         explode=False,
     ),
-    "created_after": _given("created_after", "query", "Created then or later.", TIME),
-    "created_before": _given("created_before", "query", "Created earlier.", TIME),
-    "metadata": _given(
+    "created_after": _parameter(
+        "created_after", "query", "Videos created at or after this time.", TIME
+    ),
+    "created_before": _parameter(
+        "created_before", "query", "Videos created before this time.", TIME
+    ),
+    "metadata": _parameter(
         "metadata",
         "query",
-        "With all of these pairs: `metadata[team]=a`.",
+        "Videos with all of these pairs: `metadata[team]=a`.",
         {"type": "object", "maxProperties": 16, "additionalProperties": TEXT},
         style="deepObject",
         explode=True,
     ),
-    "q": _given("q", "query", "With this text in the prompt, in any case.", TEXT),
-    "events_of": _described(WATCHED),
-    "Last-Event-ID": _described(LAST_EVENT_ID),
-    "Range": _given(
+    "q": _parameter("q", "query", "Videos with this text in the prompt, ignoring case.", TEXT),
+    "events_of": _from_definition(WATCHED_VIDEO),
+    "Last-Event-ID": _from_definition(LAST_EVENT_ID),
+    "Range": _parameter(
         "Range",
         "header",
-        "One range of bytes. Anything else is ignored, and the whole file is the answer.",
+        "A single range of bytes. Anything else is ignored, and the whole file is returned.",
         TEXT,
         example="bytes=0-1023",
     ),
-    "If-Range": _given("If-Range", "header", "Heed `Range` only for this ETag.", TEXT),
-    "If-None-Match": _given("If-None-Match", "header", "ETags of what the caller has.", TEXT),
+    "If-Range": _parameter(
+        "If-Range", "header", "Apply `Range` only if the file has this ETag.", TEXT
+    ),
+    "If-None-Match": _parameter(
+        "If-None-Match", "header", "ETags of the copies that the caller has.", TEXT
+    ),
 }
 
 
 def _responses() -> Json:
     kinds = [kind for kind in vars(errors).values() if _is_error(kind)]
-    found = {kind.__name__: error_answer([kind]) for kind in kinds}
-    for status, description in SERVER_ANSWERS.items():
+    found = {kind.__name__: error_response([kind]) for kind in kinds}
+    for status, description in SERVER_RESPONSES.items():
         found[str(status)] = {
             "description": description,
             "headers": {"x-request-id": ref("headers", "x-request-id")},
-            "content": {"application/json": {"schema": ref("schemas", "Error")}},
+            "content": {JSON: {"schema": ref("schemas", "Error")}},
         }
     return found
 
@@ -170,9 +185,9 @@ def _link(operation: str, description: str) -> Json:
 
 
 LINKS: Final[Json] = {
-    "retrieve": _link("getVideo", "The video's state."),
-    "download": _link("getVideoContent", "Its files, once it is completed."),
-    "cancel": _link("cancelVideo", "Stop making it."),
-    "remix": _link("remixVideo", "Make it once more, with another prompt."),
-    "delete": _link("deleteVideo", "Remove it with its files."),
+    "retrieve": _link("getVideo", "Retrieve its current state."),
+    "download": _link("getVideoContent", "Download its files once it is completed."),
+    "cancel": _link("cancelVideo", "Cancel it."),
+    "remix": _link("remixVideo", "Create it again with another prompt."),
+    "delete": _link("deleteVideo", "Delete it with its files."),
 }

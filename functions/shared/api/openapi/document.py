@@ -9,30 +9,39 @@ from typing import Any, Final
 from flask import Flask, Response
 
 from functions.shared.api.openapi.components import components
+from functions.shared.api.openapi.content_operations import content_operations
+from functions.shared.api.openapi.event_operations import event_operations
 from functions.shared.api.openapi.methods import answer_for_all_methods
 from functions.shared.api.openapi.operation import Json
-from functions.shared.api.openapi.other_operations import other_operations
+from functions.shared.api.openapi.service_operations import service_operations
 from functions.shared.api.openapi.video_operations import video_operations
 from functions.shared.api.openapi.webhooks import WEBHOOKS
-from functions.shared.api.video_object import Video, queued_video
+from functions.shared.api.video_object import queued_video
+from functions.shared.api.video_schema import Video
 from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 _ABOUT: Final = """Text to video: the OpenAI Videos API, and more.
 
-Every answer has an `x-request-id`, and every error is JSON in one form. A method that a path does
-not have is answered with 405, and every GET is answered as HEAD too. A request that the HTTP
-server can't read is answered with 400, 414, 417, 431 or 501 in the same form, and the connection
-ends; only the gateway's own 400 and 431 (headers above a megabyte) are plain text. With
-`CORS_ORIGINS`, web pages of other origins may use every route."""
+Every response has an `x-request-id`, and every error is JSON in the same form. A method that a path
+does not support gets 405, and every path that supports GET supports HEAD. A request that the HTTP
+server can't parse gets 400, 414, 417, 431 or 501 in the same form, and the connection closes. Only
+the gateway's own 400 and 431 (headers above a megabyte) are plain text. With `CORS_ORIGINS`, web
+pages of other origins may use every route."""
 
 
 def document(profile: Profile) -> Json:
     """The OpenAPI document of a deployment whose model has this profile."""
+    operations = (
+        *video_operations(_example(profile)),
+        *content_operations(),
+        *event_operations(),
+        *service_operations(),
+    )
     paths: Json = {}
-    for operation in (*video_operations(_example(profile)), *other_operations()):
-        paths.setdefault(operation.path, {})[operation.method] = operation.rendered()
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation.to_openapi()
     whole = {
         "openapi": "3.1.0",
         "info": {
@@ -53,8 +62,8 @@ def document(profile: Profile) -> Json:
 
 
 def add_document(app: Flask, profile: Profile) -> None:
-    """Serve the document at `GET /openapi.json`, and let `app` know what other paths there are."""
-    body, paths = _served(profile)
+    """Serve the document at `GET /openapi.json`, and tell `app` which paths the API has."""
+    body, paths = _serialized(profile)
     answer_for_all_methods(app, paths)
 
     @app.get("/openapi.json", endpoint="getOpenApiDocument")
@@ -63,7 +72,7 @@ def add_document(app: Flask, profile: Profile) -> None:
 
 
 @cache
-def _served(profile: Profile) -> tuple[str, Json]:
+def _serialized(profile: Profile) -> tuple[str, Json]:
     """The document as text, and its paths."""
     whole = document(profile)
     return json.dumps(whole), whole["paths"]
@@ -78,7 +87,7 @@ def _example(profile: Profile) -> Video:
 
 
 def _prune(whole: Json) -> None:
-    """Leave out the components that nothing refers to."""
+    """Remove the components that nothing references."""
     kept: set[tuple[str, str]] = set()
     waiting: list[Any] = [{k: v for k, v in whole.items() if k != "components"}]
     while waiting:

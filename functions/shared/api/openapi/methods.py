@@ -1,4 +1,4 @@
-"""What a path allows is what the whole API has there, although two functions share it."""
+"""Allowed methods of each path: those of the whole API, which two functions implement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 
 def answer_for_all_methods(app: Flask, paths: dict[str, dict[str, Any]]) -> None:
-    """Answer 405 and OPTIONS after `paths`, those of the document, and not after `app` alone."""
+    """Answer OPTIONS, and send 405 and `Allow`, by `paths` of the document instead of by `app`."""
     known = [
         (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), _methods(item))
         for path, item in paths.items()

@@ -1,4 +1,4 @@
-"""One operation of the API as data, and how OpenAPI writes it."""
+"""An operation of the API as data, and its form in OpenAPI."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from functions.shared.errors import InvalidRequest, KinoraError, TooLarge, Unava
 
 Json = dict[str, Any]
 
-# What every route may answer: a request that can't be read, or is too long in one of its parts,
-# and a failure of Kinora's own.
-EVERYWHERE: Final = (InvalidRequest, TooLarge, KinoraError, Unavailable)
-# What the HTTP server answers before the function is asked; see `gunicorn_worker`.
-SERVER_ANSWERS: Final = {
-    414: "The path with its query is too long: at most about 8,000 characters.",
-    431: "A header is longer than about 8,000 characters, or there are more than 100.",
+JSON: Final = "application/json"
+# Errors that every route may return: a request that can't be parsed or is too long, and failures
+# of the server.
+COMMON_ERRORS: Final = (InvalidRequest, TooLarge, KinoraError, Unavailable)
+# Responses of the HTTP server, before the request reaches the function; see `gunicorn_worker`.
+SERVER_RESPONSES: Final = {
+    414: "The path with its query is too long: the limit is about 8,000 characters.",
+    431: "A header is longer than about 8,000 characters, or there are more than 100 headers.",
 }
 
 
@@ -27,8 +28,8 @@ def ref(kind: str, name: str) -> Json:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A good answer: its content as `media type -> schema`, and the names of its headers."""
+class Response:
+    """A successful response: `content` is `media type -> schema`, `headers` are their names."""
 
     description: str
     content: Mapping[str, Json] = field(default_factory=dict)
@@ -36,22 +37,27 @@ class Answer:
     links: Sequence[str] = ()
     example: Any = None
 
-    def rendered(self) -> Json:
-        """As OpenAPI writes it."""
+    def to_openapi(self) -> Json:
+        """The Response Object."""
         media = {}
         for name, schema in self.content.items():
             media[name] = {"schema": schema} if schema else {}
             if self.example is not None:
                 media[name]["example"] = self.example
-        answer: Json = {
+        response: Json = {
             "description": self.description,
             "headers": {name: ref("headers", name) for name in ("x-request-id", *self.headers)},
         }
         if media:
-            answer["content"] = media
+            response["content"] = media
         if self.links:
-            answer["links"] = {name: ref("links", name) for name in self.links}
-        return answer
+            response["links"] = {name: ref("links", name) for name in self.links}
+        return response
+
+
+def json_response(schema: str, description: str, example: Any = None) -> Response:
+    """A response whose body is the component `schema`."""
+    return Response(description, {JSON: ref("schemas", schema)}, example=example)
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,9 @@ class Operation:
 
     Attributes:
         id: the `operationId`, which is also the name of the route's endpoint in Flask.
-        errors: what it may raise, beside what every route may.
+        errors: what it may raise besides `COMMON_ERRORS`.
         parameters: references to components, or whole parameters.
-        public: whether it needs no API key.
+        public: whether it works without an API key.
     """
 
     id: str
@@ -71,14 +77,14 @@ class Operation:
     tag: str
     summary: str
     description: str
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, Response]
     errors: Sequence[type[KinoraError]] = ()
     parameters: Sequence[Json] = ()
     body: Json | None = None
     public: bool = False
 
-    def rendered(self) -> Json:
-        """As OpenAPI writes it."""
+    def to_openapi(self) -> Json:
+        """The Operation Object."""
         operation: Json = {
             "operationId": self.id,
             "tags": [self.tag],
@@ -89,28 +95,28 @@ class Operation:
             operation["parameters"] = list(self.parameters)
         if self.body is not None:
             operation["requestBody"] = self.body
-        answers = {str(status): answer.rendered() for status, answer in self.answers.items()}
-        operation["responses"] = answers | self._refusals()
+        successes = {str(status): found.to_openapi() for status, found in self.responses.items()}
+        operation["responses"] = successes | self._error_responses()
         if self.public:
             operation["security"] = []
         return operation
 
-    def _refusals(self) -> Json:
-        raised: set[type[KinoraError]] = {*EVERYWHERE, *self.errors}
+    def _error_responses(self) -> Json:
+        raised: set[type[KinoraError]] = {*COMMON_ERRORS, *self.errors}
         kinds = sorted(raised, key=lambda kind: (kind.status, kind.code))
-        refusals: Json = {str(status): ref("responses", str(status)) for status in SERVER_ANSWERS}
+        found: Json = {str(status): ref("responses", str(status)) for status in SERVER_RESPONSES}
         for status, group in groupby(kinds, key=lambda kind: kind.status):
             several = list(group)
-            refusals[str(status)] = (
+            found[str(status)] = (
                 ref("responses", several[0].__name__)
                 if len(several) == 1
-                else error_answer(several)
+                else error_response(several)
             )
-        return dict(sorted(refusals.items()))
+        return dict(sorted(found.items()))
 
 
-def error_answer(kinds: Sequence[type[KinoraError]]) -> Json:
-    """An answer that is one of `kinds` of error, which have one status."""
+def error_response(kinds: Sequence[type[KinoraError]]) -> Json:
+    """The response for one of several kinds of error with the same status."""
     headers = ["x-request-id"]
     if any(kind.default_retry_after is not None for kind in kinds):
         headers.append("Retry-After")
@@ -120,7 +126,7 @@ def error_answer(kinds: Sequence[type[KinoraError]]) -> Json:
     return {
         "description": " ".join(dict.fromkeys(default_message(kind) for kind in kinds)),
         "headers": {name: ref("headers", name) for name in headers},
-        "content": {"application/json": {"schema": ref("schemas", "Error"), "examples": examples}},
+        "content": {JSON: {"schema": ref("schemas", "Error"), "examples": examples}},
     }
 
 

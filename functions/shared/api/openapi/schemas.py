@@ -1,4 +1,4 @@
-"""The component schemas: of requests within a model's limits, of answers, of events."""
+"""Component schemas of requests (within a model's limits), responses and events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
-from functions.shared.api.answers import DeletedVideo, Error, ModelList, VideoEnded, VideoList
 from functions.shared.api.event_schemas import BLANK, Untitled, schema_of
 from functions.shared.api.openapi.operation import Json, ref
-from functions.shared.api.video_object import Video
+from functions.shared.api.response_bodies import (
+    DeletedVideo,
+    Error,
+    ModelList,
+    VideoEnded,
+    VideoList,
+)
+from functions.shared.api.video_schema import Video
 from functions.shared.video.events import EventName
 from functions.shared.video.limits import SECONDS
 from functions.shared.video.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
 from functions.shared.video.requests import RemixRequest, VideoRequest
 
 REFERENCES: Final = "#/components/schemas/{model}"
-ANSWERS: Final[dict[str, Any]] = {
+BODIES: Final[dict[str, Any]] = {
     "Video": Video,
     "VideoList": VideoList,
     "DeletedVideo": DeletedVideo,
@@ -27,14 +33,14 @@ ANSWERS: Final[dict[str, Any]] = {
 
 
 def schemas(profile: Profile) -> Json:
-    """Every component schema, by its name."""
+    """Every component schema, by name."""
     found: Json = {
         "CreateVideo": create_video(profile),
         "CreateVideoForm": as_form(create_video(profile)),
         "RemixVideo": remix_video(),
         "RemixVideoForm": as_form(remix_video()),
     }
-    inputs = [(name, "validation", TypeAdapter(model)) for name, model in ANSWERS.items()]
+    inputs = [(name, "validation", TypeAdapter(model)) for name, model in BODIES.items()]
     by_name, definitions = TypeAdapter.json_schemas(
         cast("Any", inputs), ref_template=REFERENCES, schema_generator=Untitled
     )
@@ -45,10 +51,10 @@ def schemas(profile: Profile) -> Json:
 
 
 def create_video(profile: Profile) -> Json:
-    """The body of `POST /v1/videos` in JSON, within what the model of `profile` can make."""
+    """The body of `POST /v1/videos` in JSON, within the limits of `profile`."""
     schema = VideoRequest.model_json_schema(schema_generator=Untitled)
     fields = schema["properties"]
-    # A field of null is one that was not sent.
+    # null is the same as absent, so the limits apply to the other branch.
     branches = {name: field.get("anyOf", [field])[0] for name, field in fields.items()}
     for name in ("width", "height", "fps", "num_inference_steps", "guidance_scale"):
         span: Span | RealSpan = getattr(profile, name)
@@ -65,8 +71,8 @@ def create_video(profile: Profile) -> Json:
     branches["prompt"]["pattern"] = f"[^{BLANK}]"
     fields["size"]["examples"] = list(profile.sizes)
     schema["description"] += (
-        f" `size` says the same as `width` and `height`, of which the product is at most "
-        f"{profile.max_pixels}; `seconds` at `fps` says the same as `num_frames`."
+        f" `size` is an alternative to `width` and `height`, whose product is at most "
+        f"{profile.max_pixels}; `seconds` is an alternative to `num_frames`."
     )
     return schema
 
@@ -79,19 +85,19 @@ def remix_video() -> Json:
 
 
 def as_form(schema: Json) -> Json:
-    """The same as a form: values are text, and what is not sent has no field."""
+    """The same body as a form: values are text, and null does not exist."""
     for field in schema["properties"].values():
         options = [option for option in field.pop("anyOf", []) if option != {"type": "null"}]
-        # Text, as `seconds` may be too, is what a form has anyway.
+        # `seconds` may be text or a number; in a form, everything is text.
         field.update(options[0] if options else {})
         if field.get("default", 0) is None:
             del field["default"]
-    schema["description"] += " In a form, pairs of metadata are fields `metadata[name]`."
+    schema["description"] += " In a form, metadata is sent as fields `metadata[name]`."
     return schema
 
 
 def _events() -> Json:
-    """An event of each type as `RequestedEvent` and so on, and `Event` for any of them."""
+    """Each event (`RequestedEvent`, ...), and `Event` for any of them."""
     found: Json = {}
     for name in EventName:
         schema = schema_of(name, REFERENCES)
@@ -99,11 +105,11 @@ def _events() -> Json:
         for keyword in ("$schema", "$id"):
             del schema[keyword]
         found[f"{name.capitalize()}Event"] = schema
-    # The data alone is the body of an event in binary mode.
+    # The body of an event in binary mode is its data alone.
     requested = found["RequestedEvent"]["properties"]
     found["Requested"] = requested["data"]
     requested["data"] = ref("schemas", "Requested")
-    # Publishers should keep to it, and are not refused if they don't.
+    # The format is not enforced.
     del requested["source"]["format"]
     found["Event"] = {
         "description": "A CloudEvent in structured mode.",

@@ -1,25 +1,27 @@
-"""What can be done with videos."""
+"""Operations on videos: create, remix, list, retrieve, cancel and delete them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from functions.shared.api.answers import VideoList
-from functions.shared.api.openapi.operation import Answer, Json, Operation, ref
-from functions.shared.api.video_object import Video
+from functions.shared.api.openapi.operation import (
+    JSON,
+    Json,
+    Operation,
+    Response,
+    json_response,
+    ref,
+)
+from functions.shared.api.response_bodies import VideoList
+from functions.shared.api.video_schema import Video
 from functions.shared.errors import (
-    ContentNotReady,
     IdempotencyKeyReused,
-    NotFound,
     QueueFull,
-    RangeNotSatisfiable,
     Unauthorized,
     VideoDeleted,
     VideoNotFound,
 )
 
-JSON: Final = "application/json"
 VIDEO_ID: Final = ref("parameters", "video_id")
 LIST_PARAMETERS: Final = (
     "after",
@@ -31,38 +33,16 @@ LIST_PARAMETERS: Final = (
     "metadata",
     "q",
 )
-FILE_HEADERS: Final = ("ETag", "Accept-Ranges", "Cache-Control", "Content-Disposition")
-FILE: Final[Json] = {"video/mp4": {}, "image/jpeg": {}}
 
 
 def video_operations(example: Video) -> list[Operation]:
-    """The operations on videos; `example` is one as it is answered."""
-    content = _content()
-    head = replace(
-        content,
-        id="headVideoContent",
-        method="head",
-        summary="Look at a file without its bytes",
-        description="Answers as GET does, without the bytes; ranges are not looked at.",
-        answers={status: content.answers[status] for status in (200, 304)},
-        errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound),
-        parameters=[p for p in content.parameters if "Range" not in p["$ref"]],
-    )
-    return [
-        _create(example),
-        _page(example),
-        _video(example),
-        _delete(),
-        _cancel(),
-        _remix(example),
-        content,
-        head,
-    ]
+    """The operations on videos; `example` is a video as it is returned."""
+    return [_create(example), _list(example), _get(example), _delete(), _cancel(), _remix(example)]
 
 
 def _create(example: Video) -> Operation:
-    asked = {"prompt": example["prompt"], "seed": example["seed"]}
-    schema = {"schema": ref("schemas", "CreateVideo"), "example": asked}
+    sent = {"prompt": example["prompt"], "seed": example["seed"]}
+    schema = {"schema": ref("schemas", "CreateVideo"), "example": sent}
     encoding = {"metadata": {"style": "deepObject", "explode": True}}
     form: Json = {"schema": ref("schemas", "CreateVideoForm"), "encoding": encoding}
     return Operation(
@@ -70,9 +50,9 @@ def _create(example: Video) -> Operation:
         method="post",
         path="/v1/videos",
         tag="videos",
-        summary="Ask for a video",
-        description="Answers once the request is stored. What the model can't make is refused with "
-        "the nearest values that it can, and never silently changed.",
+        summary="Create a video",
+        description="Returns once the request is stored. Values that the model can't render are "
+        "refused, with the nearest values that it can, and never silently changed.",
         parameters=[ref("parameters", "Idempotency-Key")],
         body={
             "required": True,
@@ -82,36 +62,38 @@ def _create(example: Video) -> Operation:
                 "application/x-www-form-urlencoded": form,
             },
         },
-        answers={202: _accepted(example)},
+        responses={202: _accepted(example)},
         errors=(Unauthorized, VideoDeleted, IdempotencyKeyReused, QueueFull),
     )
 
 
 def _remix(example: Video) -> Operation:
+    form = {"schema": ref("schemas", "RemixVideoForm")}
     return Operation(
         id="remixVideo",
         method="post",
         path="/v1/videos/{video_id}/remix",
         tag="videos",
-        summary="Make a video once more, with another prompt",
-        description="With the settings and the seed of the other, in whatever state that is.",
+        summary="Remix a video",
+        description="Creates a video with another prompt, and the settings and seed of this one, "
+        "which may be in any state.",
         parameters=[VIDEO_ID, ref("parameters", "Idempotency-Key")],
         body={
             "required": True,
             "content": {
                 JSON: {"schema": ref("schemas", "RemixVideo")},
-                "multipart/form-data": {"schema": ref("schemas", "RemixVideoForm")},
-                "application/x-www-form-urlencoded": {"schema": ref("schemas", "RemixVideoForm")},
+                "multipart/form-data": form,
+                "application/x-www-form-urlencoded": form,
             },
         },
-        answers={202: _accepted(example)},
+        responses={202: _accepted(example)},
         errors=(Unauthorized, VideoNotFound, VideoDeleted, IdempotencyKeyReused, QueueFull),
     )
 
 
-def _accepted(example: Video) -> Answer:
-    return Answer(
-        "The video as it will be made, or, for a key that was used before, as it is now.",
+def _accepted(example: Video) -> Response:
+    return Response(
+        "The new video; or, if the idempotency key was used before, that video as it is now.",
         {JSON: ref("schemas", "Video")},
         ("Location", "openai-poll-after-ms"),
         ("retrieve", "download", "cancel", "delete", "remix"),
@@ -119,7 +101,7 @@ def _accepted(example: Video) -> Answer:
     )
 
 
-def _page(example: Video) -> Operation:
+def _list(example: Video) -> Operation:
     page: VideoList = {
         "object": "list",
         "data": [example],
@@ -133,24 +115,24 @@ def _page(example: Video) -> Operation:
         path="/v1/videos",
         tag="videos",
         summary="List videos",
-        description="A video must fulfil all filters. Parameters that are not known are ignored.",
+        description="Returns videos that match all filters. Unknown parameters are ignored.",
         parameters=[ref("parameters", name) for name in LIST_PARAMETERS],
-        answers={200: _json("VideoList", "A page of them.", page)},
+        responses={200: json_response("VideoList", "A page of videos.", page)},
         errors=(Unauthorized,),
     )
 
 
-def _video(example: Video) -> Operation:
+def _get(example: Video) -> Operation:
     return Operation(
         id="getVideo",
         method="get",
         path="/v1/videos/{video_id}",
         tag="videos",
-        summary="Look at a video",
-        description="Its state, its progress, its place in the queue.",
+        summary="Retrieve a video",
+        description="Returns its state, progress and place in the queue.",
         parameters=[VIDEO_ID],
-        answers={
-            200: Answer(
+        responses={
+            200: Response(
                 "The video as it is now.",
                 {JSON: ref("schemas", "Video")},
                 ("openai-poll-after-ms",),
@@ -168,9 +150,9 @@ def _delete() -> Operation:
         path="/v1/videos/{video_id}",
         tag="videos",
         summary="Delete a video",
-        description="In whatever state it is, with its files. After a 503, do it again.",
+        description="Deletes a video in any state, with its files. Idempotent: after a 503, retry.",
         parameters=[VIDEO_ID],
-        answers={200: _json("DeletedVideo", "It is gone, or was gone before.")},
+        responses={200: json_response("DeletedVideo", "The video is deleted, or was before.")},
         errors=(Unauthorized, VideoNotFound),
     )
 
@@ -182,41 +164,9 @@ def _cancel() -> Operation:
         path="/v1/videos/{video_id}/cancel",
         tag="videos",
         summary="Cancel a video",
-        description="It becomes `failed` with the code `cancelled`. One that has ended stays as it "
-        "is.",
+        description="The video becomes `failed` with the code `cancelled`. A completed or failed "
+        "video stays as it is.",
         parameters=[VIDEO_ID],
-        answers={200: _json("Video", "The video as it is now.")},
+        responses={200: json_response("Video", "The video as it is now.")},
         errors=(Unauthorized, VideoNotFound),
     )
-
-
-def _content() -> Operation:
-    return Operation(
-        id="getVideoContent",
-        method="get",
-        path="/v1/videos/{video_id}/content",
-        tag="videos",
-        summary="Download a file",
-        description="The video, a picture of it, or a sheet of pictures.",
-        parameters=[
-            VIDEO_ID,
-            *(
-                ref("parameters", name)
-                for name in ("variant", "Range", "If-Range", "If-None-Match")
-            ),
-        ],
-        answers={
-            200: Answer("The whole file.", FILE, (*FILE_HEADERS, "Content-Length")),
-            206: Answer(
-                "The part that was asked for.",
-                FILE,
-                (*FILE_HEADERS, "Content-Length", "Content-Range"),
-            ),
-            304: Answer("The caller has it already.", headers=("ETag", "Cache-Control")),
-        },
-        errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound, RangeNotSatisfiable),
-    )
-
-
-def _json(schema: str, description: str, example: Any = None) -> Answer:
-    return Answer(description, {JSON: ref("schemas", schema)}, example=example)

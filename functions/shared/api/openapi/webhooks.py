@@ -1,15 +1,15 @@
-"""What Kinora sends to an account's own endpoints."""
+"""The webhooks that Kinora sends to an account's endpoints."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from functions.shared.api.openapi.operation import Json, ref
+from functions.shared.api.openapi.operation import JSON, Json, ref
 
 _HEADERS: Final = {
-    "webhook-id": "Names the message; a repetition has the same.",
-    "webhook-timestamp": "When this attempt was made, in seconds since 1970.",
-    "webhook-signature": "Signatures after Standard Webhooks, separated by spaces.",
+    "webhook-id": "Identifies the message; a retry has the same id.",
+    "webhook-timestamp": "When this attempt was sent, in seconds since 1970.",
+    "webhook-signature": "Signatures according to Standard Webhooks, separated by spaces.",
 }
 
 
@@ -26,7 +26,7 @@ def _webhook(kind: str, operation: str, summary: str) -> Json:
             "operationId": operation,
             "tags": ["events"],
             "summary": summary,
-            "description": "To each endpoint of the account in WEBHOOKS_FILE.",
+            "description": "Sent to each endpoint of the account in WEBHOOKS_FILE.",
             "security": [],
             "parameters": [
                 {
@@ -40,25 +40,20 @@ def _webhook(kind: str, operation: str, summary: str) -> Json:
             ],
             "requestBody": {
                 "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": ref("schemas", "VideoEnded"),
-                        "example": event,
-                    }
-                },
+                "content": {JSON: {"schema": ref("schemas", "VideoEnded"), "example": event}},
             },
             "responses": {
-                "2XX": {"description": "Heard."},
-                "410": {"description": "Never again to this endpoint."},
-                "default": {"description": "Tried again, for three days."},
+                "2XX": {"description": "Delivered."},
+                "410": {"description": "Not retried: this endpoint does not get this event."},
+                "default": {"description": "Retried for up to three days."},
             },
         }
     }
 
 
 WEBHOOKS: Final[Json] = {
-    "video.completed": _webhook("video.completed", "receiveVideoCompleted", "A video is completed"),
+    "video.completed": _webhook("video.completed", "receiveVideoCompleted", "A video completed"),
     "video.failed": _webhook(
-        "video.failed", "receiveVideoFailed", "A video has failed, or was cancelled"
+        "video.failed", "receiveVideoFailed", "A video failed or was cancelled"
     ),
 }

@@ -1,4 +1,4 @@
-"""The bodies of answers that are no video: lists, models, deletions, errors."""
+"""Bodies of responses other than a video, and of webhooks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from functions.shared.api.video_object import Video
+from functions.shared.api.video_schema import Video
 from functions.shared.video.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
 
 
 class VideoList(TypedDict):
-    """A page of videos. `last_id` is what to send as `after` for the next one."""
+    """A page of videos. Send `last_id` as `after` to get the next page."""
 
     object: Literal["list"]
     data: list[Video]
@@ -22,7 +22,7 @@ class VideoList(TypedDict):
 
 
 class DeletedVideo(TypedDict):
-    """The video and its files are gone."""
+    """Confirms that the video and its files are deleted."""
 
     id: str
     object: Literal["video.deleted"]
@@ -30,13 +30,13 @@ class DeletedVideo(TypedDict):
 
 
 class EndedVideo(TypedDict):
-    """Which video a webhook is about."""
+    """The video that a webhook is about."""
 
     id: str
 
 
 class VideoEnded(TypedDict):
-    """What a webhook says; after it, ask for the video."""
+    """The body of a webhook. Retrieve the video for its details."""
 
     id: str
     object: Literal["event"]
@@ -46,38 +46,40 @@ class VideoEnded(TypedDict):
 
 
 class ErrorDetail(TypedDict):
-    """What went wrong, and what to do about it."""
+    """What went wrong, and the remedy."""
 
-    message: Annotated[str, Field(description="For people.")]
+    message: Annotated[str, Field(description="Human-readable.")]
     type: Literal[
         "invalid_request_error", "authentication_error", "rate_limit_error", "server_error"
     ]
-    param: Annotated[str | None, Field(description="The field, parameter or attribute at fault.")]
-    code: Annotated[str, Field(description="For programs, such as `video_not_found`.")]
+    param: Annotated[
+        str | None, Field(description="The field, parameter, header or attribute at fault.")
+    ]
+    code: Annotated[str, Field(description="Machine-readable, such as `video_not_found`.")]
 
 
 class Error(TypedDict):
-    """Every answer from 400 on."""
+    """The body of every response with a status of 400 or above."""
 
     error: ErrorDetail
 
 
 class Model(BaseModel):
-    """What the deployed model can make; ranges include both ends."""
+    """The deployed model and its limits. Ranges are inclusive."""
 
     id: str
     object: Literal["model"] = "model"
     owned_by: str = "genmo"
-    # The day on which Mochi 1 was published.
+    # The day that Mochi 1 was released.
     created: int = 1729555200
     default_size: str
     title: str
     demo: Annotated[
-        bool, Field(description="A tiny model that knows a few moving shapes, not the full one.")
+        bool, Field(description="Whether this is the demo model, which only renders moving shapes.")
     ]
     width: Span
     height: Span
-    max_pixels: Annotated[int, Field(description="The most that width times height may be.")]
+    max_pixels: Annotated[int, Field(description="Maximum of width times height.")]
     sizes: Annotated[tuple[str, ...], Field(description="Suggestions, not limits.")]
     num_frames: Annotated[Span, Field(description="One more than a multiple of `multiple`.")]
     fps: Span
@@ -87,8 +89,8 @@ class Model(BaseModel):
     example_prompts: tuple[str, ...]
 
     @classmethod
-    def of(cls, profile: Profile) -> Model:
-        """The model of `profile`."""
+    def from_profile(cls, profile: Profile) -> Model:
+        """The model that `profile` describes."""
         limits = profile.model_dump(exclude={"name", "model"})
         limits["num_frames"]["multiple"] = FRAMES_PER_LATENT
         size = f"{profile.width.default}x{profile.height.default}"
@@ -96,7 +98,7 @@ class Model(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The one model that is deployed."""
+    """The deployed model, the only one."""
 
     object: Literal["list"] = "list"
     data: list[Model]

@@ -1,0 +1,60 @@
+"""Operations on the service itself: its model, this document, health and metrics."""
+
+from __future__ import annotations
+
+from functions.shared.api.openapi.operation import (
+    JSON,
+    Json,
+    Operation,
+    Response,
+    json_response,
+)
+from functions.shared.errors import Unauthorized
+
+
+def service_operations() -> list[Operation]:
+    """The model for callers, and the routes for operators."""
+    ready = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
+    internal = "Each function has its own; the gateway does not expose it."
+    return [
+        _models(),
+        _public(
+            "getOpenApiDocument", "/openapi.json", "This document", "For the deployed model.", JSON
+        ),
+        _public("getHealth", "/healthz", "Is the process alive?", internal, JSON),
+        _public("getReadiness", "/readyz", "Can it serve requests?", internal, JSON, ready),
+        _public("getMetrics", "/metrics", "Metrics for Prometheus", internal, "text/plain"),
+    ]
+
+
+def _models() -> Operation:
+    return Operation(
+        id="listModels",
+        method="get",
+        path="/v1/models",
+        tag="models",
+        summary="List models",
+        description="Returns the limits and defaults of the deployed model.",
+        responses={200: json_response("ModelList", "The deployed model.")},
+        errors=(Unauthorized,),
+    )
+
+
+def _public(
+    name: str, path: str, summary: str, description: str, media: str, unready: Json | None = None
+) -> Operation:
+    schema: Json = {"type": "object"} if media == JSON else {"type": "string"}
+    success = "Yes." if summary.endswith("?") else "Success."
+    responses = {200: Response(success, {media: schema})}
+    if unready is not None:
+        responses[503] = Response("No; `reason` says why.", {media: unready})
+    return Operation(
+        id=name,
+        method="get",
+        path=path,
+        tag="operations",
+        summary=summary,
+        description=description,
+        responses=responses,
+        public=True,
+    )

@@ -1,0 +1,100 @@
+"""The Video of the HTTP API: the fields of the OpenAI Videos object, and Kinora's own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from functions.shared.subjects import TOKEN
+from functions.shared.video.events import State
+
+
+class VideoError(TypedDict):
+    """Why the video failed."""
+
+    code: Annotated[str, Field(description="Machine-readable, such as `cancelled`.")]
+    message: Annotated[str, Field(description="Human-readable: what happened, and the remedy.")]
+
+
+class VideoOutput(TypedDict):
+    """The file of a completed video."""
+
+    bytes: int
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    width: int
+    height: int
+    frames: int
+
+
+class VideoEngine(TypedDict):
+    """How a completed video was rendered."""
+
+    device: Annotated[str, Field(description="The GPU's name, or `CPU`.")]
+    ranks: Annotated[int, Field(description="Processes that rendered it, each with its own GPU.")]
+    precision: Annotated[str, Field(description="The data type of the computation.")]
+    attention: Annotated[str, Field(description="The attention kernel.")]
+    compiled: Annotated[bool, Field(description="Whether the transformer was compiled.")]
+    peak_memory: Annotated[
+        dict[str, int], Field(description="Peak memory of one device in bytes, by stage.")
+    ]
+
+
+class VideoSettings(TypedDict):
+    """The settings, with every default filled in; null only if the request was not valid."""
+
+    prompt: str
+    negative_prompt: str | None
+    width: int | None
+    height: int | None
+    num_frames: int | None
+    fps: Annotated[
+        int | None, Field(description="Playback rate of the file, in frames per second.")
+    ]
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    seed: int | None
+    metadata: dict[str, str]
+    remixed_from_video_id: Annotated[
+        str | None, Field(description="The video that this one is a remix of.")
+    ]
+    size: Annotated[str | None, Field(description="WIDTHxHEIGHT in pixels.")]
+    seconds: Annotated[
+        str | None,
+        Field(
+            description="Time from the first frame to the last, as text: (num_frames - 1) / fps."
+        ),
+    ]
+
+
+class Video(VideoSettings):
+    """A video: the OpenAI Videos object, and more. Times are in seconds since 1970."""
+
+    id: Annotated[str, Field(pattern=f"^{TOKEN}$")]
+    object: Literal["video"]
+    model: Annotated[str | None, Field(description="The model that is actually used.")]
+    status: Annotated[State, Field(description="A cancelled video is `failed`.")]
+    progress: Annotated[int, Field(ge=0, le=100, description="Percentage of the work done.")]
+    stage: Annotated[str | None, Field(description="The current stage, such as `denoising`.")]
+    created_at: int
+    started_at: Annotated[int | None, Field(description="When the first attempt started.")]
+    completed_at: Annotated[int | None, Field(description="When it completed or failed.")]
+    expires_at: Annotated[int, Field(description="When it will be removed, with its files.")]
+    eta_seconds: Annotated[
+        float | None,
+        Field(ge=0, description="Estimated time until it completes; null if unknown or ended."),
+    ]
+    queue_position: Annotated[
+        int | None, Field(ge=1, description="1 starts next; null if not queued.")
+    ]
+    attempt: Annotated[
+        int, Field(ge=0, description="0 before the first attempt, then counting from 1.")
+    ]
+    error: VideoError | None
+    output: VideoOutput | None
+    timings: Annotated[
+        dict[str, float] | None, Field(description="Seconds by stage, of the successful attempt.")
+    ]
+    model_revision: Annotated[str | None, Field(description="The revision of the model's weights.")]
+    engine: Annotated[VideoEngine | None, Field(description="How it was rendered.")]

@@ -1,0 +1,63 @@
+"""Cancelling videos."""
+
+from __future__ import annotations
+
+import time
+
+from functions.shared.errors import InvalidRequest, VideoNotFound
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.validation import read_request
+from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.subjects import VideoKey
+from functions.shared.timestamps import format_rfc3339
+from functions.shared.video.events import Cancelled, EventName, carried_over
+from functions.shared.video.profiles import Profile
+from functions.submit.stored_request import get_request
+
+
+class Cancellations:
+    """Cancels videos, queued or running. Safe to use from any thread."""
+
+    def __init__(self, bus: Bus, ledger: Ledger, profile: Profile, *, deadline: float) -> None:
+        """Stop retrying `deadline` seconds after a call started."""
+        self._bus = bus
+        self._ledger = ledger
+        self._profile = profile
+        self._deadline = deadline
+
+    def cancel(self, key: VideoKey) -> Snapshot:
+        """Cancel a video that is queued or running. A video in a terminal state stays as it is.
+
+        Returns:
+            The current state of the video.
+
+        Raises:
+            VideoNotFound: the video does not exist or was deleted.
+            Unavailable: NATS did not answer. Cancelling again is safe.
+        """
+        deadline = time.monotonic() + self._deadline
+        snapshot = self._ledger.read(key)
+        while not snapshot.terminal:
+            known = carried_over(snapshot.data) or self._data_from_request(key)
+            event = VideoEvent.new(
+                key, EventName.CANCELLED, Cancelled(**known), source=Source.SUBMIT
+            )
+            try:
+                self._ledger.publish(snapshot, event, deadline=deadline)
+                snapshot = self._ledger.read(key)
+            except LostRace as lost:
+                snapshot = lost.newest
+        if snapshot.deleted:
+            raise VideoNotFound
+        return snapshot
+
+    def _data_from_request(self, key: VideoKey) -> dict[str, object]:
+        """The event's data for a video that no worker has claimed, so that no event has it yet."""
+        message = get_request(self._bus, key)
+        created: dict[str, object] = {"created_at": format_rfc3339(message.time)}
+        try:
+            stored = read_request(message, self._profile)
+        except InvalidRequest:
+            return created
+        return {**created, "request": stored.request, "request_hash": stored.request_hash}

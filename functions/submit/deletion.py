@@ -1,0 +1,81 @@
+"""Deleting videos, and the tombstones that keep them deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from functions.shared.storage import Store
+from functions.shared.streams.bus import Bus
+from functions.shared.streams.ledger import Ledger, LostRace, Snapshot, VideoState
+from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.timestamps import format_rfc3339
+from functions.shared.video.events import Deleted, EventName
+from functions.submit.stored_request import get_request
+
+
+class Deletions:
+    """Deletes videos in any state. Safe to use from any thread."""
+
+    def __init__(self, bus: Bus, ledger: Ledger, store: Store, *, deadline: float) -> None:
+        """Stop retrying `deadline` seconds after a call started."""
+        self._bus = bus
+        self._ledger = ledger
+        self._store = store
+        self._deadline = deadline
+
+    def delete(self, key: VideoKey) -> None:
+        """Delete a video and its files, in any state. Idempotent: a retry completes the work.
+
+        Raises:
+            VideoNotFound: the video never existed, or has expired.
+            Unavailable: something could not be removed. Deleting again removes the rest.
+        """
+        tombstone = publish_tombstone(
+            self._ledger,
+            self._ledger.read(key),
+            created_at=self._created_at,
+            deadline=time.monotonic() + self._deadline,
+        )
+        self._store.delete_prefix(key.object_prefix)
+        self._bus.purge(REQUESTS, key.request_subject)
+        # The tombstone stays: without it, an older event would be the newest again.
+        self._bus.purge(VIDEOS, key.events_filter, below=tombstone.seq)
+
+    def _created_at(self, state: VideoState) -> str:
+        # An unreadable video can be deleted too. Its request may be gone.
+        if isinstance(state, Snapshot) and state.unreadable:
+            return format_rfc3339(state.time)
+        return format_rfc3339(get_request(self._bus, state.key).time)
+
+
+def publish_tombstone(
+    ledger: Ledger,
+    state: VideoState,
+    *,
+    created_at: Callable[[VideoState], str],
+    deadline: float | None = None,
+) -> VideoState:
+    """Make `deleted` the newest event of a video, whatever happens to the video meanwhile.
+
+    Args:
+        ledger: where the event is published.
+        state: what is known of the video.
+        created_at: returns the event's `created_at` if the video's newest event does not carry it.
+        deadline: `time.monotonic()` at which to stop retrying; None retries for ever.
+
+    Returns:
+        The state of the deleted video.
+
+    Raises:
+        OutcomeUnknown: the deadline passed first.
+    """
+    while not state.deleted:
+        data = Deleted(created_at=state.created_at or created_at(state))
+        event = VideoEvent.new(state.key, EventName.DELETED, data, source=Source.SUBMIT)
+        try:
+            return ledger.publish(state, event, deadline=deadline)
+        except LostRace as lost:
+            state = lost.newest
+    return state
