@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from functions.shared.api.event_schemas import EVENT_INFO
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.video.events import EventName
 
@@ -66,10 +67,11 @@ def test_addresses_are_the_subjects_of_the_code(name: EventName) -> None:
 
 @pytest.mark.parametrize("name", EventName)
 def test_each_channel_carries_its_event(name: EventName) -> None:
-    """Each channel has one message, with the event's type and schema."""
+    """Each channel has one message, with the event's type, meaning and schema."""
     (ref,) = CHANNELS[channel_of(name)]["messages"].values()
     message = resolve(ref["$ref"])
     assert message["name"] == name.type
+    assert message["summary"] == EVENT_INFO[name].meaning
     assert message["payload"]["schema"]["$ref"] == f"v1/{name}.json"
     assert message["payload"]["schemaFormat"] == "application/schema+json;version=draft-2020-12"
 

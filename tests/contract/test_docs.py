@@ -19,9 +19,8 @@ PAGES = sorted(
 )
 
 
-def test_the_promises_name_tests_that_exist() -> None:
-    """Each promise of ARCHITECTURE.md can be looked up."""
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "ARCHITECTURE.md").read_text()))
+def test_pages_name_tests_that_exist() -> None:
+    """Each test that a page names, such as those of the promises, can be looked up."""
     defined = set(
         re.findall(
             r"^ *(?:async )?def (test_\w+)",
@@ -29,8 +28,9 @@ def test_the_promises_name_tests_that_exist() -> None:
             re.MULTILINE,
         )
     )
-    assert named
-    assert named <= defined, named - defined
+    named = {page: set(re.findall(r"`(test_\w+)`", page.read_text())) for page in PAGES}
+    assert named[ROOT / "ARCHITECTURE.md"]
+    assert not {page: tests - defined for page, tests in named.items() if tests - defined}
 
 
 def test_what_is_generated_is_up_to_date() -> None:
@@ -51,7 +51,7 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), link
     for path in re.findall(
-        r"`((?:functions|demo|protocol|tests|docs|local|ui|event-schemas)/[\w./-]+)`", text
+        r"`((?:functions|demo|protocol|benchmarks|tests|docs|local|ui|event-schemas)/[\w./-]+)`", text
     ):
         assert (ROOT / path).exists(), path
 
