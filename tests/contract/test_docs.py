@@ -50,9 +50,8 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), link
-    for path in re.findall(
-        r"`((?:functions|demo|protocol|benchmarks|tests|docs|local|ui|event-schemas)/[\w./-]+)`", text
-    ):
+    folders = "functions|demo|protocol|benchmarks|tests|docs|local|ui|event-schemas"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
         assert (ROOT / path).exists(), path
 
 
