@@ -1,1 +1,1 @@
-"""The operator's command: makes the streams, the consumers and the bucket, or updates them."""
+"""The operator's command: creates or updates the streams, the consumers and the bucket."""

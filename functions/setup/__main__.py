@@ -1,7 +1,6 @@
-"""The streams, the consumers and the bucket: made, and brought up to date, by one command.
+"""Creates or updates the streams, the consumers and the bucket: `python -m functions.setup`.
 
-`python -m functions.setup` may be run at any time, and again after every change of a setting; it
-changes nothing that is already as it should be.
+Idempotent: run it at any time, and after every change of a setting.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import logging
 
 import nats.errors
 
-from functions.setup.streams import set_up_patiently
+from functions.setup.streams import set_up_streams_with_retries
 from functions.shared.config import load_settings
 from functions.shared.endpoints import read_endpoints
 from functions.shared.storage import S3Store
@@ -19,7 +18,7 @@ from functions.shared.streams.nats_address import without_password
 
 
 def main() -> None:
-    """Set everything up, or end with one line that says what could not be reached."""
+    """Set everything up, or exit with one line that says what failed."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     settings = load_settings()
@@ -28,7 +27,7 @@ def main() -> None:
     except (OSError, ValueError) as problem:
         raise SystemExit(f"WEBHOOKS_FILE can't be used: {problem}") from None
     try:
-        asyncio.run(set_up_patiently(settings))
+        asyncio.run(set_up_streams_with_retries(settings))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
         raise SystemExit(
             f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"

@@ -1,4 +1,4 @@
-"""The streams and their consumers: how each is configured, and how they are made or updated."""
+"""The streams and their consumers: their configuration, and how they are created or updated."""
 
 from __future__ import annotations
 
@@ -31,20 +31,22 @@ from functions.shared.timestamps import DAY_SECONDS
 
 log = logging.getLogger(__name__)
 
-# A request whose `dispatch` died comes back after so long. It is renewed every quarter of it.
+# A request is redelivered this many seconds after its `dispatch` has died. While `dispatch` lives,
+# it extends the time every quarter of it.
 ACK_WAIT: Final = 60.0
-# A cluster that starts has no leader at first; an election takes seconds, on a busy machine more.
-PATIENCE_SECONDS: Final = 45.0
-# JSClusterNoPeersErrF: servers are missing, and code 400 says wrongly that the request is bad.
+# A starting cluster has no leader; an election takes seconds, or longer on a busy machine.
+RETRY_SECONDS: Final = 45.0
+# JSClusterNoPeersErrF: servers are missing; its code 400 wrongly claims that the request is bad.
 NO_PEERS: Final = 10005
-# JSStreamReplicasNotSupportedErr: one server alone keeps one copy, however long one waits.
+# JSStreamReplicasNotSupportedErr: a single server keeps one copy, and retrying changes nothing.
 NOT_CLUSTERED: Final = 10074
 
 
 def stream_configs(settings: Settings) -> list[StreamConfig]:
-    """The two streams: one message a subject, so that the newest event is a video's state.
+    """The two streams. They keep one message for each subject: the newest is a video's state.
 
-    VIDEOS has no size limit: `completed` is a new subject, and a full stream could end nothing.
+    VIDEOS has no size limit: each event has a subject of its own, so a full stream could store no
+    terminal event.
     """
     common = {
         "retention": RetentionPolicy.LIMITS,
@@ -60,14 +62,14 @@ def stream_configs(settings: Settings) -> list[StreamConfig]:
         StreamConfig(
             name=REQUESTS,
             subjects=[ALL_REQUESTS],
-            description="What is asked for: one request a video",
+            description="Requests: one for each video",
             max_bytes=settings.requests_max_bytes,
             **common,  # type: ignore[arg-type]  # one dict for fields of several types
         ),
         StreamConfig(
             name=VIDEOS,
             subjects=[ALL_VIDEOS],
-            description="What happened: the newest message about a video is its state",
+            description="Events: the newest of a video is its state",
             **common,  # type: ignore[arg-type]  # one dict for fields of several types
         ),
     ]
@@ -79,7 +81,7 @@ def consumer_config(settings: Settings) -> ConsumerConfig:
         durable_name=GENERATE_CONSUMER,
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT,
-        # As many open requests as `generate` may have replicas: what the autoscaler sees.
+        # As many open requests as `generate` may have replicas: the autoscaler counts them.
         max_ack_pending=settings.max_in_flight,
         # Attempts are counted in the events, so that a busy replica never uses one up.
         max_deliver=-1,
@@ -87,21 +89,21 @@ def consumer_config(settings: Settings) -> ConsumerConfig:
     )
 
 
-async def set_up_patiently(settings: Settings) -> None:
-    """As `set_up_streams`, again and again while a NATS server or its cluster is starting."""
-    end, backoff = time.monotonic() + PATIENCE_SECONDS, Backoff(0.2, 2.0)
+async def set_up_streams_with_retries(settings: Settings) -> None:
+    """As `set_up_streams`, retried while a NATS server or its cluster is starting."""
+    deadline, backoff = time.monotonic() + RETRY_SECONDS, Backoff(0.2, 2.0)
     while True:
         try:
             return await set_up_streams(settings)
         except (nats.errors.Error, OSError, TimeoutError) as problem:
             pause = next(backoff)
-            if not _may_pass(problem) or time.monotonic() + pause > end:
+            if not _is_transient(problem) or time.monotonic() + pause > deadline:
                 raise
             log.info("NATS is not ready yet: %r", problem)
         await asyncio.sleep(pause)
 
 
-def _may_pass(problem: Exception) -> bool:
+def _is_transient(problem: Exception) -> bool:
     if isinstance(problem, nats.errors.AuthorizationError):
         return False
     if isinstance(problem, APIError):
@@ -111,14 +113,14 @@ def _may_pass(problem: Exception) -> bool:
 
 
 def forward_consumer(events: str) -> ConsumerConfig:
-    """What a `dispatch` that forwards `events` (`completed,...`) has yet to send."""
+    """The queue of `events` (`completed,...`) that a `dispatch` with FORWARD_EVENTS forwards."""
     return ConsumerConfig(
         durable_name=FORWARD_CONSUMER,
-        # Who is connected today has not asked for what happened before.
+        # A new sink receives events from now on, and no history.
         deliver_policy=DeliverPolicy.NEW,
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT,
-        # A sink that is away holds up so many, and all others are waiting in the stream.
+        # Events that an unavailable sink may keep in redelivery; the rest waits in the stream.
         max_ack_pending=1000,
         max_deliver=-1,
         filter_subjects=[f"kinora.videos.*.*.{event}" for event in events.split(",")],
@@ -126,28 +128,28 @@ def forward_consumer(events: str) -> ConsumerConfig:
 
 
 def webhook_consumer(endpoint: Endpoint, settings: Settings) -> ConsumerConfig:
-    """What one endpoint has yet to be told, and how often it was tried."""
+    """The queue of one endpoint's webhooks, with their numbers of attempts."""
     return ConsumerConfig(
         durable_name=endpoint.consumer,
-        # A new endpoint is told what happens from now on, and not all that ever happened.
+        # A new endpoint is notified of events from now on, and of no history.
         deliver_policy=DeliverPolicy.NEW,
         ack_policy=AckPolicy.EXPLICIT,
-        # Twice as long as an attempt takes: only those of a replica that died come back so.
+        # Twice as long as an attempt may take, so that only a dead replica's are redelivered.
         ack_wait=2 * settings.webhook_timeout_seconds,
-        # What waits for its next attempt counts. As many as may be queued, so that an endpoint
-        # which fails for some videos still hears of the others.
+        # Includes webhooks that wait for a retry. As many as there may be queued videos, so that an
+        # endpoint that fails for some videos is still notified of the others.
         max_ack_pending=settings.queue_limit,
-        # The schedule ends in our code, which says so.
+        # Our code ends the retries, and logs it.
         max_deliver=-1,
         filter_subjects=endpoint.subjects,
     )
 
 
 async def set_up_streams(settings: Settings) -> None:
-    """Make both streams and the consumers, or bring them up to date.
+    """Create or update both streams and the consumers.
 
     Raises:
-        nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refused.
+        nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refuses.
     """
     client = await nats.connect(
         **client_options(settings.nats_url), allow_reconnect=False, connect_timeout=5
@@ -166,7 +168,7 @@ async def set_up_streams(settings: Settings) -> None:
 
 
 async def _set_up_webhooks(stream: JetStreamContext, settings: Settings) -> None:
-    """Make one consumer for each endpoint in the file, and remove those of former ones."""
+    """Create a consumer for each endpoint in the file, and delete those of former endpoints."""
     endpoints = read_endpoints(settings)
     for endpoint in endpoints:
         await stream.add_consumer(VIDEOS, webhook_consumer(endpoint, settings))
@@ -177,7 +179,7 @@ async def _set_up_webhooks(stream: JetStreamContext, settings: Settings) -> None
     for name in names:
         if name.startswith(CONSUMER_PREFIX) and name not in wanted:
             await stream.delete_consumer(VIDEOS, name)
-            log.info("consumer %s removed: its endpoint is not in the file any more", name)
+            log.info("consumer %s deleted: its endpoint is no longer in the file", name)
 
 
 async def _set_up_stream(stream: JetStreamContext, config: StreamConfig) -> None:
@@ -185,6 +187,6 @@ async def _set_up_stream(stream: JetStreamContext, config: StreamConfig) -> None
         await stream.stream_info(config.name or "")
     except NotFoundError:
         await stream.add_stream(config)
-        log.info("stream %s made", config.name)
+        log.info("stream %s created", config.name)
     else:
         await stream.update_stream(config)

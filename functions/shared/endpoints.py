@@ -1,4 +1,4 @@
-"""Which webhook endpoints hear how an account's videos end: a file of addresses and secrets."""
+"""Webhook endpoints, read from a file: they are notified how an account's videos end."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from functions.shared.config import Settings
 from functions.shared.subjects import is_token
 from functions.shared.video.events import EventName
 
-# What consumers of webhooks are called, and no others.
+# Names of the webhooks' consumers begin with it, and no others.
 CONSUMER_PREFIX: Final = "webhook-"
-# The ends that are told. A deletion is the caller's own doing, and they have its answer.
-TOLD: Final = (EventName.COMPLETED, EventName.FAILED, EventName.CANCELLED)
+# Deletions send no webhook: the caller who deletes a video has the response.
+NOTIFIED_EVENTS: Final = (EventName.COMPLETED, EventName.FAILED, EventName.CANCELLED)
 # Standard Webhooks 1.0.0, "Signature scheme": 192 to 512 bits.
 _SECRET_BYTES: Final = range(24, 65)
 _PREFIX_OF_SECRETS: Final = "whsec_"
 _FIELDS: Final = 3
-# What may stand in a URL. Anything else is percent-encoded, and a host written in punycode.
+# Characters of a URL. Any others must be percent-encoded, or a host's written in punycode.
 _URL: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the webhooks of an account go. With several secrets, each signs every message.
+    """Receives webhooks of an account. With several secrets, each message is signed with all.
 
-    The URL is a secret too: many services put a token into it.
+    The URL is confidential too: many services put a token into it.
     """
 
     account: str
@@ -40,30 +40,30 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """What logs call it: the account and the host, and nothing that gives access."""
+        """Its name in logs: the account and the host, without anything confidential."""
         return f"{self.account} at {urlsplit(self.url).hostname}"
 
     @property
     def consumer(self) -> str:
-        """The durable consumer of this endpoint: the same for the same account and URL."""
+        """The name of its durable consumer, which follows from the account and the URL."""
         digest = hashlib.sha256(self.url.encode()).hexdigest()
         return f"{CONSUMER_PREFIX}{self.account}-{digest[:16]}"
 
     @property
     def subjects(self) -> list[str]:
-        """What the endpoint is told about: how videos of its account end."""
-        return [f"kinora.videos.{self.account}.*.{event}" for event in TOLD]
+        """The subjects of the events that it is notified of."""
+        return [f"kinora.videos.{self.account}.*.{event}" for event in NOTIFIED_EVENTS]
 
 
 def read_endpoints(settings: Settings) -> list[Endpoint]:
-    """Read WEBHOOKS_FILE: lines of `account url whsec_secret`, blank ones, and `#` comments.
+    """Read WEBHOOKS_FILE: lines of `account url whsec_secret`, blank lines, and `#` comments.
 
-    Lines with the same account and URL are one endpoint with several secrets, the first of them
-    first, so that a secret can be replaced while both are valid. Without the setting there is no
-    endpoint. Plain `http` is for networks that the operator named, so it needs one.
+    Lines with the same account and URL are one endpoint with several secrets, in the file's order,
+    so that a secret can be rotated while both are valid. Without the setting there are no
+    endpoints. Plain `http` is for networks that the operator allows, so it needs at least one.
 
     Raises:
-        ValueError: a line can't be used; the message names its number, not its content.
+        ValueError: a line is invalid; the message names its number, not its content.
         OSError: the file can't be read.
     """
     path, plain_http = settings.webhooks_file, bool(settings.webhook_allowed_networks)
@@ -74,14 +74,14 @@ def read_endpoints(settings: Settings) -> list[Endpoint]:
         if not fields or fields[0].startswith("#"):
             continue
         try:
-            account, url, secret = _checked(fields, plain_http=plain_http)
+            account, url, secret = _parse_fields(fields, plain_http=plain_http)
         except ValueError as problem:
             raise ValueError(f"{path}, line {number}: {problem}") from None
         found.setdefault((account, url), []).append(secret)
     return [Endpoint(account, url, tuple(secrets)) for (account, url), secrets in found.items()]
 
 
-def _checked(fields: list[str], *, plain_http: bool) -> tuple[str, str, bytes]:
+def _parse_fields(fields: list[str], *, plain_http: bool) -> tuple[str, str, bytes]:
     if len(fields) != _FIELDS:
         raise ValueError(f"expected 'account url {_PREFIX_OF_SECRETS}secret'")
     account, url, secret = fields
@@ -92,7 +92,7 @@ def _checked(fields: list[str], *, plain_http: bool) -> tuple[str, str, bytes]:
 
 
 def _check_url(url: str, *, plain_http: bool) -> None:
-    parts = _split(url)
+    parts = _split_url(url)
     if parts is None or parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("the URL must be like https://example.com/path, in ASCII")
     if parts.scheme == "http" and not plain_http:
@@ -101,7 +101,7 @@ def _check_url(url: str, *, plain_http: bool) -> None:
         raise ValueError("the URL must have no user, password or fragment")
 
 
-def _split(url: str) -> SplitResult | None:
+def _split_url(url: str) -> SplitResult | None:
     if _URL.fullmatch(url) is None:
         return None
     try:
@@ -117,7 +117,7 @@ def _secret_bytes(secret: str) -> bytes:
     if not secret.startswith(_PREFIX_OF_SECRETS):
         raise ValueError(expected)
     try:
-        # Receivers decode it strictly, so padding must be there.
+        # Receivers decode it strictly, so the padding is required.
         decoded = base64.b64decode(secret.removeprefix(_PREFIX_OF_SECRETS), validate=True)
     except binascii.Error:
         raise ValueError(expected) from None

@@ -1,4 +1,4 @@
-"""The file that says where webhooks go."""
+"""The file of webhook endpoints."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def _read(folder: Path, text: str, *, allowed: str | None = None) -> list[Endpoi
 
 
 def test_an_account_may_have_several_endpoints(tmp_path: Path) -> None:
-    """Blank lines and comments are passed over; each endpoint has a consumer of its own."""
+    """Blank lines and comments are skipped; each endpoint has a consumer of its own."""
     text = f"# ours\n\nacme {URL} {SECRET}\nacme https://b.example/ {SECRET}\nother {URL} {OTHER}\n"
     endpoints = _read(tmp_path, text)
     assert [e.account for e in endpoints] == ["acme", "acme", "other"]
     assert len({e.consumer for e in endpoints}) == 3
 
 
-def test_a_second_secret_for_an_endpoint_signs_too(tmp_path: Path) -> None:
-    """The same account and URL twice is one endpoint, whose secret is being replaced."""
+def test_an_endpoint_may_have_several_secrets(tmp_path: Path) -> None:
+    """Two lines with the same account and URL are one endpoint, whose secret is being rotated."""
     [endpoint] = _read(tmp_path, f"acme {URL} {SECRET}\nacme {URL} {OTHER}\n")
     assert endpoint.secrets == (b"k" * 24, b"o" * 32)
 
 
-def test_without_the_setting_there_is_none() -> None:
-    """Webhooks are an option."""
+def test_without_the_setting_there_are_no_endpoints() -> None:
+    """Webhooks are optional."""
     assert read_endpoints(Settings()) == []
 
 
@@ -64,8 +64,8 @@ def test_without_the_setting_there_is_none() -> None:
         (f"acme {URL} {OTHER.rstrip('=')}", "the secret must be"),
     ],
 )
-def test_a_wrong_line_stops_the_start(tmp_path: Path, line: str, reason: str) -> None:
-    """The message says which line, and repeats neither its secret nor its token."""
+def test_an_invalid_line_fails_the_start(tmp_path: Path, line: str, reason: str) -> None:
+    """The message names the line, and repeats neither its secret nor its token."""
     file = tmp_path / "webhooks"
     file.write_text(f"# one\n{line}\n")
     with pytest.raises(ValueError, match="line 2: ") as caught:
@@ -75,7 +75,7 @@ def test_a_wrong_line_stops_the_start(tmp_path: Path, line: str, reason: str) ->
     assert not any(word in str(caught.value) for word in line.split() if len(word) > 12)
 
 
-def test_http_is_for_networks_that_the_operator_named(tmp_path: Path) -> None:
+def test_http_needs_an_allowed_network(tmp_path: Path) -> None:
     """On the public internet a webhook is always encrypted."""
     text = f"acme http://hooks.internal/ {SECRET}"
     [endpoint] = _read(tmp_path, text, allowed="10.0.0.0/8, fd00::/8")
@@ -83,14 +83,14 @@ def test_http_is_for_networks_that_the_operator_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "localhost", "10.0.0.0/8;fd00::/8"])
-def test_what_is_no_network_stops_the_start(text: str) -> None:
-    """The setting is named."""
+def test_an_invalid_network_fails_the_start(text: str) -> None:
+    """The message names the setting."""
     with pytest.raises(ValueError, match="webhook_allowed_networks"):
         Settings(webhook_allowed_networks=text)
 
 
-def test_an_endpoint_does_not_show_what_gives_access() -> None:
-    """Neither in a log nor in a traceback."""
+def test_an_endpoint_hides_what_is_confidential() -> None:
+    """In logs and in tracebacks."""
     endpoint = Endpoint("acme", URL, (b"k" * 24,))
     for text in (repr(endpoint), endpoint.name, endpoint.consumer):
         assert "t0k3n" not in text
