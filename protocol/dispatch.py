@@ -1,4 +1,4 @@
-"""The steps of `dispatch`: `Deliveries`, `Dispatcher`, and the sweeper."""
+"""The steps of `dispatch`: `RequestHandler`, `Dispatcher`, and the sweeper."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def steps(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def handle(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Deliveries.handle`."""
+    """`RequestHandler.handle`."""
     for found in read(s, g):
         reads, event, state = f"d{i} reads {found.description}", found.event, found.state
         if event and event.terminal:
@@ -57,7 +57,7 @@ def handle(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def fail_video(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Deliveries._failed`: publish `failed`, unless the video has changed since."""
+    """`RequestHandler._publish_failed`: publish `failed`, unless the video has changed since."""
     for o in publish(s, g, Publication(FAILED, s.dispatchers[i].expected)):
         if o.result == "won":
             state = ack(o.state, i)
@@ -69,7 +69,7 @@ def fail_video(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def send_request(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Sink.send`: Knative picks a replica, where `Worker.take` first reads the request."""
+    """`HttpSink.send_request`: Knative picks a replica, which reads the request from REQUESTS."""
     if s.dispatchers[i].request != s.request.seq:
         yield f"d{i} sends a request that is gone: 503, nak", nak(s, i)
         return
@@ -86,7 +86,7 @@ def send_request(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def settle(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Deliveries._send` after the response: the stream decides, not how the response ended."""
+    """`RequestHandler._send` after the response: the stream decides, not how the response ended."""
     for found in read(s, g):
         reads = f"d{i}: the response has ended, reads {found.description}"
         if (found.event and found.event.terminal) or not g.ack_only_finished:

@@ -84,7 +84,7 @@ def render(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def renew_lease(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`HeldLease._keep`, once per attempt: more renewals would reveal nothing new.
+    """`HeldLease._renew`, once per attempt: more renewals would reveal nothing new.
 
     Rendering continues while the outcome of the publish is unknown, as in the code.
     """
@@ -98,7 +98,7 @@ def renew_lease(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def check_ownership(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`HeldLease._look`: an event was seen, though its publish may have been refused."""
+    """`HeldLease._check_ownership`: an event was seen, though its publish may have been refused."""
     for found in read(s, g):
         event = found.event
         if event is None or event.terminal or event.lease != s.workers[i].lease:
@@ -107,7 +107,7 @@ def check_ownership(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def upload(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._put`: an upload that reports an error may still be stored."""
+    """`Attempt._upload`: an upload that reports an error may still be stored."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
     stored = s._replace(objects=s.objects | {own})
@@ -132,7 +132,7 @@ def fail_attempt(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def publish_final(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`HeldLease.end` and `release`: the attempt's final event."""
+    """`HeldLease.publish_final` and `release`: the attempt's final event."""
     name = s.workers[i].final_event
     if name is None:
         raise ValueError("a worker that ends an attempt has no final event")
@@ -164,7 +164,7 @@ _STEPS = {
 
 
 def clean_up(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._clean_up`; files that can't be removed are left to the sweeper."""
+    """`Attempt._delete_files`; files that can't be removed are left to the sweeper."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
     yield f"w{i} removes its files", s._replace(objects=s.objects - {own})

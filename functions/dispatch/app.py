@@ -1,7 +1,7 @@
-"""The event source `dispatch`: from JetStream to `generate`, one open request for each video.
+"""The event source `dispatch`: requests to `generate`, webhooks, or forwarded events.
 
-Beside that it tells webhooks how videos ended.
-Its HTTP side answers probes only; the work is done on threads that gunicorn's hooks start and stop.
+Its HTTP side serves probes only. The programs run on threads of their own, which gunicorn's hooks
+start and stop.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import os
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from functions.dispatch.deletion_cost import DeletionCosts
-from functions.dispatch.delivery import Deliveries
 from functions.dispatch.dispatcher import Dispatcher
 from functions.dispatch.forwarding.forwarder import Forwarder
-from functions.dispatch.sink import Sink, read_overrides
+from functions.dispatch.requests.deletion_cost import DeletionCosts
+from functions.dispatch.requests.delivery import RequestHandler
+from functions.dispatch.requests.sink import HttpSink
+from functions.dispatch.sinks import parse_ce_overrides
 from functions.dispatch.sweeper import Sweeper
-from functions.dispatch.webhooks.couriers import Couriers
+from functions.dispatch.webhooks.dispatcher import WebhookDispatcher
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
-from functions.shared.endpoints import read_endpoints
+from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.networks import parse_networks
 from functions.shared.storage import S3Store, Store
@@ -40,8 +41,8 @@ def create_app(
 
     With FORWARD_EVENTS it forwards those events, and does nothing else.
 
-    Without K_SINK nothing is pulled and the app stays unready: a SinkBinding starts the pods anew
-    once it knows the address.
+    Without K_SINK nothing is pulled and the app stays unready: a SinkBinding restarts the pods once
+    it knows the address.
     """
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
@@ -62,24 +63,12 @@ def create_app(
             app.extensions["kinora.dispatcher"] = _forwarding(settings, settings.k_sink, stream)
         return app
     if endpoints := read_endpoints(settings):
-        app.extensions["kinora.webhooks"] = Couriers(
-            endpoints,
-            settings.nats_url,
-            networks=parse_networks(settings.webhook_allowed_networks),
-            seconds=settings.webhook_timeout_seconds,
-            registry=registry,
-        )
+        app.extensions["kinora.webhooks"] = _webhooks(settings, endpoints, registry)
     if settings.k_sink:
-        sink = Sink(
-            settings.k_sink,
-            first_byte_seconds=settings.first_byte_seconds,
-            silence_seconds=settings.silence_seconds,
-            extensions=read_overrides(os.environ.get("K_CE_OVERRIDES")),
-            deletion_costs=DeletionCosts.of_cluster(),
+        handler = RequestHandler(ledger, profile, _sink(settings, settings.k_sink))
+        app.extensions["kinora.dispatcher"] = Dispatcher(
+            stream, handler, slots=settings.max_in_flight, source=stream.request_source
         )
-        deliveries = Deliveries(ledger, profile, sink)
-        dispatcher = Dispatcher(stream, deliveries, slots=settings.max_in_flight)
-        app.extensions["kinora.dispatcher"] = dispatcher
         app.extensions["kinora.sweeper"] = Sweeper(
             stream,
             ledger,
@@ -89,12 +78,33 @@ def create_app(
     return app
 
 
-def _forwarding(settings: Settings, sink: str, stream: Bus) -> Dispatcher:
-    """The same slots, which move events of videos in place of requests."""
+def _sink(settings: Settings, url: str) -> HttpSink:
+    return HttpSink(
+        url,
+        first_byte_seconds=settings.first_byte_seconds,
+        silence_seconds=settings.silence_seconds,
+        extensions=parse_ce_overrides(os.environ.get("K_CE_OVERRIDES")),
+        deletion_costs=DeletionCosts.of_cluster(),
+    )
+
+
+def _forwarding(settings: Settings, url: str, stream: Bus) -> Dispatcher:
     connection = NatsConnection(settings.nats_url)
     return Dispatcher(
         stream,
-        Forwarder(sink, read_overrides(os.environ.get("K_CE_OVERRIDES"))),
+        Forwarder(url, parse_ce_overrides(os.environ.get("K_CE_OVERRIDES"))),
         slots=settings.max_in_flight,
         source=lambda: PullConsumer(connection, stream=VIDEOS, consumer=FORWARD_CONSUMER),
+    )
+
+
+def _webhooks(
+    settings: Settings, endpoints: list[Endpoint], registry: CollectorRegistry
+) -> WebhookDispatcher:
+    return WebhookDispatcher(
+        endpoints,
+        NatsConnection(settings.nats_url),
+        networks=parse_networks(settings.webhook_allowed_networks),
+        timeout_seconds=settings.webhook_timeout_seconds,
+        registry=registry,
     )

@@ -1,6 +1,6 @@
-"""The sweeper: removes what crashes left behind, and ends what nobody would end any more.
+"""The sweeper: removes what crashes left behind, and fails videos that no worker will finish.
 
-Every step reads the leader first, and may be done twice, by several processes at once.
+Every step reads from the leader first and is idempotent, so several processes may sweep at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from functions.shared.streams.bus import Bus
 from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
-from functions.shared.timestamps import DAY_SECONDS, HOUR_SECONDS, NANOSECONDS, format_rfc3339
+from functions.shared.timestamps import (
+    DAY_SECONDS,
+    HOUR_SECONDS,
+    MINUTE_SECONDS,
+    NANOSECONDS,
+    format_rfc3339,
+)
 from functions.shared.video.events import (
     RUNNING,
     Completed,
@@ -33,14 +39,13 @@ from functions.shared.video.events import (
 
 log = logging.getLogger(__name__)
 
-
-SWEEP_SECONDS: Final = 600
-# An upload under way is younger; what is this old belongs to nobody who still works on it.
+SWEEP_SECONDS: Final = 10 * MINUTE_SECONDS
+# Objects of attempts that may still be uploading are younger than this.
 OBJECT_AGE: Final = HOUR_SECONDS
-# Who waits for a week has been forgotten, and nobody waits for the answer.
+# After a week in the queue, the caller no longer waits for the video.
 QUEUED_AGE: Final = 7 * DAY_SECONDS
-# Much longer than any worker needs to renew a lease that it could not renew in time.
-STALE_AGE: Final = 600
+# Much longer than any worker needs to renew a lease late.
+STALE_AGE: Final = 10 * MINUTE_SECONDS
 
 _PREFIX: Final = re.compile(r"([^/]+)/([^/]+)/(?:([0-9]+)-[0-9a-f]+/)?.*")
 
@@ -49,7 +54,7 @@ class Sweeper:
     """Sweeps every ten minutes on a thread of its own."""
 
     def __init__(self, bus: Bus, ledger: Ledger, store: Store, *, max_age_days: int) -> None:
-        """Compare what is in `store` and in the streams with what `ledger` says."""
+        """Compare the objects in `store` and the subjects in `bus` with the states in `ledger`."""
         self._bus = bus
         self._ledger = ledger
         self._store = store
@@ -57,11 +62,11 @@ class Sweeper:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin, with the first sweep after the first pause."""
+        """Start the thread; the first sweep comes after the first pause."""
         threading.Thread(target=self._run, name="sweeper", daemon=True).start()
 
     def stop(self) -> None:
-        """Begin no other sweep."""
+        """Start no more sweeps."""
         self._stopping.set()
 
     def _run(self) -> None:
@@ -69,57 +74,57 @@ class Sweeper:
             try:
                 self.sweep()
             except KinoraError as problem:
-                log.warning("the sweep broke off and is repeated: %s", problem.message)
+                log.warning("the sweep was interrupted and will be repeated: %s", problem.message)
             except Exception:
-                log.exception("the sweep broke off and is repeated")
+                log.exception("the sweep was interrupted and will be repeated")
 
     def sweep(self) -> None:
-        """Look at every object and every video once.
+        """Check every object and every video once.
 
         Raises:
-            Unavailable: NATS or the store does not answer; the next sweep does the rest.
+            Unavailable: NATS or the store does not answer; the next sweep continues.
         """
         now = self._bus.now()
         self._sweep_objects(now)
-        requests = _keys(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
-        videos = _keys(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
+        requests = _by_video(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
+        videos = _by_video(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
         for key, events in videos.items():
-            with _logged(key):
+            with _skip_invalid(key):
                 if EventName.DELETED in events:
                     self._finish_delete(key, others=len(events) > 1, request=key in requests)
                 elif key not in requests and events <= RUNNING:
                     self._fail_abandoned(key, now)
         for key in requests.keys() - videos.keys():
-            with _logged(key):
-                self._fail_forgotten(key, now)
+            with _skip_invalid(key):
+                self._fail_queued_too_long(key, now)
 
     def _sweep_objects(self, now: int) -> None:
         by_video: dict[VideoKey, list[StoredObject]] = defaultdict(list)
         for item in self._store.list_objects(""):
             match = _PREFIX.fullmatch(item.key)
             if match is None or not is_token(match[1]) or not is_token(match[2]):
-                continue  # somebody else's, in the same bucket
+                continue  # another program's, in the same bucket
             if now - item.modified > OBJECT_AGE * NANOSECONDS:
                 by_video[VideoKey(match[1], match[2])].append(item)
         for key, items in by_video.items():
-            with _logged(key):
+            with _skip_invalid(key):
                 snapshot = self._ledger.read(key)
                 orphans = [item.key for item in items if self._is_orphan(item, snapshot, now)]
                 if orphans:
-                    log.info("%s: %d objects that nobody needs", key.video_id, len(orphans))
+                    log.info("%s: deleting %d orphaned objects", key.video_id, len(orphans))
                     self._store.delete(orphans)
 
     def _is_orphan(self, item: StoredObject, snapshot: Snapshot, now: int) -> bool:
         if snapshot.queued:
-            # The stream may have forgotten the video; until then its files may be on their way.
+            # Its events have expired with `max_age`, or are still to come: only age can tell.
             return now - item.modified > (self._max_age + DAY_SECONDS) * NANOSECONDS
         if isinstance(snapshot.data, Completed):
             return not item.key.startswith(snapshot.data.output.prefix)
         if snapshot.terminal:
-            # An end that can't be read may be a later version's, and these its files.
+            # An unreadable terminal event may be a later version's `completed`, with these files.
             return snapshot.deleted or snapshot.data is not None
         match = _PREFIX.fullmatch(item.key)
-        # Only what an earlier attempt left: the present one's worker may be writing.
+        # Only files of earlier attempts: the current attempt's worker may still be uploading.
         return match is not None and match[3] is not None and int(match[3]) < snapshot.attempt
 
     def _finish_delete(self, key: VideoKey, *, others: bool, request: bool) -> None:
@@ -143,7 +148,7 @@ class Sweeper:
             known = carried_over(snapshot.data) or {"created_at": format_rfc3339(snapshot.time)}
             self._fail(snapshot, Failed(**known, error=failure))
 
-    def _fail_forgotten(self, key: VideoKey, now: int) -> None:
+    def _fail_queued_too_long(self, key: VideoKey, now: int) -> None:
         message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None or now - message.time < QUEUED_AGE * NANOSECONDS:
             return
@@ -161,24 +166,24 @@ class Sweeper:
         try:
             self._ledger.publish(snapshot, event)
         except LostRace:
-            log.info("%s went on in the meantime", snapshot.key.video_id)
+            log.info("%s: another event was published first", snapshot.key.video_id)
 
 
 @contextlib.contextmanager
-def _logged(key: VideoKey) -> Iterator[None]:
-    """Go on with the next video where one has an event that can't be read."""
+def _skip_invalid(key: VideoKey) -> Iterator[None]:
+    """Log that a video can't be swept, and let the sweep continue with the next one."""
     try:
         yield
     except (InvalidRequest, ValidationError) as problem:
         log.warning("%s can't be swept: %s", key.video_id, problem)
 
 
-def _keys(subjects: list[str]) -> dict[VideoKey, set[str]]:
-    """The videos that the subjects are about, with the last token of each subject."""
+def _by_video(subjects: list[str]) -> dict[VideoKey, set[str]]:
+    """The last tokens of the subjects, by video."""
     found: dict[VideoKey, set[str]] = defaultdict(set)
     for subject in subjects:
         try:
             found[VideoKey.from_subject(subject)].add(subject.rpartition(".")[2])
         except InvalidRequest:
-            log.debug("not ours: %s", subject)
+            log.debug("no video's subject: %s", subject)
     return found

@@ -1,4 +1,4 @@
-"""The function `generate`: makes one video at a time."""
+"""The function `generate`: renders one video at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import Flask
 from gunicorn.arbiter import Arbiter
 from prometheus_client import CollectorRegistry
 
-from functions.generate.attempt import Means
+from functions.generate.attempt import AttemptDependencies, RenderEngine
 from functions.generate.engine.messages import Shape
 from functions.generate.engine.parent.engine import Engine
 from functions.generate.routes import GenerateRoutes
@@ -29,25 +29,24 @@ def create_app(
     settings: Settings | None = None,
     bus: Bus | None = None,
     store: Store | None = None,
-    engine: Engine | None = None,
+    engine: RenderEngine | None = None,
 ) -> Flask:
     """Wire the function. What is not given is the real thing that the environment names.
 
-    The model is loaded from here on, in the engine's own process; `/readyz` tells when it is there.
-    If it can't be loaded, this process and its gunicorn end.
+    The engine starts loading the model here, in processes of its own; `/readyz` succeeds once it is
+    loaded. If it can't be loaded, this process and its gunicorn exit.
     """
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
-    engine = engine or _started(settings)
-    means = Means(
-        Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
-        stream,
-        store or S3Store.from_settings(settings),
-        engine,
-        settings.lease_renew_seconds,
-    )
+    engine = engine or _start_engine(settings)
     worker = Worker(
-        means,
+        AttemptDependencies(
+            Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
+            stream,
+            store or S3Store.from_settings(settings),
+            engine,
+            settings.lease_renew_seconds,
+        ),
         load_profile(settings.model_profile),
         name=socket.gethostname(),
         lease_seconds=settings.lease_seconds,
@@ -74,8 +73,8 @@ def create_app(
     return app
 
 
-def _started(settings: Settings) -> Engine:
-    """The engine that `settings` describe, which loads its model from now on."""
+def _start_engine(settings: Settings) -> Engine:
+    """Start the engine that `settings` describe; it loads its model in the background."""
     engine = Engine(
         settings.model,
         hang_seconds=settings.hang_seconds,
@@ -85,14 +84,14 @@ def _started(settings: Settings) -> Engine:
         compiled=settings.engine_compile,
         warm_up=Shape.parse_all(settings.engine_warm_up),
         needs_gpu=not load_profile(settings.model_profile).demo,
-        on_not_loadable=_end,
+        on_not_loadable=_exit,
     )
     engine.start()
     return engine
 
 
-def _end() -> Never:
-    """End what can't make a video: whoever started it sees that it failed."""
-    # With this status gunicorn ends as well, instead of starting another worker. From the engine's
-    # thread an exception would end nothing.
+def _exit() -> Never:
+    """Exit with a failed start, since no video can be rendered."""
+    # With this status gunicorn exits too, instead of starting another worker. An exception on the
+    # engine's thread would not end the process.
     os._exit(Arbiter.WORKER_BOOT_ERROR)

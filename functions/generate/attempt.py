@@ -1,4 +1,4 @@
-"""One attempt at one video: the work, and how it ends."""
+"""One attempt to render a video, and how it ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -26,120 +27,143 @@ from functions.shared.video.requests import ResolvedRequest
 log = logging.getLogger(__name__)
 
 
-class Renderer(Protocol):
-    """What an attempt needs of the engine."""
+class RenderEngine(Protocol):
+    """What `generate` needs of an engine: `engine.parent.engine.Engine`, or a test's stand-in."""
+
+    @property
+    def ready(self) -> bool:
+        """See `Engine.ready`."""
+
+    @property
+    def failure(self) -> str | None:
+        """See `Engine.failure`."""
 
     def render(
         self,
         request: ResolvedRequest,
         video_id: str,
         folder: Path,
-        on_progress: Any,
+        on_progress: Callable[[Progress], None],
         cancelled: threading.Event,
     ) -> Rendered:
         """See `Engine.render`."""
 
+    def close(self) -> None:
+        """See `Engine.close`."""
+
 
 @dataclass(frozen=True)
-class Means:
-    """What attempts work with."""
+class AttemptDependencies:
+    """What every attempt of a worker uses.
+
+    Attributes:
+        ledger: where events are published.
+        bus: tells of events that others publish.
+        store: where the files go.
+        engine: renders the video.
+        renew_seconds: pause between two renewals of the lease.
+    """
 
     ledger: Ledger
     bus: Bus
     store: Store
-    engine: Renderer
+    engine: RenderEngine
     renew_seconds: float
 
 
 class Attempt:
-    """Makes a video whose `started` this process has published.
+    """Renders a video whose `started` this process has published.
 
-    `run` is called once, on a thread that outlives the HTTP response; all else from any thread.
+    `run` is called once, on a thread that outlives the HTTP response; everything else may be called
+    from any thread.
     """
 
-    def __init__(self, means: Means, stored: StoredRequest, started: VideoState) -> None:
-        """Take over the claim `started` on `stored`."""
+    def __init__(
+        self, dependencies: AttemptDependencies, stored: StoredRequest, started: VideoState
+    ) -> None:
+        """Continue from `started`, which claimed the video of `stored`."""
         self.finished: Final = threading.Event()
         # False once the response that reports on this attempt has been closed.
         self.connected = True
-        self._means = means
+        self._dependencies = dependencies
         self._stored = stored
         self._number = started.attempt
         self._state = "in_progress"
         self._progress, self._stage = 0, Stage.ENCODING
-        self._steps_in_vain = 0
+        self._steps_after_loss = 0
         self._lease = HeldLease(
-            means.ledger,
-            means.bus,
+            dependencies.ledger,
+            dependencies.bus,
             started,
             source=Source.GENERATE,
-            renew_seconds=means.renew_seconds,
-            report=self._reached,
+            renew_seconds=dependencies.renew_seconds,
+            report=self._report,
         )
-        # No other attempt writes there, so whatever is found there is this one's.
+        # No other attempt writes under this prefix, so all files there are this attempt's.
         self._prefix = f"{stored.key.object_prefix}{self._number}-{self._lease.lease.id}/"
 
-    def _reached(self) -> dict[str, Any]:
+    def _report(self) -> dict[str, Any]:
         return {"progress": self._progress, "stage": self._stage}
 
     def disconnect(self) -> None:
-        """Nobody listens any more; the video goes on."""
+        """Note that the response was closed; the attempt continues."""
         self.connected = False
 
-    def line(self) -> dict[str, Any]:
-        """How far the attempt is, or how it ended, for the open response."""
-        return {"state": self._state, "attempt": self._number, **self._reached()}
+    def status_line(self) -> dict[str, Any]:
+        """The attempt's state and progress, for the open response."""
+        return {"state": self._state, "attempt": self._number, **self._report()}
 
     def run(self) -> None:
-        """Make the video and say how it went; never raises."""
+        """Render the video and publish the outcome; never raises."""
         key = self._stored.key
-        log.info("%s: attempt %d begins", key.video_id, self._number)
+        log.info("%s: attempt %d started", key.video_id, self._number)
         try:
-            with self._lease.kept():
-                self._state = self._work()
+            with self._lease.renewing():
+                self._state = self._render_and_publish()
         except LostRace as lost:
             self._state = "lost"
-            log.info("%s: left to %s", key.video_id, lost.newest.name)
-            self._clean_up()
+            log.info("%s: lost to %s", key.video_id, lost.newest.name)
+            self._delete_files()
         except Exception:
-            # Nobody hears of this one: its lease expires, and another attempt begins.
+            # Nothing is published: the lease expires, and another attempt starts.
             self._state = "abandoned"
-            log.exception("%s: attempt %d broke off", key.video_id, self._number)
+            log.exception("%s: attempt %d was abandoned", key.video_id, self._number)
         finally:
             self.finished.set()
             log.info(
-                "%s: attempt %d ended: %s, %d steps in vain",
+                "%s: attempt %d ended: %s, %d steps after the lease was lost",
                 key.video_id,
                 self._number,
                 self._state,
-                self._steps_in_vain,
+                self._steps_after_loss,
             )
 
-    def _work(self) -> str:
+    def _render_and_publish(self) -> str:
         try:
             with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
                 completed = self._make(Path(folder))
         except RenderCancelled:
-            # The lease was lost; who has it now, or how the video ended, is none of our business.
-            self._clean_up()
+            # The lease was lost: the video is another worker's, or has ended.
+            self._delete_files()
             return "lost"
-        except Exception as problem:  # noqa: BLE001 - whatever went wrong, the video must hear of it
+        except Exception as problem:  # noqa: BLE001 - every error must be published
             return self._fail(problem)
-        self._lease.end(EventName.COMPLETED, **completed)
+        self._lease.publish_final(EventName.COMPLETED, **completed)
         return "completed"
 
     def _make(self, folder: Path) -> dict[str, Any]:
-        rendered = self._means.engine.render(
+        """Render and upload; returns the fields of `completed`."""
+        rendered = self._dependencies.engine.render(
             self._stored.request,
             self._stored.key.video_id,
             folder,
             self._on_progress,
             self._lease.lost,
         )
-        begun = time.monotonic()
-        self._put(rendered.thumbnail, "thumbnail.jpg", "image/jpeg", 0)
-        self._put(rendered.spritesheet, "spritesheet.jpg", "image/jpeg", 1)
-        self._put(rendered.video, "video.mp4", "video/mp4", 2)
+        upload_began = time.monotonic()
+        self._upload(rendered.thumbnail, "thumbnail.jpg", "image/jpeg", 0)
+        self._upload(rendered.spritesheet, "spritesheet.jpg", "image/jpeg", 1)
+        self._upload(rendered.video, "video.mp4", "video/mp4", 2)
         with rendered.video.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         output = Output(
@@ -150,42 +174,42 @@ class Attempt:
             height=rendered.height,
             frames=rendered.frames,
         )
-        seconds = {**rendered.timings, Stage.UPLOADING: time.monotonic() - begun}
+        timings = {**rendered.timings, Stage.UPLOADING: time.monotonic() - upload_began}
         return {
             "output": output,
-            "timings": {stage: round(taken, 3) for stage, taken in seconds.items()},
+            "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
             "model_revision": rendered.model_revision,
             "engine": EngineUsed.model_validate(asdict(rendered.engine)),
         }
 
-    def _put(self, path: Path, name: str, content_type: str, done: int) -> None:
+    def _upload(self, path: Path, name: str, content_type: str, done: int) -> None:
         if self._lease.lost.is_set():
             raise RenderCancelled
         self._progress, self._stage = percent(Stage.UPLOADING, done, 3), Stage.UPLOADING
-        self._means.store.put(self._prefix + name, path, content_type)
+        self._dependencies.store.put(self._prefix + name, path, content_type)
 
     def _on_progress(self, progress: Progress) -> None:
-        self._steps_in_vain += self._lease.lost.is_set()
+        self._steps_after_loss += self._lease.lost.is_set()
         reached = percent(progress.stage, progress.done, progress.total)
         self._progress, self._stage = max(self._progress, reached), progress.stage
 
     def _fail(self, problem: Exception) -> str:
-        """Say that the attempt failed: for good, or to be tried again."""
+        """Publish that the attempt failed: the video may be retried, or has failed for good."""
         if not isinstance(problem, KinoraError):
-            log.error("%s: unexpected", self._stored.key.video_id, exc_info=problem)
-            problem = KinoraError("The worker met an unexpected error; its log says more")
+            log.error("%s: unexpected error", self._stored.key.video_id, exc_info=problem)
+            problem = KinoraError("The worker met an unexpected error; its log has the details")
         log.warning("%s: %s", self._stored.key.video_id, problem.message)
         error = Failure(code=problem.code, message=problem.message)
-        self._clean_up()
+        self._delete_files()
         if problem.retryable:
-            self._lease.release(error=error, **self._reached())
+            self._lease.release(error=error, **self._report())
             return "released"
-        self._lease.end(EventName.FAILED, error=error)
+        self._lease.publish_final(EventName.FAILED, error=error)
         return "failed"
 
-    def _clean_up(self) -> None:
+    def _delete_files(self) -> None:
         try:
-            self._means.store.delete_prefix(self._prefix)
+            self._dependencies.store.delete_prefix(self._prefix)
         except KinoraError as problem:
-            # The sweeper of `dispatch` removes them when the store is back.
-            log.warning("files of %s are left behind: %s", self._prefix, problem.message)
+            # The sweeper of `dispatch` deletes them when the store is available again.
+            log.warning("files of %s were not deleted: %s", self._prefix, problem.message)

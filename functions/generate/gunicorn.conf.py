@@ -10,30 +10,30 @@ from typing import Any
 from functions.shared.api.gunicorn import *  # noqa: F403 - settings are module globals to gunicorn
 
 wsgi_app = "functions.generate.app:create_app()"
-# One for the video, the rest for probes and for requests that are told "busy".
+# One for the open response, the rest for probes and for requests that get "busy".
 threads = 4
-# A running video is finished after SIGTERM, so this must be at least the time limit of a request
-# in the cluster (`timeoutSeconds`); on a laptop a shorter one lets Ctrl-C end the day.
+# A running video is finished after SIGTERM, so this must be at least the cluster's time limit of a
+# request (`timeoutSeconds`); a shorter one on a laptop lets Ctrl-C end the stack soon.
 graceful_timeout = int(os.environ.get("DRAIN_SECONDS", "1500"))
-# The worker process says nothing to its master while it drains; the probes watch it instead.
+# While it drains, the worker process sends no heartbeat to its master; probes watch it instead.
 timeout = 0
 
 
 def post_worker_init(worker: Any) -> None:
-    """Take no new video from SIGTERM on: gunicorn itself goes on serving open connections."""
+    """Accept no more requests after SIGTERM, while gunicorn still serves open connections."""
     stop = signal.getsignal(signal.SIGTERM)
 
-    def stop_taking_and_stop(number: int, frame: Any) -> None:
-        worker.wsgi.extensions["kinora.worker"].stop_taking()
+    def stop_accepting_and_stop(number: int, frame: Any) -> None:
+        worker.wsgi.extensions["kinora.worker"].stop_accepting()
         if callable(stop):
             stop(number, frame)
 
-    signal.signal(signal.SIGTERM, stop_taking_and_stop)
+    signal.signal(signal.SIGTERM, stop_accepting_and_stop)
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Wait for the video that is still being made, then end the engine."""
-    app = getattr(worker, "wsgi", None)  # absent when the app could not be made
+    """Wait for the current attempt, then close the engine."""
+    app = getattr(worker, "wsgi", None)  # absent if the app could not be created
     if app is not None:
         app.extensions["kinora.worker"].drain()
         app.extensions["kinora.engine"].close()

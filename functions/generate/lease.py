@@ -1,4 +1,4 @@
-"""Holding a video: everything this process says about it, and the sign of life in between."""
+"""The lease of a video: renewed while its attempt runs, and the events published under it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, S
 
 log = logging.getLogger(__name__)
 
-# A hint may come before the stream has stored what it is about, so it is looked for again.
-LOOKS: Final = (0.0, 0.1, 0.5)
-# Events that this process does not publish while it holds the video: somebody else's news.
-_NEWS: Final = frozenset({EventName.STARTED, *TERMINAL})
+# Pauses before the checks that follow a hint: it may come before the stream has stored the event.
+OWNERSHIP_CHECK_DELAYS: Final = (0.0, 0.1, 0.5)
+# Events that end this process's ownership: another worker's claim, and the end of the video.
+_OWNERSHIP_EVENTS: Final = frozenset({EventName.STARTED, *TERMINAL})
 
 
 class HeldLease:
-    """The right to speak about a video, from `started` until it is lost or used up.
+    """The right to publish events of a video, from `started` until it is lost or used up.
 
-    The lease is renewed by a timer and not by the engine's steps: a compilation or a decoding may
-    take longer than a lease. It may be renewed even when it has expired, if nobody took it.
+    The lease is renewed by a timer and not by the engine's steps: a compilation or a decode may
+    take longer than a lease. An expired lease may be renewed if no other worker has claimed the
+    video.
     """
 
     def __init__(
@@ -39,11 +40,11 @@ class HeldLease:
         renew_seconds: float,
         report: Callable[[], dict[str, Any]],
     ) -> None:
-        """Hold what `started` claimed; `report` gives `progress` and `stage` for each renewal."""
+        """Hold the lease of `started`; `report` returns `progress` and `stage` for renewals."""
         if not isinstance(started.data, Started):
             raise TypeError("a lease begins with 'started'")
         self.lease: Final = started.data.lease
-        # Set once the video belongs to somebody else, or has come to an end.
+        # Set once another worker has claimed the video, or the video has ended.
         self.lost: Final = threading.Event()
         self._ledger = ledger
         self._bus = bus
@@ -51,69 +52,69 @@ class HeldLease:
         self._source = source
         self._renew_seconds = renew_seconds
         self._report = report
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._wake = threading.Event()
         self._publishing = threading.Lock()
 
-    def end(self, name: EventName, **fields: Any) -> None:
-        """Say the last word: `name`, with `fields` beside what every event carries.
+    def publish_final(self, name: EventName, **fields: Any) -> None:
+        """Publish the attempt's final event, with `fields` besides those that events carry over.
 
         Raises:
-            LostRace: the video is no longer ours, so nothing was said.
+            LostRace: the lease was lost; nothing was published.
         """
-        self._stop()
+        self._stop_renewing()
         self._publish(name, fields, give_up=None)
 
     def release(self, **fields: Any) -> None:
-        """Give the video back for another attempt, with `fields` of `progressed`.
+        """Release the video for another attempt, with `fields` of `progressed`.
 
         Raises:
-            LostRace: it is no longer ours to give.
+            LostRace: the lease was lost; nothing was published.
         """
         lease = Lease(id=self.lease.id, seconds=0)
-        self.end(EventName.PROGRESSED, lease=lease, **fields)
+        self.publish_final(EventName.PROGRESSED, lease=lease, **fields)
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Renew the lease, and look out for its loss, until the block ends."""
-        keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
+    def renewing(self) -> Iterator[None]:
+        """Renew the lease, and watch for its loss, until the block ends."""
+        renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
         unwatch = self._watch()
-        keeper.start()
+        renewer.start()
         try:
             yield
         finally:
-            self._stop()
+            self._stop_renewing()
             unwatch()
-            keeper.join()
+            renewer.join()
 
-    def _stop(self) -> None:
-        self._ended.set()
+    def _stop_renewing(self) -> None:
+        self._stopped.set()
         self._wake.set()
 
     def _watch(self) -> Callable[[], None]:
-        def news(subject: str) -> None:
-            if subject.rpartition(".")[2] in _NEWS:
+        def on_event(subject: str) -> None:
+            if subject.rpartition(".")[2] in _OWNERSHIP_EVENTS:
                 self._wake.set()
 
         try:
-            return self._bus.watch(self._state.key.events_filter, news)
+            return self._bus.watch(self._state.key.events_filter, on_event)
         except KinoraError as problem:
-            # Without hints a cancellation is noticed at the next renewal.
+            # Without hints, a cancellation is noticed at the next renewal.
             log.warning("can't watch %s: %s", self._state.key.video_id, problem.message)
             return lambda: None
 
-    def _keep(self) -> None:
-        while not self._ended.is_set() and not self.lost.is_set():
+    def _renew(self) -> None:
+        while not self._stopped.is_set() and not self.lost.is_set():
             hinted = self._wake.wait(self._renew_seconds)
             self._wake.clear()
-            if self._ended.is_set():
+            if self._stopped.is_set():
                 return
             try:
                 if hinted:
-                    self._look()
+                    self._check_ownership()
                 else:
                     fields = {"lease": self.lease, **self._report()}
-                    self._publish(EventName.PROGRESSED, fields, give_up=self._ended)
+                    self._publish(EventName.PROGRESSED, fields, give_up=self._stopped)
             except LostRace:
                 self.lost.set()
             except OutcomeUnknown:
@@ -121,9 +122,9 @@ class HeldLease:
             except KinoraError as problem:
                 log.warning("lease of %s: %s", self._state.key.video_id, problem.message)
 
-    def _look(self) -> None:
-        for pause in LOOKS:
-            if self._ended.wait(pause):
+    def _check_ownership(self) -> None:
+        for delay in OWNERSHIP_CHECK_DELAYS:
+            if self._stopped.wait(delay):
                 return
             newest = self._ledger.read(self._state.key)
             if newest.terminal or newest.lease_id != self.lease.id:

@@ -1,7 +1,7 @@
-"""Fetches a model's weights: `python -m functions.generate.weights FOLDER [REPOSITORY [REVISION]]`.
+"""Downloads weights: `python -m functions.generate.weights FOLDER [REPOSITORY [REVISION]]`.
 
-Goes on where it was interrupted, and compares every file with the hub's checksum. What comes last
-is `model_index.json`, without which no replica takes the folder for a model.
+Resumes an interrupted download, and compares every file with the hub's checksum. The last file is
+`model_index.json`, without which no replica accepts the folder as a model.
 """
 
 from __future__ import annotations
@@ -21,69 +21,69 @@ log = logging.getLogger(__name__)
 
 REPOSITORY: Final = "genmo/mochi-1-preview"
 INDEX: Final = "model_index.json"
-# Beside the weights: what the model and its tokenizer are made of.
+# The model's folders: those with weights, the scheduler's and the tokenizer's configuration.
 FOLDERS: Final = ("scheduler", "tokenizer", *WEIGHTS)
-# A file that is wrong twice is wrong at its source.
-TRIES: Final = 2
+# A file whose checksum is wrong twice is wrong at its source.
+MAX_DOWNLOADS: Final = 2
 BLOCK: Final = 1 << 24
 
 
 class WrongChecksum(Exception):
-    """A file is not what the hub says it is."""
+    """A file's checksum differs from the hub's."""
 
 
-def wanted(files: list[RepoSibling]) -> list[RepoSibling]:
-    """Those that the engine reads, the index last: of weights that are there twice, the smaller."""
-    chosen = []
+def select_files(files: list[RepoSibling]) -> list[RepoSibling]:
+    """The files that the engine reads, the index last: of weights in two variants, the smaller."""
+    selected = []
     for file in files:
         path = PurePosixPath(file.rfilename)
         if len(path.parts) != 2 or path.parts[0] not in FOLDERS:  # noqa: PLR2004 - folder and name
             continue
         if path.parts[0] in WEIGHTS and (".safetensors" in path.name or path.suffix != ".json"):
-            twice = any(_is_variant(f.rfilename, path.parts[0]) for f in files)
+            has_variant = any(_is_variant(f.rfilename, path.parts[0]) for f in files)
             if (
                 ".safetensors" not in path.name
-                or _is_variant(file.rfilename, path.parts[0]) != twice
+                or _is_variant(file.rfilename, path.parts[0]) != has_variant
             ):
                 continue
-        chosen.append(file)
-    return chosen + [file for file in files if file.rfilename == INDEX]
+        selected.append(file)
+    return selected + [file for file in files if file.rfilename == INDEX]
 
 
 def _is_variant(name: str, folder: str) -> bool:
     return name.startswith(f"{folder}/") and f".{VARIANT}" in name and ".safetensors" in name
 
 
-def fetch(folder: Path, repository: str, revision: str) -> None:
-    """Fill `folder` with what is missing there or is wrong.
+def download_weights(folder: Path, repository: str, revision: str) -> None:
+    """Download into `folder` every file that is missing or has a wrong checksum.
 
     Raises:
-        WrongChecksum: a file is not what it should be, again and again.
-        OSError: the hub can't be reached, or the disk not be written.
+        WrongChecksum: a file's checksum is still wrong after `MAX_DOWNLOADS`.
+        OSError: the hub can't be reached, or the disk can't be written.
     """
     info = HfApi().model_info(repository, revision=revision, files_metadata=True)
-    files = wanted(info.siblings or [])
+    files = select_files(info.siblings or [])
     log.info("%s at %s: %d files", repository, info.sha, len(files))
     for file in files:
-        for last in range(1, TRIES + 1):
+        for download in range(1, MAX_DOWNLOADS + 1):
             path = Path(
                 hf_hub_download(repository, file.rfilename, revision=info.sha, local_dir=folder)
             )
-            if _is_right(path, file):
-                log.info("%s: %d bytes, as they should be", file.rfilename, path.stat().st_size)
+            if _checksum_matches(path, file):
+                log.info("%s: %d bytes, checksum matches", file.rfilename, path.stat().st_size)
                 break
             path.unlink()
-            if last == TRIES:
+            if download == MAX_DOWNLOADS:
                 raise WrongChecksum(f"{file.rfilename} of {repository} has a wrong checksum")
     locate(str(folder))
 
 
-def _is_right(path: Path, file: RepoSibling) -> bool:
-    """Compare a file with its checksum: SHA-256 for large ones, git's own for the others."""
+def _checksum_matches(path: Path, file: RepoSibling) -> bool:
+    """Compare a file with its checksum: SHA-256 for large files, git's for the others."""
     if file.lfs is not None:
         digest, expected = hashlib.sha256(), file.lfs.sha256
     else:
-        # The format of git's objects, which is no matter of security.
+        # The id of a git object; not used for security.
         digest, expected = hashlib.sha1(usedforsecurity=False), file.blob_id or ""
         digest.update(f"blob {path.stat().st_size}\0".encode())
     with path.open("rb") as content:
@@ -93,10 +93,10 @@ def _is_right(path: Path, file: RepoSibling) -> bool:
 
 
 def main(folder: str, repository: str = REPOSITORY, revision: str = "main") -> None:
-    """Fetch, or end with one line that says what went wrong."""
+    """Download, or exit with one line that says what went wrong."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        fetch(Path(folder), repository, revision)
+        download_weights(Path(folder), repository, revision)
     except Exception as problem:
         raise SystemExit(f"weights: {type(problem).__name__}: {problem}") from problem
 

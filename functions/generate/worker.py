@@ -1,4 +1,4 @@
-"""The worker: takes one video at a time, and answers for it until it is done."""
+"""The worker: claims one video at a time, and runs its attempt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 from typing import Final
 
-from functions.generate.attempt import Attempt, Means
+from functions.generate.attempt import Attempt, AttemptDependencies
 from functions.shared.errors import Unavailable
 from functions.shared.streams.ledger import LostRace, Snapshot, VideoState
 from functions.shared.streams.validation import StoredRequest, read_request
@@ -22,16 +22,23 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Takes requests by their sequence in the stream REQUESTS, and trusts nothing else.
+    """Takes requests by their sequence in the stream REQUESTS, and trusts no other source.
 
-    The lock is ours and not the platform's: Knative takes a replica for free as soon as a client
-    has disconnected, while the video goes on.
+    Knative considers a replica free as soon as its client has disconnected, while the video is
+    still being rendered; so the worker has a lock of its own.
     """
 
-    def __init__(self, means: Means, profile: Profile, *, name: str, lease_seconds: float) -> None:
-        """Work with `means`; `name` tells this replica from others in the events."""
+    def __init__(
+        self,
+        dependencies: AttemptDependencies,
+        profile: Profile,
+        *,
+        name: str,
+        lease_seconds: float,
+    ) -> None:
+        """Validate requests against `profile`; events carry `name` to identify this replica."""
         self.name: Final = name
-        self._means = means
+        self._dependencies = dependencies
         self._profile = profile
         self._lease_seconds = lease_seconds
         self._one_video = threading.Lock()
@@ -39,18 +46,18 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._draining = False
 
-    def take(self, seq: int) -> Attempt:
-        """Claim the video that the request `seq` asks for, and begin to make it.
+    def start_attempt(self, seq: int) -> Attempt:
+        """Claim the video of the request `seq`, and start rendering it.
 
         Raises:
             InvalidRequest: the request can't become a video.
-            Unavailable: not this worker, or not now; somebody asks again later.
+            Unavailable: not on this worker, or not now; the caller retries.
         """
         if not self._one_video.acquire(blocking=False):
             raise Unavailable("This worker is busy", code="busy", retry_after=1)
         try:
             stored, started = self._claim(seq)
-            self._attempt = attempt = Attempt(self._means, stored, started)
+            self._attempt = attempt = Attempt(self._dependencies, stored, started)
             # Not a daemon: a video outlives its response, and the interpreter waits for it.
             self._thread = threading.Thread(target=self._run, args=(attempt,), name="attempt")
             self._thread.start()
@@ -67,29 +74,29 @@ class Worker:
             self._one_video.release()
 
     def _claim(self, seq: int) -> tuple[StoredRequest, VideoState]:
-        # Looked at under the lock, for which `drain` waits: nothing begins behind its back.
+        # Checked under the lock that `drain` waits for: no attempt starts after it.
         if self._draining:
-            raise Unavailable("This worker is being stopped", code="draining", retry_after=1)
-        message = self._means.bus.get_message(REQUESTS, seq)
+            raise Unavailable("This worker is shutting down", code="draining", retry_after=1)
+        message = self._dependencies.bus.get_message(REQUESTS, seq)
         if message is None:
-            raise Unavailable(f"There is no request {seq} any more", code="request_gone")
+            raise Unavailable(f"The request {seq} no longer exists", code="request_gone")
         stored = read_request(message, self._profile)
-        ledger = self._means.ledger
+        ledger = self._dependencies.ledger
         before = ledger.read(stored.key)
         if before.terminal:
-            raise Unavailable(f"The video is {before.name} already", code="ended")
+            raise Unavailable(f"The video is already {before.name}", code="ended")
         if ledger.lease_left(before) > 0:
             raise Unavailable("Another worker has this video", code="leased")
         if before.attempt >= MAX_ATTEMPTS:
-            raise Unavailable("Every attempt is used up", code="attempts_used_up")
-        stored = _as_carried(stored, before)
+            raise Unavailable("No attempt is left", code="attempts_used_up")
+        stored = _with_carried_settings(stored, before)
         event = VideoEvent.new(
             stored.key, EventName.STARTED, self._started(stored, before), source=Source.GENERATE
         )
         try:
             return stored, ledger.publish(before, event)
         except LostRace as lost:
-            raise Unavailable("Another worker was faster", code="leased") from lost
+            raise Unavailable("Another event was published first", code="leased") from lost
 
     def _started(self, stored: StoredRequest, before: Snapshot) -> Started:
         earlier = before.data.started_at if isinstance(before.data, VideoData) else None
@@ -99,38 +106,38 @@ class Worker:
             request_hash=stored.request_hash,
             attempt=before.attempt + 1,
             worker=self.name,
-            started_at=earlier or format_rfc3339(self._means.bus.now()),
+            started_at=earlier or format_rfc3339(self._dependencies.bus.now()),
             lease=Lease(id=secrets.token_hex(16), seconds=self._lease_seconds),
         )
 
     def check(self) -> None:
-        """Return if a new video may be sent here.
+        """Return if this worker can accept a request.
 
         Raises:
-            Unavailable: this worker drains, or makes a video whose connection was lost: the
-                platform takes it for free, and would send it every new video.
+            Unavailable: the worker is shutting down, or renders a video whose client has
+                disconnected: the platform considers it free, and would send it every new video.
         """
         attempt = self._attempt
         if self._draining:
-            raise Unavailable("This worker is being stopped")
+            raise Unavailable("This worker is shutting down")
         if attempt is not None and not attempt.connected:
-            raise Unavailable("This worker makes a video whose connection was lost")
+            raise Unavailable("This worker renders a video whose client has disconnected")
 
-    def stop_taking(self) -> None:
-        """Take no new video from now on; the current one goes on."""
+    def stop_accepting(self) -> None:
+        """Accept no more requests; the current attempt continues."""
         self._draining = True
 
     def drain(self) -> None:
-        """Take no new video, and return when the current one is done."""
-        self.stop_taking()
+        """Accept no more requests, and wait until the current attempt has ended."""
+        self.stop_accepting()
         with self._one_video:
             thread = self._thread
         if thread is not None:
             thread.join()
 
 
-def _as_carried(stored: StoredRequest, before: Snapshot) -> StoredRequest:
-    """The request as the first attempt began it: one published again since changes nothing."""
+def _with_carried_settings(stored: StoredRequest, before: Snapshot) -> StoredRequest:
+    """The request with the first attempt's settings: publishing it again does not change them."""
     data = before.data
     if not isinstance(data, VideoData) or data.request is None:
         return stored

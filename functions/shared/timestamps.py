@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 NANOSECONDS: Final = 1_000_000_000
-HOUR_SECONDS: Final = 60 * 60
+MINUTE_SECONDS: Final = 60
+HOUR_SECONDS: Final = 60 * MINUTE_SECONDS
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
 
 _RFC3339: Final = re.compile(r"(.{19})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})")

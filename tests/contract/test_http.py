@@ -139,7 +139,7 @@ def test_a_bad_body_is_refused_and_leaves_nothing(
     ("metadata", "message"),
     [
         ({"a": 1}, "metadata[a] must be text"),
-        ({"a": "x" * 513}, "metadata[a] has 513 characters; at most 512 are taken"),
+        ({"a": "x" * 513}, "metadata[a] has 513 characters; at most 512 are accepted"),
         ({"n" * 65: "x"}, f"the name of metadata[{'n' * 65}] has 65 characters; at most 64 are"),
         ({"": "x"}, "the name of metadata[] must not be empty"),
         (["a"], "metadata must be an object"),

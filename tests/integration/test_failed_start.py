@@ -1,4 +1,4 @@
-"""A `generate` that has no model to load does not start, and says why."""
+"""A `generate` that can't load its model fails to start, and logs why."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def _not_its_configuration(folder: Path) -> str:
 
 @pytest.mark.parametrize("spoil", [_missing, _cut_off, _another_model, _not_its_configuration])
 def test_a_bad_checkpoint_is_a_failed_start(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
-    """Gunicorn ends with the status of a failed start; one line of its log names what is wrong."""
+    """Gunicorn exits with the status of a failed start; one line of its log names the cause."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
     _fails_to_start(tmp_path, spoil(folder), MODEL=str(folder))
 
 
 def test_the_full_model_without_a_gpu_is_a_failed_start(tmp_path: Path) -> None:
-    """It would make no video within hours; nothing is fetched for it."""
+    """It would take hours for a video; nothing is downloaded for it."""
     reason = "acme/mochi: this model needs a GPU, and torch can't use one: "
     settings = {"MODEL": "acme/mochi", "MODEL_PROFILE": "mochi-1", "CUDA_VISIBLE_DEVICES": ""}
     _fails_to_start(tmp_path, reason, **settings)
@@ -60,7 +60,7 @@ def _fails_to_start(tmp_path: Path, reason: str, **settings: str) -> None:
     generate = stack.table["generate-1"]
     stack.table["generate-1"] = replace(generate, env={**generate.env, **settings})
     try:
-        # No server is up, so that nothing else can be ready first.
+        # No other server is started, so that nothing else can be ready first.
         with pytest.raises(AssertionError, match=f"ended with {Arbiter.WORKER_BOOT_ERROR}"):
             stack.start("generate-1")
         lines = stack.log("generate-1").splitlines()

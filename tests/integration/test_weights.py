@@ -1,4 +1,4 @@
-"""Fetching the weights, from a server that speaks as the hub does."""
+"""Downloading weights, from a server with the hub's API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from local.stack import ROOT
 
 CHECKPOINT = ROOT / "functions" / "generate" / "demo" / "checkpoint"
 LARGE = "transformer/diffusion_pytorch_model.safetensors"
-# What has come of a file is written in blocks of 10 MiB.
+# A partial download is written in blocks of 10 MiB, so this takes several.
 HUGE = "tokenizer/huge.bin"
 COMMIT = "a" * 40
 
@@ -33,22 +33,22 @@ class Hub:
     """A repository of one model.
 
     Attributes:
-        files: what lies in it.
-        break_off: the name of a file whose first download ends in the middle.
-        spoil: how often each file is sent with a wrong byte.
-        ranges: the ranges that were asked for.
-        sent: how often each file was asked for.
+        files: the contents, by name.
+        interrupt: the name of a file whose first download is interrupted in the middle.
+        corrupt: how many more times each file is sent with a wrong byte.
+        ranges: the ranges that were requested.
+        sent: how many times each file was requested.
     """
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    break_off: str | None = None
-    spoil: Counter[str] = field(default_factory=Counter)
+    interrupt: str | None = None
+    corrupt: Counter[str] = field(default_factory=Counter)
     ranges: list[str] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
 
     def listing(self) -> dict[str, Any]:
-        """What the hub says about the files."""
+        """The hub's description of the files."""
         siblings = []
         for name, data in self.files.items():
             entry: dict[str, Any] = {"rfilename": name, "size": len(data)}
@@ -62,17 +62,17 @@ class Hub:
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """The two kinds of address that a download asks for."""
+    """The two kinds of URL that a download requests."""
 
     hub: Hub
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
-        """Say what a file is."""
+        """Send a file's headers."""
         self._answer(body=False)
 
     def do_GET(self) -> None:
-        """Send it."""
+        """Send a file."""
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
@@ -92,15 +92,15 @@ class HubHandler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         if body:
             self.hub.sent[name] += 1
-            if self.hub.spoil[name] > 0:
-                self.hub.spoil[name] -= 1
+            if self.hub.corrupt[name] > 0:
+                self.hub.corrupt[name] -= 1
                 data = bytes([data[0] ^ 1]) + data[1:]
-        asked = self.headers.get("range")
-        if asked is None or not body:
-            self._send(200, data, headers, body=body, cut=body and name == self.hub.break_off)
+        requested = self.headers.get("range")
+        if requested is None or not body:
+            self._send(200, data, headers, body=body, cut=body and name == self.hub.interrupt)
             return
-        self.hub.ranges.append(asked)
-        start = int(asked.removeprefix("bytes=").partition("-")[0])
+        self.hub.ranges.append(requested)
+        start = int(requested.removeprefix("bytes=").partition("-")[0])
         headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         self._send(206, data[start:], headers, body=body)
 
@@ -119,7 +119,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if cut:
-            self.hub.break_off = None
+            self.hub.interrupt = None
             self.wfile.write(data[: len(data) // 2])
             self.close_connection = True
         elif body:
@@ -131,7 +131,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    """The demo checkpoint, as the hub would have it, with weights that nobody needs beside it."""
+    """The demo checkpoint as a repository, with files that the engine does not read."""
     state = Hub()
     for path in sorted(CHECKPOINT.rglob("*")):
         if path.is_file():
@@ -177,8 +177,8 @@ def _read_by_the_engine(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for paths in weights for path in paths}
 
 
-def test_what_the_engine_reads_is_fetched_and_nothing_else(hub: Hub, tmp_path: Path) -> None:
-    """The folder can be loaded; run again, nothing is fetched."""
+def test_only_files_that_the_engine_reads_are_downloaded(hub: Hub, tmp_path: Path) -> None:
+    """The folder can be loaded; a second run downloads nothing."""
     folder = tmp_path / "weights"
     done = _fetch(hub, folder)
     assert done.returncode == 0, done.stderr
@@ -189,9 +189,9 @@ def test_what_the_engine_reads_is_fetched_and_nothing_else(hub: Hub, tmp_path: P
     assert hub.sent.total() == before
 
 
-def test_a_download_that_broke_off_goes_on(hub: Hub, tmp_path: Path) -> None:
-    """The half that is there is not fetched again."""
-    hub.break_off = HUGE
+def test_an_interrupted_download_resumes(hub: Hub, tmp_path: Path) -> None:
+    """The half that is there is not downloaded again."""
+    hub.interrupt = HUGE
     folder = tmp_path / "weights"
     done = _fetch(hub, folder)
     if done.returncode:  # the Job's next pod
@@ -202,9 +202,9 @@ def test_a_download_that_broke_off_goes_on(hub: Hub, tmp_path: Path) -> None:
     assert (folder / HUGE).read_bytes() == hub.files[HUGE]
 
 
-def test_a_file_with_a_wrong_checksum_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
-    """What a disk or a proxy has spoilt does not stay."""
-    hub.spoil[LARGE] = 1
+def test_a_file_with_a_wrong_checksum_is_downloaded_again(hub: Hub, tmp_path: Path) -> None:
+    """A file that a disk or a proxy has corrupted is replaced."""
+    hub.corrupt[LARGE] = 1
     folder = tmp_path / "weights"
     done = _fetch(hub, folder)
     assert done.returncode == 0, done.stderr
@@ -212,9 +212,9 @@ def test_a_file_with_a_wrong_checksum_is_fetched_again(hub: Hub, tmp_path: Path)
     assert hub.sent[LARGE] == 2
 
 
-def test_a_file_that_stays_wrong_makes_no_model(hub: Hub, tmp_path: Path) -> None:
-    """The Job fails with its name, and no replica takes the folder for a model."""
-    hub.spoil[LARGE] = 100
+def test_a_permanently_corrupt_file_fails_the_download(hub: Hub, tmp_path: Path) -> None:
+    """The Job fails with the file's name, and no replica accepts the folder as a model."""
+    hub.corrupt[LARGE] = 100
     folder = tmp_path / "weights"
     done = _fetch(hub, folder)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""An engine in a test's hands."""
+"""An engine that a test controls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from functions.shared.video.requests import ResolvedRequest
 
 @dataclass
 class StepEngine:
-    """Renders when it is let go, or ends as it was told to; sees its cancellation like the real."""
+    """Renders, or raises `error`, once `go` is set; checks for cancellation like the real engine.
+
+    Attributes:
+        go: lets renders finish.
+        begun: set once a render has reported progress.
+        error: what renders raise, if anything.
+        requests: every request that was rendered.
+        ready: see `Engine.ready`.
+        failure: see `Engine.failure`.
+    """
 
     go: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
@@ -56,3 +65,6 @@ class StepEngine:
                 "CPU", 2, "float32", "torch", compiled=False, peak_memory={"denoising": 9}
             ),
         )
+
+    def close(self) -> None:
+        """See `Engine.close`."""

@@ -1,4 +1,4 @@
-"""Marking busy replicas, at a server that answers PATCH as Kubernetes' API server does."""
+"""Deletion costs of busy replicas, with a server that handles PATCH as Kubernetes' does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import trustme
 
-from functions.dispatch import deletion_cost
-from functions.dispatch.deletion_cost import ANNOTATION, DeletionCosts
-from functions.dispatch.sink import WORKER_HEADER, Ending, Sink
+from functions.dispatch.requests import deletion_cost
+from functions.dispatch.requests.deletion_cost import ANNOTATION, DeletionCosts
+from functions.dispatch.requests.sink import WORKER_HEADER, HttpSink, SinkOutcome
+from functions.shared.streams.cloudevents import read_nats
 from functions.shared.subjects import REQUESTS, VideoKey
 from tests.fakes import MemoryBus
 from tests.harness import wait_until
@@ -26,22 +27,22 @@ from tests.unit.events import put_request
 
 @dataclass
 class ApiServer:
-    """Pods with annotations, and who may patch them.
+    """Pods with annotations that an authorised caller may patch.
 
     Attributes:
         pods: the annotations of each pod that exists.
-        token: what a caller must show; a caller with another one has no rights.
-        asked: how often somebody asked for anything.
+        token: the bearer token that is accepted.
+        requests: how many requests came.
     """
 
     url: str
     pods: dict[str, dict[str, str]] = field(default_factory=dict)
     token: str = "right"  # noqa: S105 - of this server only
-    asked: int = 0
+    requests: int = 0
 
     def patch(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        """Merge `body` (RFC 7386) into a pod's annotations; the answer is the status."""
-        self.asked += 1
+        """Merge `body` (RFC 7386) into a pod's annotations; returns the status."""
+        self.requests += 1
         *folder, pod = path.split("/")
         if headers.get("authorization") != f"Bearer {self.token}":
             return 403
@@ -58,7 +59,7 @@ class ApiServer:
 
 @pytest.fixture
 def account(tmp_path: Path) -> Path:
-    """What Kubernetes mounts into a pod."""
+    """The service account's files, as Kubernetes mounts them into a pod."""
     (tmp_path / "namespace").write_text("here")
     (tmp_path / "token").write_text("right\n")
     return tmp_path
@@ -95,8 +96,8 @@ def api(account: Path) -> Iterator[ApiServer]:
     server.server_close()
 
 
-def test_a_replica_is_marked_for_as_long_as_it_is_busy(api: ApiServer, account: Path) -> None:
-    """The mark is there meanwhile, and gone afterwards, also after an exception."""
+def test_a_replica_is_annotated_while_it_is_busy(api: ApiServer, account: Path) -> None:
+    """The annotation is removed afterwards, also after an exception."""
     api.pods["generate-1"] = {"other": "stays"}
     busy = DeletionCosts(api.url, account).busy("generate-1")
     busy.__enter__()
@@ -106,12 +107,12 @@ def test_a_replica_is_marked_for_as_long_as_it_is_busy(api: ApiServer, account: 
     assert api.pods["generate-1"] == {"other": "stays"}
 
 
-def test_the_replica_that_answers_is_the_one_that_is_marked(
+def test_the_replica_that_responds_is_the_one_that_is_annotated(
     api: ApiServer, account: Path, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """`generate` says in a header of its response which pod it is; the mark lasts as long as it."""
+    """A header of the response names the pod; the annotation lasts as long as the response."""
     api.pods["generate-1"] = {}
-    meanwhile: list[dict[str, str]] = []
+    during: list[dict[str, str]] = []
 
     class Generate(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -119,9 +120,9 @@ def test_the_replica_that_answers_is_the_one_that_is_marked(
             self.send_response(200)
             self.send_header(WORKER_HEADER, "generate-1")
             self.end_headers()
-            marked = lambda: ANNOTATION in api.pods["generate-1"]  # noqa: E731 - as a condition
-            wait_until(marked, seconds=10, what="the pod is marked")
-            meanwhile.append(dict(api.pods["generate-1"]))
+            annotated = lambda: ANNOTATION in api.pods["generate-1"]  # noqa: E731 - as a condition
+            wait_until(annotated, seconds=10, what="the pod is annotated")
+            during.append(dict(api.pods["generate-1"]))
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
@@ -130,7 +131,7 @@ def test_the_replica_that_answers_is_the_one_that_is_marked(
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        sink = Sink(
+        sink = HttpSink(
             f"http://127.0.0.1:{server.server_port}",
             first_byte_seconds=10,
             silence_seconds=10,
@@ -140,17 +141,18 @@ def test_the_replica_that_answers_is_the_one_that_is_marked(
         put_request(bus, key)
         message = bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         assert message is not None
-        assert sink.send(message).ending is Ending.CLOSED
+        response = sink.send_request(message, read_nats(message.headers, message.data))
+        assert response.outcome is SinkOutcome.CLOSED
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert meanwhile == [{ANNOTATION: "100"}]
+    assert during == [{ANNOTATION: "100"}]
     assert api.pods["generate-1"] == {}
 
 
-def test_a_token_that_was_replaced_is_used(api: ApiServer, account: Path) -> None:
-    """Kubernetes replaces the file every hour."""
+def test_a_rotated_token_is_used(api: ApiServer, account: Path) -> None:
+    """Kubernetes replaces the token's file every hour."""
     api.pods["generate-1"] = {}
     costs = DeletionCosts(api.url, account)
     api.token = "newer"  # noqa: S105 - of this server only
@@ -175,7 +177,9 @@ def test_without_the_right_it_says_so_once_and_goes_on(
     assert "403" in caplog.text
 
 
-def test_without_an_api_server_it_goes_on(account: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_api_server_is_only_logged(
+    account: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """An outage of the control plane stops no video."""
     trustme.CA().cert_pem.write_to_path(str(account / "ca.crt"))
     with DeletionCosts("https://127.0.0.1:9", account).busy("generate-1"):
@@ -184,15 +188,15 @@ def test_without_an_api_server_it_goes_on(account: Path, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("pod", [None, "", "../secrets/x", "a/b", "A", "-a", "a" * 254])
-def test_what_is_no_pods_name_is_not_asked_for(
+def test_an_invalid_pod_name_is_not_requested(
     api: ApiServer, account: Path, pod: str | None
 ) -> None:
-    """A name comes from a response, and must not lead anywhere else in the API."""
+    """The name comes from a response, and must not address anything else in the API."""
     with DeletionCosts(api.url, account).busy(pod):
         pass
-    assert api.asked == 0
+    assert api.requests == 0
 
 
-def test_outside_a_cluster_there_is_nothing_to_mark() -> None:
+def test_outside_a_cluster_nothing_is_annotated() -> None:
     """`make run` has no API server."""
     assert DeletionCosts.of_cluster({}) is None

@@ -1,4 +1,4 @@
-"""What `dispatch` does with one request, in every state that it may find the video in."""
+"""What `dispatch` does with one delivered request, in every state of its video."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from functions.dispatch.delivery import Deliveries
-from functions.dispatch.sink import Answer, Ending
-from functions.shared.errors import Unavailable
+from functions.dispatch.requests.delivery import RequestHandler
+from functions.dispatch.requests.sink import SinkOutcome, SinkResponse
+from functions.shared.errors import InvalidRequest, Unavailable
 from functions.shared.streams.bus import Message
+from functions.shared.streams.cloudevents import ReceivedEvent
 from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, EventName, Failed, Failure
@@ -28,130 +29,166 @@ from tests.unit.events import (
 
 @dataclass
 class ScriptedSink:
-    """Answers as it was told to, after doing what a worker would have done meanwhile."""
+    """Does `work`, as a worker would during the exchange, and then returns `response`."""
 
-    answer: Answer = field(default_factory=lambda: Answer(Ending.CLOSED))
-    sent: list[Message] = field(default_factory=list)
+    response: SinkResponse = field(default_factory=lambda: SinkResponse(SinkOutcome.CLOSED))
+    messages: list[Message] = field(default_factory=list)
+    events: list[ReceivedEvent] = field(default_factory=list)
     work: object = None
 
-    def send(self, message: Message) -> Answer:
-        """See `Sink.send`."""
-        self.sent.append(message)
+    def send_request(self, message: Message, event: ReceivedEvent) -> SinkResponse:
+        """See `RequestSink.send_request`."""
+        self.messages.append(message)
+        self.events.append(event)
         if callable(self.work):
             self.work()
-        return self.answer
+        return self.response
 
 
 @pytest.fixture
 def sink() -> ScriptedSink:
-    """A sink whose exchange ends without a word."""
+    """A sink that closes the exchange without doing anything."""
     return ScriptedSink()
 
 
 @pytest.fixture
-def deliveries(ledger: Ledger, profile: Profile, sink: ScriptedSink) -> Deliveries:
-    """Over everything in memory."""
-    return Deliveries(ledger, profile, sink)  # type: ignore[arg-type]  # stands in for Sink
+def handler(ledger: Ledger, profile: Profile, sink: ScriptedSink) -> RequestHandler:
+    """A handler with everything in memory."""
+    return RequestHandler(ledger, profile, sink)
 
 
-def _handle(deliveries: Deliveries, bus: MemoryBus) -> str:
+def _handle(handler: RequestHandler, bus: MemoryBus) -> str:
     delivery = bus.take()
     assert delivery is not None
-    deliveries.handle(delivery)
+    handler.handle(delivery)
     return bus.settled[-1][1]
 
 
-def _failure(ledger: Ledger, key: VideoKey) -> Failed:
+def _failed(ledger: Ledger, key: VideoKey) -> Failed:
     data = ledger.read(key).data
     assert isinstance(data, Failed)
     return data
 
 
-def test_a_video_that_was_made_is_settled(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+def test_a_completed_video_is_acknowledged(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
 ) -> None:
-    """The stream says 'completed', so the request is done with."""
+    """After the exchange the stream holds `completed`."""
     put_request(bus, key)
 
-    def make() -> None:
+    def complete() -> None:
         state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
         publish(ledger, state, EventName.COMPLETED, completed(started(key)))
 
-    sink.work = make
-    assert _handle(deliveries, bus) == "ack"
-    assert sink.sent[0].seq == 1
+    sink.work = complete
+    assert _handle(handler, bus) == "ack"
+    assert sink.messages[0].seq == 1
 
 
-def test_an_exchange_that_ended_well_without_a_video_is_repeated(
-    deliveries: Deliveries, bus: MemoryBus, key: VideoKey
+def test_the_validated_event_is_forwarded(
+    handler: RequestHandler, bus: MemoryBus, sink: ScriptedSink, key: VideoKey
 ) -> None:
-    """A time-out on the way ends as a clean 200: only the stream tells what happened."""
-    put_request(bus, key)
-    assert _handle(deliveries, bus) == "nak"
+    """The sink gets the decoded event, with the data that its publisher wrote."""
+    put_request(bus, key, seed=7)
+    _handle(handler, bus)
+    assert [event.data for event in sink.events] == [{"prompt": "a red circle", "seed": 7}]
 
 
-def test_a_busy_worker_uses_up_no_attempt(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
-) -> None:
-    """However often nobody is free, the video just waits."""
-    put_request(bus, key)
-    sink.answer = Answer(Ending.BUSY)
-    for _ in range(10):
-        assert _handle(deliveries, bus) == "nak"
-    assert ledger.read(key) == Snapshot(key)
-
-
-def test_a_finished_video_is_not_sent_again(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
-) -> None:
-    """A request published again never reopens a video."""
-    put_request(bus, key)
-    publish(ledger, Snapshot(key), EventName.CANCELLED, Cancelled(created_at=CREATED))
-    assert _handle(deliveries, bus) == "ack"
-    assert not sink.sent
-
-
-def test_a_video_with_a_live_lease_is_left_alone(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
-) -> None:
-    """Its worker lives, whatever happened to the connection to it."""
-    put_request(bus, key)
-    publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    assert _handle(deliveries, bus) == "nak"
-    assert not sink.sent
-
-
-def test_an_expired_lease_lets_another_worker_try(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
-) -> None:
-    """The worker is gone, and the video goes on elsewhere."""
-    put_request(bus, key)
-    publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    bus.advance(21)
-    _handle(deliveries, bus)
-    assert len(sink.sent) == 1
-
-
-@pytest.mark.parametrize("said", [True, False])
-def test_the_third_attempt_is_the_last(
-    deliveries: Deliveries,
+@pytest.mark.parametrize(
+    ("payload", "forwarded"), [(b"garbage", False), (request_payload({"seed": "x"}), True)]
+)
+def test_an_invalid_request_does_not_fail_a_video_that_has_started(
+    handler: RequestHandler,
     bus: MemoryBus,
     ledger: Ledger,
     sink: ScriptedSink,
     key: VideoKey,
-    said: bool,
+    payload: bytes,
+    forwarded: bool,
 ) -> None:
-    """The video fails with what its last worker said, or with its silence as the reason."""
+    """Published over the first request, any CloudEvent is forwarded; the worker validates it."""
+    put_request(bus, key)
+    publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=0))
+    bus.inject(key.request_subject, payload)
+    if forwarded:
+        assert _handle(handler, bus) == "nak"
+    else:
+        with pytest.raises(InvalidRequest):
+            _handle(handler, bus)
+    assert len(sink.messages) == forwarded
+    assert ledger.read(key).name is EventName.STARTED
+
+
+def test_a_clean_response_without_a_completed_video_is_redelivered(
+    handler: RequestHandler, bus: MemoryBus, key: VideoKey
+) -> None:
+    """A timeout at a proxy looks like a clean 200: only the stream decides."""
+    put_request(bus, key)
+    assert _handle(handler, bus) == "nak"
+
+
+def test_a_busy_worker_uses_up_no_attempt(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+) -> None:
+    """A video waits for a free worker without a limit."""
+    put_request(bus, key)
+    sink.response = SinkResponse(SinkOutcome.BUSY)
+    for _ in range(10):
+        assert _handle(handler, bus) == "nak"
+    assert ledger.read(key) == Snapshot(key)
+
+
+def test_a_finished_video_is_not_sent_again(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+) -> None:
+    """Publishing a request again never reopens a video."""
+    put_request(bus, key)
+    publish(ledger, Snapshot(key), EventName.CANCELLED, Cancelled(created_at=CREATED))
+    assert _handle(handler, bus) == "ack"
+    assert not sink.messages
+
+
+def test_a_video_with_a_live_lease_is_left_alone(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+) -> None:
+    """Its worker is alive, even if the connection to it was lost."""
+    put_request(bus, key)
+    publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    assert _handle(handler, bus) == "nak"
+    assert not sink.messages
+
+
+def test_an_expired_lease_lets_another_worker_try(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+) -> None:
+    """The worker was lost, so the request is sent again."""
+    put_request(bus, key)
+    publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    bus.advance(21)
+    _handle(handler, bus)
+    assert len(sink.messages) == 1
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_the_third_attempt_is_the_last(
+    handler: RequestHandler,
+    bus: MemoryBus,
+    ledger: Ledger,
+    sink: ScriptedSink,
+    key: VideoKey,
+    reported: bool,
+) -> None:
+    """The video fails with its last worker's error, or because the worker was lost."""
     put_request(bus, key)
     data = started(key, attempt=3, seconds=0)
     state = publish(ledger, Snapshot(key), EventName.STARTED, data)
-    if said:
+    if reported:
         error = Failure(code="engine_crashed", message="it crashed")
         publish(ledger, state, EventName.PROGRESSED, progressed(data, error=error))
-    assert _handle(deliveries, bus) == "ack"
-    assert not sink.sent
-    failed = _failure(ledger, key)
-    assert failed.error.code == ("engine_crashed" if said else "worker_lost")
+    assert _handle(handler, bus) == "ack"
+    assert not sink.messages
+    failed = _failed(ledger, key)
+    assert failed.error.code == ("engine_crashed" if reported else "worker_lost")
     assert failed.request is not None
     assert failed.attempt == 3
 
@@ -178,8 +215,8 @@ def test_the_third_attempt_is_the_last(
         ),
     ],
 )
-def test_a_request_that_can_not_be_run_fails_with_the_reason(
-    deliveries: Deliveries,
+def test_an_invalid_request_fails_with_its_reason(
+    handler: RequestHandler,
     bus: MemoryBus,
     ledger: Ledger,
     sink: ScriptedSink,
@@ -188,90 +225,91 @@ def test_a_request_that_can_not_be_run_fails_with_the_reason(
     code: str,
     echo: str | None,
 ) -> None:
-    """A publisher without an answer of its own finds it in the video; nothing is sent."""
+    """Who publishes straight to NATS finds the reason in the video; nothing is sent."""
     bus.inject(key.request_subject, payload)
-    assert _handle(deliveries, bus) == "term"
-    failed = _failure(ledger, key)
+    assert _handle(handler, bus) == "term"
+    failed = _failed(ledger, key)
     assert (failed.error.code, failed.prompt) == (code, echo)
-    assert not sink.sent
+    assert not sink.messages
 
 
-def test_garbage_about_a_video_does_not_stop_it(
-    deliveries: Deliveries, bus: MemoryBus, sink: ScriptedSink, key: VideoKey
+def test_an_unreadable_event_does_not_stop_a_video(
+    handler: RequestHandler, bus: MemoryBus, sink: ScriptedSink, key: VideoKey
 ) -> None:
-    """What nobody can read says nothing, so the request is sent."""
+    """Unless it is terminal it is ignored, and the request is sent."""
     put_request(bus, key)
     bus.inject(key.event_subject("started"), b"garbage")
-    _handle(deliveries, bus)
-    assert len(sink.sent) == 1
+    _handle(handler, bus)
+    assert len(sink.messages) == 1
 
 
-def test_a_subject_with_odd_tokens_is_dropped(
-    deliveries: Deliveries, bus: MemoryBus, sink: ScriptedSink
+def test_a_subject_with_invalid_tokens_is_dropped(
+    handler: RequestHandler, bus: MemoryBus, sink: ScriptedSink
 ) -> None:
-    """It names no video that could be spoken of, so it is settled and logged."""
+    """It names no video whose events could be published, so it is settled and logged."""
     bus.inject("kinora.requests.a.b*", request_payload({"prompt": "x"}))
-    assert _handle(deliveries, bus) == "term"
-    assert not sink.sent
+    assert _handle(handler, bus) == "term"
+    assert not sink.messages
     assert bus.list_subjects(VIDEOS, "kinora.videos.*.*.*") == []
 
 
 def test_a_refusal_by_the_worker_fails_the_video(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
 ) -> None:
-    """No other worker would take it either."""
+    """Every other worker would refuse it too."""
     put_request(bus, key)
-    sink.answer = Answer(Ending.REFUSED, Failure(code="invalid_value", message="too big"))
-    assert _handle(deliveries, bus) == "ack"
-    assert _failure(ledger, key).error.message == "too big"
+    failure = Failure(code="invalid_value", message="too big")
+    sink.response = SinkResponse(SinkOutcome.REFUSED, failure)
+    assert _handle(handler, bus) == "ack"
+    assert _failed(ledger, key).error.message == "too big"
 
 
-def test_a_failure_that_comes_too_late_changes_nothing(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
+def test_a_failure_that_loses_the_race_changes_nothing(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
 ) -> None:
-    """The video was claimed in the meantime: the request is given back and looked at again."""
+    """A worker claimed the video meanwhile: the request is redelivered and decided again."""
     put_request(bus, key)
-    sink.answer = Answer(Ending.REFUSED, Failure(code="x", message="x"))
+    sink.response = SinkResponse(SinkOutcome.REFUSED, Failure(code="x", message="x"))
     sink.work = lambda: publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    assert _handle(deliveries, bus) == "nak"
+    assert _handle(handler, bus) == "nak"
     assert ledger.read(key).name is EventName.STARTED
 
 
-def test_a_request_over_which_we_stumble_does_not_hold_a_slot_for_ever(
-    deliveries: Deliveries, bus: MemoryBus, ledger: Ledger, key: VideoKey
+def test_internal_errors_do_not_hold_a_slot_for_ever(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """Tried again a few times, it fails, and makes room."""
+    """After a few redeliveries the video fails, and the slot is free."""
     put_request(bus, key)
     for _ in range(5):
         delivery = bus.take()
         assert delivery is not None
-        deliveries.stumble(delivery, RuntimeError("secret"))
+        handler.handle_failure(delivery, RuntimeError("secret"))
     assert [word for _, word in bus.settled] == ["nak"] * 4 + ["term"]
-    failed = _failure(ledger, key)
+    failed = _failed(ledger, key)
     assert failed.error.code == "internal_error"
     assert "secret" not in failed.error.message
 
 
-def test_a_request_is_not_given_up_while_nobody_can_be_told(
-    deliveries: Deliveries,
+def test_a_request_is_not_given_up_while_failed_cannot_be_published(
+    handler: RequestHandler,
     bus: MemoryBus,
     ledger: Ledger,
     key: VideoKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Given up without `failed`, its video would wait for ever."""
+    """Given up without `failed`, its video would stay queued for ever."""
 
-    def away(_: VideoKey) -> Snapshot:
+    def unavailable(_: VideoKey) -> Snapshot:
         raise Unavailable
 
     put_request(bus, key)
     for _ in range(4):
         delivery = bus.take()
         assert delivery is not None
-        deliveries.stumble(delivery, RuntimeError())
-    monkeypatch.setattr(ledger, "read", away)
+        handler.handle_failure(delivery, RuntimeError())
+    monkeypatch.setattr(ledger, "read", unavailable)
     delivery = bus.take()
     assert delivery is not None
     with pytest.raises(Unavailable):
-        deliveries.stumble(delivery, RuntimeError())
+        handler.handle_failure(delivery, RuntimeError())
     assert [word for _, word in bus.settled] == ["nak"] * 4

@@ -18,37 +18,41 @@ from tests.unit.events import put_request
 
 
 @dataclass
-class CutOff:
-    """Handles every delivery like one during which NATS goes away."""
+class OutageHandler:
+    """Loses NATS during every delivery."""
 
     bus: MemoryBus
-    came: threading.Event = field(default_factory=threading.Event)
+    called: threading.Event = field(default_factory=threading.Event)
 
-    def handle(self, delivery: Delivery) -> None:  # noqa: ARG002 - it gets no further
-        """See `Deliveries.handle`."""
+    def handle(self, delivery: Delivery) -> None:  # noqa: ARG002 - never settled
+        """See `DeliveryHandler.handle`."""
         self.bus.unavailable = True
-        self.came.set()
+        self.called.set()
         raise Unavailable
+
+    def handle_failure(self, delivery: Delivery, problem: Exception) -> None:
+        """See `DeliveryHandler.handle_failure`."""
+        raise AssertionError(delivery) from problem
 
 
 @pytest.fixture
-def cut_off(bus: MemoryBus) -> Iterator[CutOff]:
-    """Running slots whose deliveries meet an outage."""
-    deliveries = CutOff(bus)
-    dispatcher = Dispatcher(bus, deliveries, slots=1)  # type: ignore[arg-type]  # stands in
+def handler(bus: MemoryBus) -> Iterator[OutageHandler]:
+    """The handler of a dispatcher that is running."""
+    handler = OutageHandler(bus)
+    dispatcher = Dispatcher(bus, handler, slots=1, source=bus.request_source)
     dispatcher.start()
-    yield deliveries
+    yield handler
     dispatcher.stop()
 
 
-def test_a_request_that_met_an_outage_is_given_back_when_nats_answers(
-    bus: MemoryBus, cut_off: CutOff, key: VideoKey
+def test_a_delivery_during_an_outage_is_returned_when_nats_is_back(
+    bus: MemoryBus, handler: OutageHandler, key: VideoKey
 ) -> None:
-    """Left without a word it would hold its slot for as long as `ack_wait`."""
+    """Unsettled, it would hold its slot for all of `ack_wait`."""
     put_request(bus, key)
-    assert cut_off.came.wait(10)
+    assert handler.called.wait(10)
     assert bus.settled == []
     bus.unavailable = False
     wait_until(
-        lambda: (key.request_subject, "nak") in bus.settled, seconds=10, what="it is given back"
+        lambda: (key.request_subject, "nak") in bus.settled, seconds=10, what="it is returned"
     )

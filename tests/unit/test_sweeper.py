@@ -1,4 +1,4 @@
-"""The sweeper: what it removes and ends, and above all what it leaves alone."""
+"""The sweeper: what it deletes and fails, and above all what it leaves alone."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import pytest
 from functions.dispatch.sweeper import Sweeper
 from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import Cancelled, Deleted, EventName, Failed
 from tests.fakes import MemoryBus, MemoryStore
 from tests.unit.events import CREATED, completed, publish, put_request, started
 
-DAY = 24 * 3600
 OLD = "0" * 32
 NEW = "1" * 32
 
 
 @pytest.fixture
 def sweeper(bus: MemoryBus, ledger: Ledger, store: MemoryStore) -> Sweeper:
-    """Over everything in memory, where every object is very old."""
+    """A sweeper with everything in memory; every object is very old."""
     return Sweeper(bus, ledger, store, max_age_days=30)
 
 
@@ -28,10 +28,10 @@ def _files(store: MemoryStore, key: VideoKey) -> tuple[str, str]:
     return old, new
 
 
-def test_of_a_completed_video_only_the_winners_files_stay(
+def test_a_completed_video_keeps_only_its_own_files(
     sweeper: Sweeper, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:
-    """What a lost attempt left behind is removed."""
+    """Files of an earlier attempt are deleted."""
     _, new = _files(store, key)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key, attempt=2))
     done = completed(started(key, attempt=2), prefix=new.removesuffix("video.mp4"))
@@ -40,10 +40,10 @@ def test_of_a_completed_video_only_the_winners_files_stay(
     assert list(store.files) == [new]
 
 
-def test_of_a_running_video_only_earlier_attempts_are_removed(
+def test_a_running_video_loses_only_files_of_earlier_attempts(
     sweeper: Sweeper, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:
-    """The present worker may be uploading at this moment."""
+    """The current attempt may be uploading."""
     _, new = _files(store, key)
     publish(ledger, Snapshot(key), EventName.STARTED, started(key, attempt=2, lease=NEW))
     sweeper.sweep()
@@ -51,10 +51,10 @@ def test_of_a_running_video_only_earlier_attempts_are_removed(
 
 
 @pytest.mark.parametrize("name", [EventName.CANCELLED, EventName.DELETED])
-def test_an_ended_video_keeps_no_files(
+def test_a_cancelled_or_deleted_video_keeps_no_files(
     sweeper: Sweeper, ledger: Ledger, store: MemoryStore, key: VideoKey, name: EventName
 ) -> None:
-    """Whatever a late upload put there."""
+    """Late uploads are deleted too."""
     _files(store, key)
     data = {
         EventName.CANCELLED: Cancelled(created_at=CREATED),
@@ -65,34 +65,34 @@ def test_an_ended_video_keeps_no_files(
     assert not store.files
 
 
-def test_files_of_an_unknown_video_stay_until_the_stream_must_have_forgotten_it(
+def test_files_of_a_video_without_events_stay_until_these_must_have_expired(
     bus: MemoryBus, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:
-    """A video without a state may have one in a moment."""
+    """Its first event may still be stored."""
     files = _files(store, key)
-    bus.clock = 20 * DAY * 10**9
+    bus.clock = 20 * DAY_SECONDS * NANOSECONDS
     Sweeper(bus, ledger, store, max_age_days=30).sweep()
     assert list(store.files) == list(files)
-    bus.clock = 32 * DAY * 10**9
+    bus.clock = 32 * DAY_SECONDS * NANOSECONDS
     Sweeper(bus, ledger, store, max_age_days=30).sweep()
     assert not store.files
 
 
-def test_young_files_are_nobodys_business(
+def test_recent_files_are_left_alone(
     bus: MemoryBus, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:
-    """Even those of a cancelled video: its worker is about to remove them itself."""
+    """Even those of a cancelled video: its worker is about to delete them."""
     files = _files(store, key)
     publish(ledger, Snapshot(key), EventName.CANCELLED, Cancelled(created_at=CREATED))
-    bus.clock = 1800 * 10**9
+    bus.clock = 1800 * NANOSECONDS
     Sweeper(bus, ledger, store, max_age_days=30).sweep()
     assert list(store.files) == list(files)
 
 
-def test_a_delete_that_broke_off_is_finished(
+def test_an_interrupted_delete_is_finished(
     sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """The request and the older events go, the tombstone stays."""
+    """The request and the older events are purged, the tombstone stays."""
     put_request(bus, key)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     publish(ledger, state, EventName.DELETED, Deleted(created_at=CREATED))
@@ -101,25 +101,25 @@ def test_a_delete_that_broke_off_is_finished(
     assert bus.list_subjects(VIDEOS, key.events_filter) == [key.event_subject("deleted")]
 
 
-def test_what_nobody_ran_for_a_week_fails(
+def test_a_video_queued_for_a_week_fails(
     sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """And what has waited for less goes on waiting."""
+    """A video that was queued for less stays queued."""
     put_request(bus, key)
-    bus.advance(6 * DAY)
+    bus.advance(6 * DAY_SECONDS)
     sweeper.sweep()
     assert ledger.read(key) == Snapshot(key)
-    bus.advance(1 * DAY + 1)
+    bus.advance(DAY_SECONDS + 1)
     sweeper.sweep()
     data = ledger.read(key).data
     assert isinstance(data, Failed)
     assert data.error.code == "queued_too_long"
 
 
-def test_a_video_without_worker_and_request_fails(
+def test_an_abandoned_video_without_a_request_fails(
     sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """Nobody would ever deliver it again; but a short silence is no reason."""
+    """It would never be redelivered; but a short silence does not count as abandoned."""
     publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     bus.advance(300)
     sweeper.sweep()
@@ -131,21 +131,21 @@ def test_a_video_without_worker_and_request_fails(
     assert data.error.code == "worker_lost"
 
 
-def test_a_silent_worker_whose_request_is_there_is_left_to_dispatch(
+def test_an_abandoned_video_with_a_request_is_left_to_dispatch(
     sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """It is delivered again, and another worker takes it."""
+    """The request is redelivered, and another worker claims the video."""
     put_request(bus, key)
     publish(ledger, Snapshot(key), EventName.STARTED, started(key))
-    bus.advance(DAY)
+    bus.advance(DAY_SECONDS)
     sweeper.sweep()
     assert ledger.read(key).name is EventName.STARTED
 
 
-def test_what_is_not_ours_stops_nothing(
+def test_foreign_objects_and_unreadable_events_do_not_stop_a_sweep(
     sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:
-    """Foreign objects stay, an unreadable event is passed over, and the rest is swept."""
+    """Both are left alone, and everything else is swept."""
     store.files["my.backup/old/x.tar"] = (b"", "")
     store.files["acme/broken/1-0/video.mp4"] = (b"", "")
     bus.inject("kinora.videos.acme.broken.started", b"garbage")
@@ -155,10 +155,10 @@ def test_what_is_not_ours_stops_nothing(
     assert list(store.files) == ["my.backup/old/x.tar"]
 
 
-def test_the_files_of_an_end_that_can_not_be_read_stay(
+def test_files_of_an_unreadable_terminal_event_stay(
     sweeper: Sweeper, bus: MemoryBus, store: MemoryStore, key: VideoKey
 ) -> None:
-    """It may be a later version's `completed`, and the files its video."""
+    """It may be a later version's `completed`, with these files."""
     files = _files(store, key)
     bus.inject(key.event_subject("completed"), b"from the future")
     sweeper.sweep()

@@ -1,4 +1,4 @@
-"""Which addresses webhooks may go to, and that nothing else is ever called."""
+"""Which addresses webhooks may go to; no other is ever connected to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import trustme
 
 from functions.dispatch.webhooks.addresses import AddressRefused, GuardedNetwork, is_public
 from functions.dispatch.webhooks.message import Webhook
-from functions.dispatch.webhooks.sender import Answer, Sender
+from functions.dispatch.webhooks.sender import DeliveryResult, WebhookSender
 from functions.shared.endpoints import Endpoint
 from functions.shared.networks import parse_networks
 from tests.receiver import Receiver
@@ -28,7 +28,7 @@ HERE = "127.0.0.0/8"
     "text", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 )
 def test_the_public_internet_may_be_called(text: str) -> None:
-    """IPv4 and IPv6, also where IPv4 is reached through IPv6."""
+    """IPv4 and IPv6, and IPv4 through IPv6."""
     assert is_public(ip_address(text))
 
 
@@ -47,35 +47,35 @@ def test_the_public_internet_may_be_called(text: str) -> None:
         *("100::1", "4000::1", "5f00::1"),
     ],
 )
-def test_anything_else_may_not(text: str) -> None:
+def test_no_other_address_may_be_called(text: str) -> None:
     """Loopback, private, link-local, metadata, multicast, unspecified, reserved, tunnelled."""
     assert not is_public(ip_address(text))
 
 
 class Names:
-    """A resolver that a test writes: each lookup takes the next answer, and the last one stays."""
+    """A scripted resolver: each lookup takes the next answer, and the last one stays."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     def getaddrinfo(self, host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         """See `socket.getaddrinfo`."""
-        self.asked.append(host)
+        self.lookups.append(host)
         found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A server on loopback: what a webhook must not reach by itself."""
+    """A server on loopback, which webhooks must not reach by default."""
     with Receiver() as server:
         yield server
 
 
 def _resolve(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> Names:
     names = Names(*answers)
-    # Only for the module under test: asyncio resolves literal addresses with it too.
+    # Only in the module under test: asyncio resolves literal addresses with it too.
     monkeypatch.setattr(
         "functions.dispatch.webhooks.addresses.socket", _SocketModule(names), raising=True
     )
@@ -91,30 +91,30 @@ class _SocketModule:
 
 def _send(
     url: str, *, allowed: str = "", trust: ssl.SSLContext | None = None, seconds: float = 5
-) -> Answer:
-    sender = Sender(
+) -> DeliveryResult:
+    sender = WebhookSender(
         Endpoint("acme", url, (b"k" * 24,)),
         networks=parse_networks(allowed),
-        seconds=seconds,
+        timeout_seconds=seconds,
         certificates=trust or ssl.create_default_context(),
     )
-    return asyncio.run(sender.send(WEBHOOK))
+    return asyncio.run(sender.send_webhook(WEBHOOK))
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]"]
 )
-def test_loopback_is_refused_however_it_is_written(receiver: Receiver, host: str) -> None:
-    """The address is judged, not its spelling."""
-    answer = _send(f"https://{host}:{receiver.port}/")
-    assert "must not be called" in answer.problem
+def test_loopback_is_refused_in_every_spelling(receiver: Receiver, host: str) -> None:
+    """The address is checked, not its text."""
+    result = _send(f"https://{host}:{receiver.port}/")
+    assert "must not be called" in result.problem
     assert receiver.received == []
 
 
 def test_one_private_address_among_public_ones_refuses_all(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who mixes them wants the private one to be called in the end."""
+    """Such a mixture is an attempt to have the private one called in the end."""
     _resolve(monkeypatch, ["8.8.8.8", "127.0.0.1"])
     assert "127.0.0.1 must not" in _send(f"https://hook.example:{receiver.port}/").problem
 
@@ -137,11 +137,11 @@ def test_a_name_that_resolves_differently_the_second_time_gains_nothing(
     assert called == ["93.184.216.34"]
     with pytest.raises(AddressRefused):
         asyncio.run(network.connect_tcp("hook.example", 443))
-    assert names.asked == ["hook.example"] * 2
+    assert names.lookups == ["hook.example"] * 2
     assert called == ["93.184.216.34"]
 
 
-def test_http_goes_to_networks_that_were_named_and_nowhere_else(
+def test_http_goes_to_allowed_networks_only(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without encryption, even a public address is refused."""
@@ -171,20 +171,20 @@ def test_the_certificate_must_be_for_the_name(monkeypatch: pytest.MonkeyPatch) -
         assert len(receiver.received) == 1
 
 
-def test_an_endpoint_that_answers_drop_by_drop_is_given_up() -> None:
-    """The limit is for the whole attempt, and not from one byte to the next."""
-    given_up = threading.Event()
+def test_an_endpoint_that_drips_its_response_times_out() -> None:
+    """The timeout is for the whole attempt, not from one byte to the next."""
+    timed_out = threading.Event()
 
     def drip(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError):
             connection.sendall(b"HTTP/1.1 200 OK\r\nx-never-ends: ")
-            while not given_up.wait(0.02):
+            while not timed_out.wait(0.02):
                 connection.sendall(b"a")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=drip, args=(listener,), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        answer = _send(url, allowed=HERE, seconds=0.5)
-        given_up.set()
-    assert "no answer within 0.5 s" in answer.problem
+        result = _send(url, allowed=HERE, seconds=0.5)
+        timed_out.set()
+    assert "no response within 0.5 s" in result.problem

@@ -1,4 +1,4 @@
-"""What a webhook says, how it is signed, and when it is tried again."""
+"""The content of a webhook, its signature, and its retries."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
 
 from functions.dispatch.webhooks.message import Webhook
-from functions.dispatch.webhooks.retries import HOUR, PAUSES, pause_after, read_retry_after
+from functions.dispatch.webhooks.retries import RETRY_DELAYS, parse_retry_after, retry_delay
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
 from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VIDEOS, VideoKey
-from functions.shared.timestamps import NANOSECONDS
+from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import Cancelled, EventName, Failed, Failure
 from tests.fakes import MemoryBus
 from tests.unit.events import CREATED, completed, publish, started
@@ -55,7 +55,7 @@ def _ended(bus: MemoryBus, ledger: Ledger, key: VideoKey, name: EventName) -> Me
 def test_the_openai_client_verifies_and_reads_it(
     bus: MemoryBus, ledger: Ledger, key: VideoKey, event: EventName, kind: str, secret: str
 ) -> None:
-    """With either secret while one is being replaced; a cancelled video has failed."""
+    """With either secret during a rotation; a cancelled video counts as failed."""
     message = _ended(bus, ledger, key, event)
     webhook = Webhook.of(message, ENDPOINT)
     headers = webhook.headers(ENDPOINT, time.time())
@@ -66,7 +66,7 @@ def test_the_openai_client_verifies_and_reads_it(
 
 
 @pytest.mark.parametrize("change", ["body", "id", "timestamp", "secret"])
-def test_nothing_of_it_can_be_changed(
+def test_any_change_breaks_the_signature(
     bus: MemoryBus, ledger: Ledger, key: VideoKey, change: str
 ) -> None:
     """The signature covers the id and the time as well as the body."""
@@ -85,22 +85,22 @@ def test_nothing_of_it_can_be_changed(
         OpenAI(api_key="any").webhooks.unwrap(body, headers, secret=secret)
 
 
-def test_an_attempt_later_has_the_same_id_and_another_time(
+def test_a_retry_has_the_same_id_and_a_new_timestamp(
     bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """So a receiver recognises a repetition, and can refuse a replay."""
+    """So a receiver recognises a retry, and can refuse a replay."""
     message = _ended(bus, ledger, key, EventName.COMPLETED)
-    first, again = Webhook.of(message, ENDPOINT), Webhook.of(message, ENDPOINT)
-    assert first == again
+    first, retry = Webhook.of(message, ENDPOINT), Webhook.of(message, ENDPOINT)
+    assert first == retry
     assert "." not in first.id
-    one, two = first.headers(ENDPOINT, 1e9), again.headers(ENDPOINT, 2e9)
+    one, two = first.headers(ENDPOINT, 1e9), retry.headers(ENDPOINT, 2e9)
     assert one["webhook-id"] == two["webhook-id"]
     assert one["webhook-signature"] != two["webhook-signature"]
     assert Webhook.of(message, Endpoint("acme", "https://b.example/", KEYS)).id != first.id
 
 
-def test_an_end_that_cant_be_read_has_failed(bus: MemoryBus, key: VideoKey) -> None:
-    """As the HTTP API shows it."""
+def test_an_unreadable_terminal_event_counts_as_failed(bus: MemoryBus, key: VideoKey) -> None:
+    """As in the HTTP API."""
     seq = bus.inject(key.event_subject("completed"), b"garbage")
     message = bus.get_message(VIDEOS, seq)
     assert message is not None
@@ -109,8 +109,8 @@ def test_an_end_that_cant_be_read_has_failed(bus: MemoryBus, key: VideoKey) -> N
     assert webhook == Webhook.of(message, ENDPOINT)
 
 
-def test_what_is_no_end_is_not_told(bus: MemoryBus, key: VideoKey) -> None:
-    """A stranger may publish anything on the subject of an end."""
+def test_an_event_that_is_not_terminal_sends_no_webhook(bus: MemoryBus, key: VideoKey) -> None:
+    """Other programs may publish anything on the subject of a terminal event."""
     data = VideoEvent.new(key, EventName.STARTED, started(key), source="/test").to_bytes()
     message = bus.get_message(VIDEOS, bus.inject(key.event_subject("failed"), data))
     assert message is not None
@@ -118,23 +118,23 @@ def test_what_is_no_end_is_not_told(bus: MemoryBus, key: VideoKey) -> None:
         Webhook.of(message, ENDPOINT)
 
 
-def test_the_pauses_grow_and_end_after_three_days() -> None:
-    """As Standard Webhooks recommends, and never sooner than that."""
-    taken = [pause_after(attempt) for attempt in range(1, 10)]
-    for pause, least in zip(taken, PAUSES, strict=True):
-        assert pause is not None
-        assert least <= pause <= 1.1 * least
-    assert all(a <= b for a, b in pairwise(PAUSES))
-    assert pause_after(10) is None
-    assert 3 * 24 * HOUR < sum(PAUSES) < 4 * 24 * HOUR
+def test_delays_grow_and_end_after_three_days() -> None:
+    """As Standard Webhooks recommends, and never shorter."""
+    delays = [retry_delay(attempt) for attempt in range(1, 10)]
+    for delay, least in zip(delays, RETRY_DELAYS, strict=True):
+        assert delay is not None
+        assert least <= delay <= 1.1 * least
+    assert all(a <= b for a, b in pairwise(RETRY_DELAYS))
+    assert retry_delay(10) is None
+    assert 3 * DAY_SECONDS < sum(RETRY_DELAYS) < 4 * DAY_SECONDS
 
 
-def test_what_the_endpoint_asks_for_counts_within_reason() -> None:
-    """It can ask for more than the schedule's pause, and for a day at most, and not for ever."""
-    assert (pause_after(1, retry_after=90) or 0) >= 90
-    assert (pause_after(2, retry_after=1) or 0) >= PAUSES[1]
-    assert (pause_after(1, retry_after=1e9) or 0) <= 1.1 * 24 * HOUR
-    assert pause_after(10, retry_after=5) is None
+def test_retry_after_is_respected_within_limits() -> None:
+    """It can lengthen a delay, to a day at most, and does not extend the schedule."""
+    assert (retry_delay(1, retry_after=90) or 0) >= 90
+    assert (retry_delay(2, retry_after=1) or 0) >= RETRY_DELAYS[1]
+    assert (retry_delay(1, retry_after=1e9) or 0) <= 1.1 * DAY_SECONDS
+    assert retry_delay(10, retry_after=5) is None
 
 
 @pytest.mark.parametrize(
@@ -152,5 +152,5 @@ def test_what_the_endpoint_asks_for_counts_within_reason() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
-    """Anything else counts as absent."""
-    assert read_retry_after(text, now=1000) == seconds
+    """Anything else is ignored."""
+    assert parse_retry_after(text, now=1000) == seconds

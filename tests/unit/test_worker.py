@@ -1,4 +1,4 @@
-"""The worker: one video at a time, under a lease, to an end that the stream knows."""
+"""The worker: one video at a time, under a lease, and its outcome in the stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from functions.generate.attempt import Attempt, Means
+from functions.generate.attempt import Attempt, AttemptDependencies
 from functions.generate.worker import Worker
 from functions.shared.errors import (
     EngineCrashed,
@@ -35,7 +35,7 @@ from tests.unit.step_engine import StepEngine
 
 @pytest.fixture
 def engine() -> StepEngine:
-    """An engine in the test's hands."""
+    """An engine that the test controls."""
     return StepEngine()
 
 
@@ -43,9 +43,9 @@ def engine() -> StepEngine:
 def worker(
     bus: MemoryBus, ledger: Ledger, store: MemoryStore, engine: StepEngine, profile: Profile
 ) -> Iterator[Worker]:
-    """A worker that renews its lease every 20 ms, so that tests see it happen."""
-    means = Means(ledger, bus, store, engine, renew_seconds=0.02)
-    worker = Worker(means, profile, name="w1", lease_seconds=20)
+    """A worker that renews its lease every 20 ms, so that tests can wait for it."""
+    dependencies = AttemptDependencies(ledger, bus, store, engine, renew_seconds=0.02)
+    worker = Worker(dependencies, profile, name="w1", lease_seconds=20)
     yield worker
     bus.unavailable = False
     bus.faults.clear()
@@ -55,10 +55,10 @@ def worker(
 
 def _finish(attempt: Attempt) -> str:
     assert attempt.finished.wait(10)
-    return str(attempt.line()["state"])
+    return str(attempt.status_line()["state"])
 
 
-def test_a_video_is_made_and_the_stream_says_where_it_is(
+def test_completed_names_the_files_and_their_digest(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -66,9 +66,9 @@ def test_a_video_is_made_and_the_stream_says_where_it_is(
     engine: StepEngine,
     key: VideoKey,
 ) -> None:
-    """`completed` names the prefix under which all three files are, and their digest."""
+    """All three files are under the prefix in `completed`."""
     engine.go.set()
-    attempt = worker.take(put_request(bus, key))
+    attempt = worker.start_attempt(put_request(bus, key))
     assert _finish(attempt) == "completed"
     data = ledger.read(key).data
     assert isinstance(data, Completed)
@@ -88,8 +88,8 @@ def test_a_video_is_made_and_the_stream_says_where_it_is(
 def test_progress_renews_the_lease(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """While the engine works, the stream hears how far it is, from a timer and not from steps."""
-    attempt = worker.take(put_request(bus, key))
+    """While the engine renders, progress is published by a timer, not by the engine's steps."""
+    attempt = worker.start_attempt(put_request(bus, key))
     first = wait_until(
         lambda: ledger.read(key) if ledger.read(key).name is EventName.PROGRESSED else None,
         seconds=5,
@@ -102,14 +102,14 @@ def test_progress_renews_the_lease(
     assert _finish(attempt) == "completed"
 
 
-def test_there_is_one_video_at_a_time(
+def test_a_worker_renders_one_video_at_a_time(
     worker: Worker, bus: MemoryBus, engine: StepEngine, key: VideoKey, ledger: Ledger
 ) -> None:
-    """Whoever asks meanwhile hears 'busy', and the second video is not touched."""
-    attempt = worker.take(put_request(bus, key))
+    """A second request gets "busy", and its video is not claimed."""
+    attempt = worker.start_attempt(put_request(bus, key))
     other = VideoKey("acme", "video_2")
     with pytest.raises(Unavailable) as error:
-        worker.take(put_request(bus, other))
+        worker.start_attempt(put_request(bus, other))
     assert error.value.code == "busy"
     assert ledger.read(other) == Snapshot(other)
     engine.go.set()
@@ -125,7 +125,7 @@ def test_there_is_one_video_at_a_time(
         (("deleted", {}), "ended"),
     ],
 )
-def test_a_video_that_is_not_to_be_made_is_not_claimed(
+def test_a_leased_or_finished_video_is_not_claimed(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -134,7 +134,7 @@ def test_a_video_that_is_not_to_be_made_is_not_claimed(
     before: tuple[str, dict[str, float]],
     code: str,
 ) -> None:
-    """Somebody has it, it has ended, or it was tried often enough: and the worker stays free."""
+    """Nor is one without attempts left; and the worker stays free."""
     seq = put_request(bus, key)
     name, fields = before
     data: object = {
@@ -144,45 +144,47 @@ def test_a_video_that_is_not_to_be_made_is_not_claimed(
     }[name]
     state = publish(ledger, Snapshot(key), EventName(name), data)
     with pytest.raises(Unavailable) as error:
-        worker.take(seq)
+        worker.start_attempt(seq)
     assert error.value.code == code
     assert ledger.read(key).seq == state.seq
     engine.go.set()
-    assert _finish(worker.take(put_request(bus, VideoKey("acme", "other")))) == "completed"
+    assert _finish(worker.start_attempt(put_request(bus, VideoKey("acme", "other")))) == "completed"
 
 
-def test_a_request_that_is_gone_or_not_valid_is_refused(
+def test_a_missing_or_invalid_request_is_refused(
     worker: Worker, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """The stream is read, and no body is trusted."""
+    """Only the stream's message counts."""
     with pytest.raises(Unavailable):
-        worker.take(99)
+        worker.start_attempt(99)
     with pytest.raises(InvalidRequest):
-        worker.take(bus.inject(key.request_subject, b"garbage"))
+        worker.start_attempt(bus.inject(key.request_subject, b"garbage"))
 
 
-def test_an_expired_lease_is_taken_over_as_the_next_attempt(
+def test_an_expired_lease_is_taken_over_by_the_next_attempt(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """The number goes up by one, the settings and the first start stay."""
+    """The attempt's number increases by one; the settings and the first start stay."""
     seq = put_request(bus, key)
     publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     bus.advance(21)
     engine.go.set()
-    assert _finish(worker.take(seq)) == "completed"
+    assert _finish(worker.start_attempt(seq)) == "completed"
     data = ledger.read(key).data
     assert isinstance(data, Completed)
     assert (data.attempt, data.started_at) == (2, CREATED)
 
 
-def test_a_request_published_again_does_not_change_a_video_that_has_begun(
+def test_a_request_published_again_does_not_change_a_video_that_has_started(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """The second attempt makes what the first one began, and what everybody was told."""
+    """The second attempt renders with the settings of the first, which callers have seen."""
     put_request(bus, key)
     publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=0))
     engine.go.set()
-    assert _finish(worker.take(put_request(bus, key, prompt="something else"))) == "completed"
+    assert (
+        _finish(worker.start_attempt(put_request(bus, key, prompt="something else"))) == "completed"
+    )
     assert engine.requests[-1].prompt == "a red circle"
     data = ledger.read(key).data
     assert isinstance(data, Completed)
@@ -190,7 +192,7 @@ def test_a_request_published_again_does_not_change_a_video_that_has_begun(
 
 
 @pytest.mark.parametrize("end", [EventName.CANCELLED, EventName.DELETED])
-def test_a_video_that_was_ended_stops_at_once_and_leaves_nothing(
+def test_cancelling_or_deleting_stops_the_attempt_and_leaves_no_files(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -199,8 +201,8 @@ def test_a_video_that_was_ended_stops_at_once_and_leaves_nothing(
     key: VideoKey,
     end: EventName,
 ) -> None:
-    """The engine is stopped at its next step; nothing is published over the end."""
-    attempt = worker.take(put_request(bus, key))
+    """The engine stops at its next step; nothing is published after the terminal event."""
+    attempt = worker.start_attempt(put_request(bus, key))
     assert engine.begun.wait(5)
     data = (
         Deleted(created_at=CREATED)
@@ -218,7 +220,7 @@ def test_a_video_that_was_ended_stops_at_once_and_leaves_nothing(
     assert not store.files
 
 
-def test_a_video_that_another_worker_took_is_left_to_it(
+def test_a_worker_that_lost_its_lease_overwrites_nothing(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -226,9 +228,9 @@ def test_a_video_that_another_worker_took_is_left_to_it(
     engine: StepEngine,
     key: VideoKey,
 ) -> None:
-    """A worker that slept too long publishes nothing, and removes only its own files."""
+    """A worker that was paused for too long publishes nothing, and deletes only its own files."""
     seq = put_request(bus, key)
-    attempt = worker.take(seq)
+    attempt = worker.start_attempt(seq)
     assert engine.begun.wait(5)
     theirs = "acme/video_1/2-" + "f" * 32 + "/video.mp4"
     store.files[theirs] = (b"theirs", "video/mp4")
@@ -247,7 +249,7 @@ def _started_bytes(key: VideoKey, **fields: object) -> bytes:
     return VideoEvent.new(key, EventName.STARTED, data, source="/other").to_bytes()
 
 
-def test_an_error_that_may_pass_gives_the_video_back(
+def test_a_retryable_error_releases_the_video(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -255,10 +257,10 @@ def test_an_error_that_may_pass_gives_the_video_back(
     engine: StepEngine,
     key: VideoKey,
 ) -> None:
-    """The lease is released with the reason, so the next attempt begins at once."""
+    """The lease is released with the error, so the next attempt can start at once."""
     engine.error = EngineCrashed()
     engine.go.set()
-    assert _finish(worker.take(put_request(bus, key))) == "released"
+    assert _finish(worker.start_attempt(put_request(bus, key))) == "released"
     snapshot = ledger.read(key)
     assert isinstance(snapshot.data, Progressed)
     assert snapshot.data.error is not None
@@ -267,19 +269,19 @@ def test_an_error_that_may_pass_gives_the_video_back(
     assert not store.files
 
 
-def test_an_error_that_will_not_pass_fails_the_video(
+def test_a_permanent_error_fails_the_video(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """What does not fit into memory fits no better the second time."""
+    """A video that does not fit into memory would not fit the second time."""
     engine.error = OutOfMemory()
     engine.go.set()
-    assert _finish(worker.take(put_request(bus, key))) == "failed"
+    assert _finish(worker.start_attempt(put_request(bus, key))) == "failed"
     data = ledger.read(key).data
     assert isinstance(data, Failed)
     assert data.error.code == "out_of_memory"
 
 
-def test_a_store_that_is_away_gives_the_video_back(
+def test_an_unavailable_store_releases_the_video(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -287,34 +289,34 @@ def test_a_store_that_is_away_gives_the_video_back(
     engine: StepEngine,
     key: VideoKey,
 ) -> None:
-    """Without its files no video is called completed."""
+    """A video without its files is never completed."""
     store.unavailable = True
     engine.go.set()
-    assert _finish(worker.take(put_request(bus, key))) == "released"
+    assert _finish(worker.start_attempt(put_request(bus, key))) == "released"
     assert ledger.read(key).name is EventName.PROGRESSED
 
 
-def test_an_unexpected_error_is_an_attempt_and_not_the_end_of_the_worker(
+def test_an_unexpected_error_costs_an_attempt_and_not_the_worker(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """The video hears that something went wrong, without what only the log should say."""
+    """The published error has no details, which are in the log."""
     engine.error = RuntimeError("secret detail")
     engine.go.set()
-    assert _finish(worker.take(put_request(bus, key))) == "released"
+    assert _finish(worker.start_attempt(put_request(bus, key))) == "released"
     snapshot = ledger.read(key)
     assert isinstance(snapshot.data, Progressed)
     assert snapshot.data.error is not None
     assert "secret" not in snapshot.data.error.message
     engine.error = None
-    assert _finish(worker.take(put_request(bus, VideoKey("acme", "v2")))) == "completed"
+    assert _finish(worker.start_attempt(put_request(bus, VideoKey("acme", "v2")))) == "completed"
 
 
-def test_a_completion_whose_answer_was_lost_is_completed_once(
+def test_a_completion_whose_ack_was_lost_is_published_once(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """The files stay, and the stream says `completed` one time."""
+    """The files stay, and the video is completed."""
     seq = put_request(bus, key)
-    attempt = worker.take(seq)
+    attempt = worker.start_attempt(seq)
     assert engine.begun.wait(5)
     bus.faults.extend(["answer lost"] * 3)
     engine.go.set()
@@ -325,8 +327,8 @@ def test_a_completion_whose_answer_was_lost_is_completed_once(
 def test_an_outage_of_nats_does_not_lose_the_video(
     worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
 ) -> None:
-    """The worker keeps the files and says 'completed' when NATS is back."""
-    attempt = worker.take(put_request(bus, key))
+    """The worker keeps the files and publishes `completed` when NATS is back."""
+    attempt = worker.start_attempt(put_request(bus, key))
     assert engine.begun.wait(5)
     bus.unavailable = True
     engine.go.set()
@@ -336,11 +338,11 @@ def test_an_outage_of_nats_does_not_lose_the_video(
     assert ledger.read(key).name is EventName.COMPLETED
 
 
-def test_a_worker_without_its_connection_takes_nothing_new(
+def test_a_worker_whose_client_disconnected_is_not_ready(
     worker: Worker, bus: MemoryBus, engine: StepEngine, key: VideoKey
 ) -> None:
-    """It is not ready while it finishes a video that nobody listens to, and then it is again."""
-    attempt = worker.take(put_request(bus, key))
+    """Until it has finished the video."""
+    attempt = worker.start_attempt(put_request(bus, key))
     worker.check()
     attempt.disconnect()
     with pytest.raises(Unavailable):
@@ -358,16 +360,16 @@ def _is_free(worker: Worker) -> bool:
     return True
 
 
-def test_draining_finishes_the_video_and_takes_no_other(
+def test_draining_finishes_the_video_and_accepts_no_other(
     worker: Worker, bus: MemoryBus, engine: StepEngine, key: VideoKey
 ) -> None:
-    """SIGTERM: the caller waits until the video is done."""
-    attempt = worker.take(put_request(bus, key))
+    """After SIGTERM, `drain` waits until the video is done."""
+    attempt = worker.start_attempt(put_request(bus, key))
     drained = threading.Thread(target=worker.drain)
     drained.start()
-    wait_until(lambda: not _is_free(worker), seconds=5, what="draining has begun")
+    wait_until(lambda: not _is_free(worker), seconds=5, what="draining has started")
     with pytest.raises(Unavailable):
-        worker.take(put_request(bus, VideoKey("acme", "v2")))
+        worker.start_attempt(put_request(bus, VideoKey("acme", "v2")))
     assert not attempt.finished.is_set()
     engine.go.set()
     drained.join(10)

@@ -1,1 +1,1 @@
-"""Sends events of videos to a Broker, or to any other sink (`FORWARD_EVENTS`)."""
+"""Sends events of videos to a Broker or another sink (`FORWARD_EVENTS`)."""

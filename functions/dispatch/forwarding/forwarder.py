@@ -1,18 +1,18 @@
-"""`dispatch` with another consumer and another sink: sends what happened to videos to K_SINK.
+"""Forwards events of videos to K_SINK: a Broker, or any receiver of CloudEvents over HTTP.
 
-For a Broker, or whatever else takes CloudEvents over HTTP. At least once, in no particular order.
+At least once, in no particular order.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Mapping
 from typing import Final
 
 import httpx
 
-from functions.dispatch.sink import FOR_GOOD
+from functions.dispatch.dispatcher import MAX_REDELIVERY_DELAY, redelivery_delay
+from functions.dispatch.sinks import PERMANENT_REFUSALS
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Delivery
 from functions.shared.streams.cloudevents import read_nats, write_binary
@@ -20,10 +20,8 @@ from functions.shared.subjects import VideoKey
 
 log = logging.getLogger(__name__)
 
-# A Broker answers when it has stored the event.
-TIMEOUT: Final = 30.0
-# An event that waits for its turn again holds one of the slots.
-MAX_DELAY: Final = 10.0
+# A Broker responds once it has stored the event.
+SINK_TIMEOUT_SECONDS: Final = 30.0
 
 
 class Forwarder:
@@ -33,13 +31,15 @@ class Forwarder:
         """POST to `url`; `extensions` (a SinkBinding's `ceOverrides`) are added to each event."""
         self._url = url
         self._extensions = dict(extensions)
-        self._client = httpx.Client(limits=httpx.Limits(max_connections=None), timeout=TIMEOUT)
+        self._client = httpx.Client(
+            limits=httpx.Limits(max_connections=None), timeout=SINK_TIMEOUT_SECONDS
+        )
 
     def handle(self, delivery: Delivery) -> None:
-        """Send one event, and settle its delivery by the answer.
+        """Send one event, and settle its delivery according to the response.
 
         Raises:
-            Unavailable: NATS does not answer; the event is delivered again by itself.
+            Unavailable: NATS does not answer; the event is redelivered after `ack_wait`.
         """
         message = delivery.message
         try:
@@ -52,23 +52,24 @@ class Forwarder:
         headers, body = write_binary(
             event, **self._extensions, subject=key.video_id, account=key.account
         )
-        status, problem_text = self._post(headers, body)
+        status, description = self._post(headers, body)
         if status is not None and httpx.codes.is_success(status):
             delivery.ack()
-        elif status in FOR_GOOD:
-            log.error("%s: the sink refuses it: %s", message.subject, problem_text)
-            delivery.term(f"the sink answered {status}")
+        elif status in PERMANENT_REFUSALS:
+            log.error("%s: the sink refused the event: %s", message.subject, description)
+            delivery.term(f"the sink responded with {status}")
         else:
-            log.warning("%s: sent again: %s", message.subject, problem_text)
-            delivery.nak(random.uniform(1, MAX_DELAY))  # noqa: S311 - jitter is no secret
+            log.warning("%s: will be sent again: %s", message.subject, description)
+            delivery.nak(redelivery_delay())
 
-    def stumble(self, delivery: Delivery, problem: Exception) -> None:  # noqa: ARG002 - logged already
-        """Settle a delivery over which this program stumbled: again, later."""
-        delivery.nak(MAX_DELAY)
+    def handle_failure(self, delivery: Delivery, problem: Exception) -> None:  # noqa: ARG002 - logged already
+        """Redeliver an event after an internal error."""
+        delivery.nak(MAX_REDELIVERY_DELAY)
 
     def _post(self, headers: Mapping[str, str], body: bytes) -> tuple[int | None, str]:
+        """The status of the response, None without one; and a description for the log."""
         try:
-            answer = self._client.post(self._url, content=body, headers=dict(headers))
+            response = self._client.post(self._url, content=body, headers=dict(headers))
         except httpx.HTTPError as problem:
             return None, f"{type(problem).__name__}: {problem}"
-        return answer.status_code, f"{answer.status_code} {answer.text[:200]}"
+        return response.status_code, f"{response.status_code} {response.text[:200]}"

@@ -1,1 +1,1 @@
-"""Webhooks: how a video ended, signed and POSTed to the endpoints of its account."""
+"""Webhooks: notify endpoints that a video has completed or failed, with signed POSTs."""

@@ -1,7 +1,7 @@
-"""Which addresses a webhook may go to: none inside the operator's own network, unless allowed.
+"""Which addresses webhooks may go to: none inside the operator's own network, unless allowed.
 
-The check is made on the very addresses that are then connected to, so that a name which resolves
-differently the second time (DNS rebinding) changes nothing.
+The addresses that are checked are the ones that are then connected to, so a name that resolves
+differently the second time (DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from functions.shared.networks import Network
 
 Address = IPv4Address | IPv6Address
 
-# Of several addresses one may be out of order, and the others must get their turn.
-CONNECT_SECONDS: Final = 5.0
+# For each address of an endpoint: if one does not respond, the next must still be tried.
+CONNECT_SECONDS_PER_ADDRESS: Final = 5.0
 
-# Not public, though Python's `is_global` says so in some versions: IANA's special-purpose
+# Not public, though Python's `is_global` claims so in some versions: IANA's special-purpose
 # registries, and the address at which Azure serves metadata to every virtual machine.
 _SPECIAL: Final = tuple(
     ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
 )
-# All that IANA has given out; IPv4-mapped, site-local and unassigned addresses lie outside.
+# All that IANA has assigned; IPv4-mapped, site-local and unassigned addresses lie outside.
 _GLOBAL_UNICAST: Final = ip_network("2000::/3")
-# Tunnels with an IPv4 address inside: 6to4 and Teredo, both out of use.
+# Tunnels with an embedded IPv4 address: 6to4 and Teredo, both obsolete.
 _TUNNELS: Final = (ip_network("2002::/16"), ip_network("2001::/23"))
-# RFC 6052: IPv4 addresses as a network with IPv6 only sees them.
+# RFC 6052: IPv4 addresses as seen from an IPv6-only network.
 _NAT64: Final = ip_network("64:ff9b::/96")
 
 
 class AddressRefused(httpcore.ConnectError):
-    """The endpoint's name leads to an address that webhooks may not go to."""
+    """The endpoint's name resolves to an address that webhooks may not go to."""
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address belongs to the public internet, and to a single host there."""
+    """Whether an address belongs to the public internet, and to a single host there."""
     if isinstance(address, IPv6Address):
-        inner = _inside(address)
-        if inner is not None:
-            return is_public(inner)
+        embedded = _embedded_ipv4(address)
+        if embedded is not None:
+            return is_public(embedded)
         if address not in _GLOBAL_UNICAST or any(address in tunnel for tunnel in _TUNNELS):
             return False
     special = any(address in network for network in _SPECIAL)
     return address.is_global and not address.is_multicast and not special
 
 
-def _inside(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that packets for `address` really go to, if there is one."""
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that packets for `address` are really routed to, if there is one."""
     if address in _NAT64:
         return IPv4Address(address.packed[-4:])
     return address.ipv4_mapped
 
 
 def is_allowed(address: Address, networks: Iterable[Network]) -> bool:
-    """Tell whether the operator named a network that `address` lies in."""
+    """Whether `address` lies in one of the operator's allowed `networks`."""
     plain = address
     if isinstance(address, IPv6Address):
         plain = address.ipv4_mapped or address
@@ -69,8 +69,8 @@ def is_allowed(address: Address, networks: Iterable[Network]) -> bool:
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Opens connections for httpcore, to permitted addresses only.
 
-    httpcore keeps the name for the Host header, SNI and the certificate: it hands over nothing but
-    the name and the port, and begins TLS itself on the stream that it gets back.
+    httpcore passes the name and the port, and starts TLS itself on the stream it gets back, so the
+    Host header, SNI and the certificate check use the name.
     """
 
     def __init__(self, networks: Iterable[Network], *, public: bool) -> None:
@@ -78,8 +78,8 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         self._networks = tuple(networks)
         self._public = public
         self._backend = httpcore.AnyIOBackend()
-        # A lookup can't be cancelled, and may take half a minute. Each endpoint has one thread of
-        # its own for them, so that it holds up nobody else.
+        # A lookup can't be cancelled, and may take half a minute. Each endpoint has a thread of its
+        # own for them, so that it delays no other.
         self._lookups = ThreadPoolExecutor(1, thread_name_prefix="webhook-lookup")
 
     async def connect_tcp(
@@ -90,11 +90,11 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of `host` that answers.
+        """Connect to the first address of `host` that responds.
 
         Raises:
             AddressRefused: one of the addresses is not permitted.
-            httpcore.ConnectError, httpcore.ConnectTimeout: none of them answers.
+            httpcore.ConnectError, httpcore.ConnectTimeout: none of them responds.
         """
         addresses = await self._resolve(host, port)
         for address in addresses:
@@ -105,7 +105,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
                 return await self._backend.connect_tcp(
                     address,
                     port,
-                    min(timeout or CONNECT_SECONDS, CONNECT_SECONDS),
+                    min(timeout or CONNECT_SECONDS_PER_ADDRESS, CONNECT_SECONDS_PER_ADDRESS),
                     local_address,
                     socket_options,
                 )
@@ -121,7 +121,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         try:
             return await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
         except (OSError, UnicodeError) as problem:
-            raise httpcore.ConnectError(f"{host} can't be looked up: {problem}") from problem
+            raise httpcore.ConnectError(f"{host} can't be resolved: {problem}") from problem
 
     def _check(self, text: str) -> None:
         address = ip_address(text)

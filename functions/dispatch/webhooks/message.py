@@ -1,4 +1,4 @@
-"""One webhook: what it says, and how it is signed."""
+"""One webhook: its body, its id and its signature."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from functions.shared.video.events import Completed
 
 @dataclass(frozen=True)
 class Webhook:
-    """What every attempt to tell one endpoint of one event has in common.
+    """The notification of one endpoint about one event: the same in every attempt.
 
     Attributes:
-        id: the header `webhook-id`, by which a receiver knows a repetition.
+        video_id: which video.
+        id: the header `webhook-id`, by which a receiver recognises a retry.
+        type: `video.completed` or `video.failed`.
         body: the exact bytes that are signed and sent.
     """
 
@@ -36,19 +38,19 @@ class Webhook:
 
     @classmethod
     def of(cls, message: Message, endpoint: Endpoint) -> Self:
-        """Say what OpenAI's webhooks say of a video's end: its id, and whether it was completed.
+        """Build the webhook for a terminal event, with the content of OpenAI's own webhooks.
 
         Raises:
-            InvalidRequest: the message is about no end of a video.
+            InvalidRequest: the message is no terminal event, or `deleted`.
         """
         key = VideoKey.from_subject(message.subject)
         snapshot = snapshot_of(key, message)
         if not snapshot.terminal or snapshot.deleted:
-            raise InvalidRequest(f"{message.subject} is no end of a video")
-        # As the HTTP API has it: cancelled, and not readable, are failed too.
-        done = isinstance(snapshot.data, Completed)
+            raise InvalidRequest(f"{message.subject} holds no event to notify endpoints of")
+        # As in the HTTP API, cancelled and unreadable videos count as failed.
+        completed = isinstance(snapshot.data, Completed)
         event_id = snapshot.event_id or f"{key.video_id}-{message.seq}"
-        kind: Final = "video.completed" if done else "video.failed"
+        kind: Final = "video.completed" if completed else "video.failed"
         document: VideoEnded = {
             "id": event_id,
             "object": "event",
@@ -56,15 +58,16 @@ class Webhook:
             "created_at": message.time // NANOSECONDS,
             "data": {"id": key.video_id},
         }
-        named = f"{endpoint.account} {endpoint.url} {event_id}"
-        # Without a full stop, which separates what is signed.
-        name = f"msg_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
-        return cls(key.video_id, name, kind, json.dumps(document, separators=(",", ":")).encode())
+        identity = f"{endpoint.account} {endpoint.url} {event_id}"
+        # Hashed: the id may contain no full stop, which separates the parts that are signed.
+        webhook_id = f"msg_{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+        body = json.dumps(document, separators=(",", ":")).encode()
+        return cls(key.video_id, webhook_id, kind, body)
 
     def headers(self, endpoint: Endpoint, now: float) -> dict[str, str]:
         """The headers of an attempt at `now`, in seconds since the epoch, signed with each secret.
 
-        After Standard Webhooks 1.0.0: several signatures are separated by spaces.
+        As in Standard Webhooks 1.0.0; several signatures are separated by spaces.
         """
         time = datetime.fromtimestamp(int(now), UTC)
         text = self.body.decode()

@@ -1,4 +1,4 @@
-"""One attempt to deliver a webhook: a POST, and what its answer means."""
+"""One attempt to deliver a webhook: the POST, and how its response is understood."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import httpcore
 
 from functions.dispatch.webhooks.addresses import GuardedNetwork
 from functions.dispatch.webhooks.message import Webhook
-from functions.dispatch.webhooks.retries import read_retry_after
+from functions.dispatch.webhooks.retries import parse_retry_after
 from functions.shared.endpoints import Endpoint
 from functions.shared.networks import Network
 
 log = logging.getLogger(__name__)
 
-_OK: Final = range(200, 300)
+_SUCCESS: Final = range(200, 300)
 _GONE: Final = 410
-# "Delivery success and failure": the endpoint has too much to do.
+# "Delivery success and failure": the endpoint asks for a lower rate.
 _OVERLOADED: Final = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Answer:
+class DeliveryResult:
     """How an attempt ended.
 
     Attributes:
-        status: of the HTTP response, or None if there was none.
-        problem: for people, where the webhook was not taken.
+        status: of the HTTP response, or None without one.
+        problem: for people, why the webhook was not delivered.
         retry_after: seconds that the endpoint asked for.
     """
 
@@ -43,25 +43,25 @@ class Answer:
 
     @property
     def delivered(self) -> bool:
-        """The endpoint has taken the webhook."""
-        return self.status in _OK
+        """The endpoint accepted the webhook."""
+        return self.status in _SUCCESS
 
     @property
     def gone(self) -> bool:
-        """The endpoint wants to hear nothing any more."""
+        """The endpoint wants no more webhooks."""
         return self.status == _GONE
 
     @property
     def overloaded(self) -> bool:
-        """The endpoint should be left alone for a while."""
+        """The endpoint needs a pause."""
         return self.status in _OVERLOADED
 
 
-class Sender:
-    """POSTs webhooks to one endpoint, each over a connection of its own.
+class WebhookSender:
+    """POSTs webhooks to one endpoint, each over a new connection.
 
-    Videos take minutes, so connections are not worth keeping, and each name is looked up, and its
-    addresses checked, every time.
+    Videos take minutes, so connections are not worth keeping; and the endpoint's name is resolved,
+    and its addresses checked, every time.
     """
 
     def __init__(
@@ -69,42 +69,42 @@ class Sender:
         endpoint: Endpoint,
         *,
         networks: Sequence[Network],
-        seconds: float,
+        timeout_seconds: float,
         certificates: ssl.SSLContext,
     ) -> None:
         """Send to `endpoint`.
 
         Args:
-            endpoint: where, and with which secrets.
-            networks: addresses beside the public internet that may be called, with http too.
-            seconds: how long an attempt may take, from the lookup to the head of the answer.
-            certificates: whom to believe that an address is the endpoint.
+            endpoint: the URL, and the secrets to sign with.
+            networks: permitted besides the public internet, also with http.
+            timeout_seconds: limit of an attempt, from the name's lookup to the response's head.
+            certificates: the authorities that are trusted.
         """
         self._endpoint = endpoint
-        self._seconds = seconds
+        self._timeout_seconds = timeout_seconds
         self._certificates = certificates
         encrypted = urlsplit(endpoint.url).scheme == "https"
         self._network = GuardedNetwork(networks, public=encrypted)
 
-    async def send(self, webhook: Webhook) -> Answer:
+    async def send_webhook(self, webhook: Webhook) -> DeliveryResult:
         """Make one attempt. Never raises for what the endpoint does."""
         try:
-            # For all of it together: one byte now and then would satisfy any other limit.
-            async with asyncio.timeout(self._seconds):
+            # One limit for the whole attempt: a byte now and then would satisfy any other.
+            async with asyncio.timeout(self._timeout_seconds):
                 return await self._post(webhook)
         except TimeoutError:
-            return Answer(None, f"no answer within {self._seconds:g} s")
+            return DeliveryResult(None, f"no response within {self._timeout_seconds:g} s")
         except (OSError, *_NETWORK_FAILURES) as problem:
-            return Answer(None, str(problem) or type(problem).__name__)
+            return DeliveryResult(None, str(problem) or type(problem).__name__)
         except Exception:
-            # Counted like any other failure, so that it is not tried for ever.
-            log.exception("%s could not be called", self._endpoint.name)
-            return Answer(None, "an internal error")
+            # Counted as a failed attempt, so that retries end.
+            log.exception("unexpected error in a webhook to %s", self._endpoint.name)
+            return DeliveryResult(None, "an internal error")
 
-    async def _post(self, webhook: Webhook) -> Answer:
+    async def _post(self, webhook: Webhook) -> DeliveryResult:
         now = time.time()
         headers = webhook.headers(self._endpoint, now) | {"connection": "close"}
-        # httpcore itself follows no redirects, and reads no proxy settings.
+        # httpcore follows no redirects and reads no proxy settings.
         async with (
             httpcore.AsyncConnectionPool(
                 ssl_context=self._certificates, network_backend=self._network
@@ -113,13 +113,13 @@ class Sender:
                 "POST", self._endpoint.url, headers=[*headers.items()], content=webhook.body
             ) as response,
         ):
-            # Its body is nothing to us, and is not read.
+            # The response's body has no meaning here, and is not read.
             retry_after = next(
                 (value for name, value in response.headers if name.lower() == b"retry-after"), None
             )
             text = None if retry_after is None else retry_after.decode("latin-1")
-            return Answer(
-                response.status, f"it answered {response.status}", read_retry_after(text, now)
+            return DeliveryResult(
+                response.status, f"status {response.status}", parse_retry_after(text, now)
             )
 
 

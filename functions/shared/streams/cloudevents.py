@@ -72,12 +72,20 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> ReceivedEvent:
     Raises:
         InvalidEvent: an attribute is missing or invalid, or the body is not JSON.
     """
-    # Both bindings percent-encode what a header can't carry (HTTP binding, section 3.1.3.2).
-    attributes = {n[3:]: unquote(v) for n, v in headers.items() if n.startswith("ce-")}
     try:
-        return ReceivedEvent(_checked(attributes), strict_json.parse(body))
+        return ReceivedEvent(read_binary_attributes(headers), strict_json.parse(body))
     except strict_json.NotJson as problem:
         raise InvalidEvent(f"The body {problem}", param=problem.name or "data") from None
+
+
+def read_binary_attributes(headers: Mapping[str, str]) -> dict[str, str]:
+    """Read the attributes of an event in binary mode, without its data.
+
+    Raises:
+        InvalidEvent: an attribute is missing or invalid.
+    """
+    # Both bindings percent-encode what a header can't carry (HTTP binding, section 3.1.3.2).
+    return _checked({n[3:]: unquote(v) for n, v in headers.items() if n.startswith("ce-")})
 
 
 def write_binary(event: ReceivedEvent, **extensions: str) -> tuple[dict[str, str], bytes]:

@@ -22,6 +22,7 @@ from functions.shared.streams.nats_connection import (
     NatsConnection,
 )
 from functions.shared.subjects import REQUESTS
+from functions.shared.timestamps import NANOSECONDS
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 GENERATE_CONSUMER: Final = "generate"
 # That of the processes which forward events.
 FORWARD_CONSUMER: Final = "forward"
+
+# A fetch in flight when the connection breaks gets no answer, so every fetch is short.
+FETCH_SECONDS: Final = 2.0
 
 # Fields of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`; with a
 # domain, two more stand after `$JS.ACK` and one may follow (ADR-15).
@@ -94,7 +98,7 @@ class _Delivered:
             raise Unavailable("NATS did not confirm the acknowledgement") from problem
 
     def nak(self, delay: float) -> None:
-        self._send(b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode())
+        self._send(nak_payload(delay))
 
     def term(self, reason: str) -> None:
         self._send(b"+TERM " + reason.encode())
@@ -111,6 +115,11 @@ class _Delivered:
             self._connection.send(self._reply, word)
         except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
             raise Unavailable("NATS did not take the word about a request") from problem
+
+
+def nak_payload(delay: float) -> bytes:
+    """The payload that asks for redelivery after `delay` seconds (ADR-13)."""
+    return b"-NAK " + json.dumps({"delay": int(delay * NANOSECONDS)}).encode()
 
 
 def watch(

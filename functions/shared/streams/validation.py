@@ -1,4 +1,4 @@
-"""From what a caller sent to a request that can be run: one path for every entrance."""
+"""Validates requests: HTTP bodies, and events however they were published."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from functions.shared.errors import InvalidEvent, InvalidRequest
 from functions.shared.streams.bus import Message
-from functions.shared.streams.cloudevents import read_nats
+from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import EventName, Requested
@@ -22,26 +22,35 @@ from functions.shared.video.requests import RemixRequest, ResolvedRequest, Video
 
 M = TypeVar("M", bound=BaseModel)
 
-# The whole stored event: a prompt and metadata at their limits take about a third of it.
+# Of the whole stored event: a prompt and metadata at their limits take about a third of it.
 MAX_EVENT_BYTES: Final = 64 << 10
-# How much of somebody's bad input is said back to them.
-_ECHO: Final = 80
+# Characters of invalid input that an error message repeats.
+_MAX_ECHO: Final = 80
 
-# What says enough for any field, by pydantic's types of errors.
-_WORDS: Final = {
+# Messages that fit any field, by pydantic's error types.
+_MESSAGES: Final = {
     "string_unicode": "is not valid Unicode text",
     "string_type": "must be text",
     "string_too_short": "must not be empty",
     "dict_type": 'must be an object with text in it, such as {"team": "a"}',
 }
 
-# Fields of the OpenAI API that Mochi has nothing to do with; ignoring them would be a silent lie.
+# Fields of the OpenAI API that Mochi can't honour: ignoring them would mislead the caller.
 _UNSUPPORTED: Final = {"input_reference": "Kinora makes videos from text only"}
 
 
 @dataclass(frozen=True)
 class StoredRequest:
-    """A request as it lies in the stream: valid, with every default filled in."""
+    """A request in the stream REQUESTS: valid, and with every default resolved.
+
+    Attributes:
+        key: which video.
+        seq: the message's sequence in REQUESTS.
+        created_at: JetStream's timestamp of the message, as RFC 3339.
+        event_id: the CloudEvent's id.
+        request: the request with its defaults.
+        request_hash: see `request_hash`; None if another program published the request.
+    """
 
     key: VideoKey
     seq: int
@@ -52,21 +61,29 @@ class StoredRequest:
 
 
 def read_request(message: Message, profile: Profile) -> StoredRequest:
-    """Read a message of the stream REQUESTS, whoever published it.
+    """Decode and validate a message of the stream REQUESTS, whoever published it.
 
     Raises:
-        InvalidRequest: the message can't become a video; `param` names the field and the message
-            the remedy.
+        InvalidRequest: the request is invalid; `param` names the field, and the message the remedy.
+    """
+    return read_request_event(message, profile)[0]
+
+
+def read_request_event(message: Message, profile: Profile) -> tuple[StoredRequest, ReceivedEvent]:
+    """As `read_request`, together with the CloudEvent that the request was read from.
+
+    Raises:
+        InvalidRequest: as `read_request`.
     """
     key = VideoKey.from_subject(message.subject)
     if len(message.data) > MAX_EVENT_BYTES:
         raise InvalidRequest(
-            f"The event has {len(message.data)} bytes; at most {MAX_EVENT_BYTES} are taken",
+            f"The event has {len(message.data)} bytes; at most {MAX_EVENT_BYTES} are accepted",
             code="request_too_large",
         )
     event = read_nats(message.headers, message.data)
     requested = check_requested(event.type, event.data)
-    return StoredRequest(
+    stored = StoredRequest(
         key,
         message.seq,
         format_rfc3339(message.time),
@@ -74,19 +91,20 @@ def read_request(message: Message, profile: Profile) -> StoredRequest:
         ResolvedRequest.resolve(requested, profile, key.account, key.video_id),
         requested.request_hash,
     )
+    return stored, event
 
 
 def check_requested(event_type: str, data: object) -> Requested:
-    """Check the type and the data of an event that asks for a video.
+    """Validate the type and the data of a `requested` event.
 
     Raises:
-        InvalidEvent: it asks for something else.
-        InvalidRequest: its data is not valid.
+        InvalidEvent: the event has another type, or no object as data.
+        InvalidRequest: its data is invalid.
     """
     expected = EventName.REQUESTED.type
     if event_type != expected:
         raise InvalidEvent(
-            f"type is {event_type[:_ECHO]!r}; requests have the type {expected!r}", param="type"
+            f"type is {event_type[:_MAX_ECHO]!r}; requests have the type {expected!r}", param="type"
         )
     if not isinstance(data, dict):
         raise InvalidEvent("data must be a JSON object with a 'prompt'", param="data")
@@ -94,10 +112,10 @@ def check_requested(event_type: str, data: object) -> Requested:
 
 
 def check_body(fields: Mapping[str, Any]) -> VideoRequest:
-    """Check the fields of an HTTP body; text is read as the type that the field has.
+    """Validate the fields of an HTTP body; text is converted to the field's type.
 
     Raises:
-        InvalidRequest: a field is missing, unknown, or has a wrong value.
+        InvalidRequest: a field is missing, unknown or invalid.
     """
     for name, reason in _UNSUPPORTED.items():
         if name in fields:
@@ -108,26 +126,27 @@ def check_body(fields: Mapping[str, Any]) -> VideoRequest:
 
 
 def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
-    """Check the fields of the body of a remix, as `check_body` does.
+    """Validate the fields of a remix's body, as `check_body` does.
 
     Raises:
-        InvalidRequest: a field is missing, unknown, or has a wrong value.
+        InvalidRequest: a field is missing, unknown or invalid.
     """
     return _validate(RemixRequest, fields, strict=False)
 
 
 def request_hash(request: VideoRequest) -> str:
-    """A digest of what was asked, before defaults: equal for equal requests in any encoding."""
-    asked = request.model_dump(exclude_none=True, exclude={"request_hash"})
-    canonical = json.dumps(asked, sort_keys=True)
+    """A digest of the request before defaults: equal requests have equal ones in any encoding."""
+    given = request.model_dump(exclude_none=True, exclude={"request_hash"})
+    canonical = json.dumps(given, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
     for name, value in fields.items():
-        # Without this, true would count as the number 1.
+        # Otherwise pydantic accepts true as the number 1.
         if isinstance(value, bool):
-            raise InvalidRequest(f"{name[:_ECHO]} can't be true or false", param=name[:_ECHO])
+            shown = name[:_MAX_ECHO]
+            raise InvalidRequest(f"{shown} can't be true or false", param=shown)
     try:
         return model.model_validate(dict(fields), strict=strict)
     except ValidationError as error:
@@ -135,10 +154,10 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
 
 
 def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidRequest:
-    """One of pydantic's errors, in words that name the field and the remedy."""
-    # A field whose name is no valid text has no place that could be named.
-    name = str((*problem["loc"], "a field's name")[0])[:_ECHO]
-    place, code = _place(problem["loc"], name), None
+    """Convert one of pydantic's errors to a message that names the field and the remedy."""
+    # If a field's name is not valid text, pydantic reports no location.
+    name = str((*problem["loc"], "a field's name")[0])[:_MAX_ECHO]
+    field, code = _field_label(problem["loc"], name), None
     match problem["type"]:
         case "missing":
             text, code = "is required: say what the video should show", "missing_required_parameter"
@@ -148,26 +167,26 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidReque
             code = "unknown_parameter"
         case "string_too_long":
             limit = problem["ctx"]["max_length"]
-            text = f"has {len(problem['input'])} characters; at most {limit} are taken"
+            text = f"has {len(problem['input'])} characters; at most {limit} are accepted"
         case "too_long":
             text = f"has more than {problem['ctx']['max_length']} entries"
         case "string_pattern_mismatch" if name == "remixed_from_video_id":
             text = "must be the id of a video: 1 to 64 letters, digits, '_' or '-'"
         case "string_pattern_mismatch":
-            text = f"is {str(problem['input'])[:_ECHO]!r}; write it like '848x480'"
-        case kind if kind in _WORDS:
-            text = _WORDS[kind]
+            text = f"is {str(problem['input'])[:_MAX_ECHO]!r}; write it like '848x480'"
+        case kind if kind in _MESSAGES:
+            text = _MESSAGES[kind]
         case _ if name == "seconds":
             text = "must be a number, such as '4'"
         case _:
             message = problem["msg"].removeprefix("Value error, ")
-            return InvalidRequest(f"{place}: {message[:1].lower()}{message[1:]}", param=name)
-    return InvalidRequest(f"{place} {text}", param=name, code=code)
+            return InvalidRequest(f"{field}: {message[:1].lower()}{message[1:]}", param=name)
+    return InvalidRequest(f"{field} {text}", param=name, code=code)
 
 
-def _place(location: tuple[str | int, ...], name: str) -> str:
-    """The field; of a pair of `metadata`, which of the two, as pydantic says it."""
+def _field_label(location: tuple[str | int, ...], name: str) -> str:
+    """The field's name in messages; within `metadata`, the pair, and its key or its value."""
     if name != "metadata" or len(location) == 1:
         return name
-    pair = f"metadata[{str(location[1])[:_ECHO]}]"
+    pair = f"metadata[{str(location[1])[:_MAX_ECHO]}]"
     return f"the name of {pair}" if location[-1] == "[key]" else pair
