@@ -116,7 +116,7 @@ class Attempt:
     def run(self) -> None:
         """Render the video and publish the outcome; never raises."""
         key = self._stored.key
-        log.info("%s: attempt %d started", key.video_id, self._number)
+        log.info("%s: attempt %d begins", key.video_id, self._number)
         try:
             with self._lease.renewing():
                 self._state = self._render_and_publish()

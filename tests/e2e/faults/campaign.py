@@ -27,7 +27,7 @@ CALLERS: Final = 12
 # What the list of the HTTP API shows for each last event.
 SHOWN: Final = {"completed": "completed", "failed": "failed", "cancelled": "failed"}
 
-_LOST: Final = re.compile(r"(\S+): attempt \d+ ended: lost, (\d+) steps in vain")
+_LOST: Final = re.compile(r"(\S+): attempt \d+ ended: lost, (\d+) steps after the lease was lost")
 # The step that is being made, and one that was on its way to the worker.
 MOST_STEPS_IN_VAIN: Final = 2
 
