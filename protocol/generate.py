@@ -72,7 +72,7 @@ def publish_started(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def render(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._make`, concurrent with renewal of the lease and checks for events of others."""
+    """`Attempt._render_and_upload`, beside renewals of the lease and checks for others' events."""
     w = s.workers[i]
     if not w.renewed:
         yield from renew_lease(s, g, i)

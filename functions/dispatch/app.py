@@ -37,7 +37,7 @@ from functions.shared.video.profiles import load_profile
 def create_app(
     settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
 ) -> Flask:
-    """Wire the event source. What is not given is the real thing that the environment names.
+    """Wire the event source; what is not given is created as the settings say.
 
     With FORWARD_EVENTS it forwards those events, and does nothing else.
 

@@ -10,9 +10,10 @@ from flask import Flask
 from gunicorn.arbiter import Arbiter
 from prometheus_client import CollectorRegistry
 
-from functions.generate.attempt import AttemptDependencies, RenderEngine
+from functions.generate.attempt import AttemptDependencies
 from functions.generate.engine.messages import Shape
 from functions.generate.engine.parent.engine import Engine
+from functions.generate.render_engine import RenderEngine
 from functions.generate.routes import GenerateRoutes
 from functions.generate.worker import Worker
 from functions.shared.api.http import new_app
@@ -31,7 +32,7 @@ def create_app(
     store: Store | None = None,
     engine: RenderEngine | None = None,
 ) -> Flask:
-    """Wire the function. What is not given is the real thing that the environment names.
+    """Wire the function; what is not given is created as the settings say.
 
     The engine starts loading the model here, in processes of its own; `/readyz` succeeds once it is
     loaded. If it can't be loaded, this process and its gunicorn exit.

@@ -7,13 +7,13 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from functions.generate.engine.messages import Progress, Rendered
+from functions.generate.engine.messages import Progress
 from functions.generate.lease import HeldLease
+from functions.generate.render_engine import RenderEngine
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
@@ -22,34 +22,8 @@ from functions.shared.streams.validation import StoredRequest
 from functions.shared.streams.video_events import Source
 from functions.shared.video.events import EngineUsed, EventName, Failure, Output
 from functions.shared.video.progress import Stage, percent
-from functions.shared.video.requests import ResolvedRequest
 
 log = logging.getLogger(__name__)
-
-
-class RenderEngine(Protocol):
-    """What `generate` needs of an engine: `engine.parent.engine.Engine`, or a test's stand-in."""
-
-    @property
-    def ready(self) -> bool:
-        """See `Engine.ready`."""
-
-    @property
-    def failure(self) -> str | None:
-        """See `Engine.failure`."""
-
-    def render(
-        self,
-        request: ResolvedRequest,
-        video_id: str,
-        folder: Path,
-        on_progress: Callable[[Progress], None],
-        cancelled: threading.Event,
-    ) -> Rendered:
-        """See `Engine.render`."""
-
-    def close(self) -> None:
-        """See `Engine.close`."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +115,7 @@ class Attempt:
     def _render_and_publish(self) -> str:
         try:
             with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
-                completed = self._make(Path(folder))
+                completed = self._render_and_upload(Path(folder))
         except RenderCancelled:
             # The lease was lost: the video is another worker's, or has ended.
             self._delete_files()
@@ -151,7 +125,7 @@ class Attempt:
         self._lease.publish_final(EventName.COMPLETED, **completed)
         return "completed"
 
-    def _make(self, folder: Path) -> dict[str, Any]:
+    def _render_and_upload(self, folder: Path) -> dict[str, Any]:
         """Render and upload; returns the fields of `completed`."""
         rendered = self._dependencies.engine.render(
             self._stored.request,

@@ -13,7 +13,8 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from functions.generate.attempt import Attempt, RenderEngine
+from functions.generate.attempt import Attempt
+from functions.generate.render_engine import RenderEngine
 from functions.generate.worker import Worker
 from functions.shared.errors import InvalidEvent, Unavailable
 from functions.shared.streams.cloudevents import read_binary_attributes

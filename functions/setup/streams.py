@@ -75,7 +75,7 @@ def stream_configs(settings: Settings) -> list[StreamConfig]:
     ]
 
 
-def consumer_config(settings: Settings) -> ConsumerConfig:
+def requests_consumer(settings: Settings) -> ConsumerConfig:
     """The work queue of `dispatch`."""
     return ConsumerConfig(
         durable_name=GENERATE_CONSUMER,
@@ -158,7 +158,7 @@ async def set_up_streams(settings: Settings) -> None:
         stream = client.jetstream(timeout=5)
         for config in stream_configs(settings):
             await _set_up_stream(stream, config)
-        await stream.add_consumer(REQUESTS, consumer_config(settings))
+        await stream.add_consumer(REQUESTS, requests_consumer(settings))
         if settings.forward_events is not None:
             await stream.add_consumer(VIDEOS, forward_consumer(settings.forward_events))
         if settings.webhooks_file is not None:
