@@ -32,7 +32,8 @@ import psutil
 
 from benchmarks.load_generator import LoadResult, generate_load
 from local.probes import Probe, is_ready
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 from tests.ports import free_ports
 
 ROOT: Final = Path(__file__).parents[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from nats.js.api import ClusterInfo
 
 from local.probes import Probe
 from local.processes import Process
+from tests.patience import scaled
 from tests.ports import free_ports
 
 SERVERS: Final = ("nats-1", "nats-2", "nats-3")
@@ -62,8 +64,8 @@ def leader(url: str, stream: str) -> str:
 
 
 async def _leader(url: str, stream: str) -> str:
-    async with await nats.connect(url.split(","), connect_timeout=2) as client:
-        info = await client.jetstream(timeout=2).stream_info(stream)
+    async with await nats.connect(url.split(","), connect_timeout=_timeout()) as client:
+        info = await client.jetstream(timeout=scaled(2)).stream_info(stream)
     if info.cluster is None or not info.cluster.leader:
         raise AssertionError(f"{stream} has no leader")
     return info.cluster.leader
@@ -71,9 +73,9 @@ async def _leader(url: str, stream: str) -> str:
 
 async def _in_step(url: str) -> bool:
     async with await nats.connect(
-        url.split(","), allow_reconnect=False, connect_timeout=2, error_cb=_ignore
+        url.split(","), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
     ) as client:
-        context = client.jetstream(timeout=2)
+        context = client.jetstream(timeout=scaled(2))
         for stream in await context.streams_info():
             name = stream.config.name or ""
             consumers = await context.consumers_info(name)
@@ -88,6 +90,10 @@ def _has_all(cluster: ClusterInfo | None) -> bool:
         bool(cluster.leader)
         and all(peer.current and not peer.lag for peer in cluster.replicas or ())
     )
+
+
+def _timeout() -> int:
+    return math.ceil(scaled(2))
 
 
 async def _ignore(_: Exception) -> None:

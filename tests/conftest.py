@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from functions.shared.config import Settings
 from functions.shared.storage import S3Store
 from functions.shared.streams.jetstream import JetStream
 from tests.harness import RunningStack
 
-
-class LoadByStack(LoadFileScheduling):  # type: ignore[misc]  # which has no types
-    """Deals out files, and of end-to-end tests whole folders.
-
-    Those of a folder share a stack, which takes ten seconds of two cores to start. (The groups that
-    pytest-xdist has for this are lost with pytest 9.)
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = PurePosixPath(nodeid.partition("::")[0])
-        return str(path.parent if path.is_relative_to("tests/e2e") else path)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadByStack:
-    """Use it whenever several processes run the tests."""
-    return LoadByStack(config, log)
+pytest_plugins = ["tests.worker_processes", "tests.time_limits"]
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import requests
 
-from local.processes import Command, Process
+from local.processes import Process
 from tests.dockerfiles import copy_into, read_image
 from tests.e2e.client import Client
 from tests.guarded import GuardedStack
 from tests.manifests import Manifest, container_of, environment, find, overlay
+from tests.patience import scaled
 
 PARTS = ("submit", "status", "dispatch", "generate", "ui")
 
@@ -117,11 +118,6 @@ class DeployedStack(GuardedStack):
         """The process with another start command and other variables."""
         return replace(process, argv=command, env={**process.env, **variables})
 
-    def run_to_the_end(self, command: Command) -> None:
-        """Run a command and wait until it has succeeded."""
-        running = self._popen(command)
-        assert running.wait(120) == 0, self.log(command.name)
-
 
 def assert_a_video_goes_through(url: str, *, seconds: float) -> None:
     """From the form's API to frames that can be decoded; and the page is there."""
@@ -130,4 +126,4 @@ def assert_a_video_goes_through(url: str, *, seconds: float) -> None:
     video = client.wait(made["id"], "completed", "failed", seconds=seconds)
     assert video["status"] == "completed", video
     assert client.frames(made["id"]).shape == (25, 64, 96, 3)
-    assert "<html" in requests.get(url, timeout=10).text
+    assert "<html" in requests.get(url, timeout=scaled(10)).text

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import psutil
 
-from tests.harness import RunningStack, stands_still, wait_until
+from tests.harness import RunningStack, stands_still
+from tests.patience import wait_until
 
 # Two seconds of a core, so that a video can be held in the middle of its steps.
 STEPS: Final[dict[str, Any]] = {"num_inference_steps": 60}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,27 +17,10 @@ from local.probes import is_ready
 from local.processes import Command, Process, processes, set_up
 from local.stack import ROOT, Stack
 from tests.cluster import cluster
+from tests.patience import wait_until
 from tests.ports import stack_settings
 
-T = TypeVar("T")
 C = TypeVar("C", bound=Command)
-
-
-def wait_until(
-    condition: Callable[[], T | None], *, seconds: float, what: str, every: float = 0.05
-) -> T:
-    """Ask `condition` until it answers with something true, and return that.
-
-    For what happens in other processes, which set no event of ours.
-    """
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        pause.wait(every)
 
 
 def stands_still(pid: int) -> bool:
@@ -111,7 +92,13 @@ class RunningStack:
     def set_up(self) -> None:
         """Run the set-up command once more; fail with the end of its log."""
         command = self._changed(set_up(self.stack, self.credentials))
-        if self._popen(command).wait(60) != 0:
+        self.run_to_the_end(command)
+
+    def run_to_the_end(self, command: Command, *, seconds: float = 120) -> None:
+        """Run a command, and return when it has succeeded; fail with the end of its log."""
+        process = self._popen(command)
+        _wait_for_end(process, seconds=seconds, what=f"{command.name} has ended")
+        if process.returncode != 0:
             raise AssertionError(f"{command.name} failed:\n{self.log(command.name)}")
 
     def start_all(self) -> None:
@@ -151,7 +138,7 @@ class RunningStack:
         try:
             wait_until(ready, seconds=seconds, what=f"{name} is ready")
         except AssertionError as late:
-            raise AssertionError(f"{late}\n{self.log(name)}") from None
+            raise type(late)(f"{late}\n{self.log(name)}") from None
 
     def log(self, name: str) -> str:
         """The end of a process's log; empty before the process is started."""
@@ -177,7 +164,7 @@ class RunningStack:
         for child in family:
             if child.is_running():
                 child.kill()
-        process.wait(10)
+        _wait_for_end(process, seconds=10, what=f"{name} is killed")
         # Orphans become zombies where nothing reaps them, as in a container without an init.
         wait_until(
             lambda: all(not c.is_running() or c.status() == psutil.STATUS_ZOMBIE for c in family),
@@ -192,7 +179,7 @@ class RunningStack:
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
         then()
-        process.wait(seconds)
+        _wait_for_end(process, seconds=seconds, what=f"{name} stops")
 
     def remove_data(self, name: str) -> None:
         """Remove what a server that does not run keeps on its disk."""
@@ -202,3 +189,7 @@ class RunningStack:
         """End everything."""
         for name in reversed(list(self.running)):
             self.kill(name)
+
+
+def _wait_for_end(process: subprocess.Popen[bytes], *, seconds: float, what: str) -> None:
+    wait_until(lambda: process.poll() is not None, seconds=seconds, what=what)

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
+from tests.patience import scaled
+
 
 @dataclass(frozen=True)
 class Received:
@@ -62,13 +64,13 @@ class Receiver:
             self.received.append(received)
             answer = self.answers.popleft() if self.answers else (200, {})
             self._changed.notify_all()
-        self.hold.wait(60)
+        self.hold.wait(scaled(60))
         return answer
 
     def wait(self, count: int, *, seconds: float = 30) -> list[Received]:
         """Everything that came, once it is at least `count` requests."""
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.received) >= count, seconds):
+            if not self._changed.wait_for(lambda: len(self.received) >= count, scaled(seconds)):
                 raise AssertionError(f"{len(self.received)} of {count} came in {seconds} s")
             return list(self.received)
 

@@ -14,7 +14,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from tests.fakes import MemoryBus, MemoryStore
-from tests.harness import wait_until
+from tests.patience import wait_until
 from tests.unit.events import put_request
 from tests.unit.step_engine import StepEngine
 

@@ -11,7 +11,7 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
-from tests.harness import wait_until
+from tests.patience import scaled, wait_until
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Client:
     def create(self, **fields: Any) -> dict[str, Any]:
         """POST /v1/videos."""
         response = requests.post(
-            f"{self.url}/v1/videos", json={"prompt": "a red circle", **fields}, timeout=20
+            f"{self.url}/v1/videos", json={"prompt": "a red circle", **fields}, timeout=scaled(20)
         )
         assert response.status_code == 202, response.text
         video: dict[str, Any] = response.json()
@@ -31,7 +31,7 @@ class Client:
 
     def get(self, video_id: str) -> dict[str, Any]:
         """GET /v1/videos/{id}; an empty object for 404."""
-        response = requests.get(f"{self.url}/v1/videos/{video_id}", timeout=20)
+        response = requests.get(f"{self.url}/v1/videos/{video_id}", timeout=scaled(20))
         if response.status_code == requests.codes.not_found:
             return {}
         response.raise_for_status()
@@ -40,7 +40,7 @@ class Client:
 
     def delete(self, video_id: str) -> None:
         """DELETE /v1/videos/{id}."""
-        requests.delete(f"{self.url}/v1/videos/{video_id}", timeout=20).raise_for_status()
+        requests.delete(f"{self.url}/v1/videos/{video_id}", timeout=scaled(20)).raise_for_status()
 
     def wait(self, video_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
         """Return the video once it is in one of `states`."""
@@ -53,7 +53,7 @@ class Client:
 
     def frames(self, video_id: str) -> NDArray[np.uint8]:
         """The decoded frames of a completed video, (frames, height, width, 3) in RGB."""
-        response = requests.get(f"{self.url}/v1/videos/{video_id}/content", timeout=20)
+        response = requests.get(f"{self.url}/v1/videos/{video_id}/content", timeout=scaled(20))
         response.raise_for_status()
         with av.open(io.BytesIO(response.content), mode="r") as container:
             pictures = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import requests
 
+from tests.patience import scaled
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -21,7 +23,9 @@ class Heard:
 def events(url: str, last: str | None = None) -> Iterator[Heard]:
     """What the gateway at `url` tells from the id `last` on, or from now on."""
     headers = {} if last is None else {"Last-Event-ID": last}
-    with requests.get(f"{url}/v1/events", headers=headers, stream=True, timeout=30) as answer:
+    with requests.get(
+        f"{url}/v1/events", headers=headers, stream=True, timeout=scaled(30)
+    ) as answer:
         answer.raise_for_status()
         assert answer.headers["content-type"].startswith("text/event-stream")
         fields: dict[str, str] = {}

@@ -14,7 +14,8 @@ import requests
 
 from tests.e2e.client import Client
 from tests.guarded import GuardedStack
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import scaled, wait_until
 
 TYPE = "dev.kinora.video.requested.v1"
 
@@ -70,18 +71,18 @@ def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, clie
     events = [{**_event(data), "subject": video_id} for video_id in ids]
     binary = {f"ce-{name}": str(value) for name, value in events[0].items() if name != "data"}
     answers = [
-        requests.post(kinora.url, json=data, headers=binary, timeout=20),
+        requests.post(kinora.url, json=data, headers=binary, timeout=scaled(20)),
         requests.post(
             kinora.url,
             data=json.dumps(events[1]),
             headers={"content-type": "application/cloudevents+json"},
-            timeout=20,
+            timeout=scaled(20),
         ),
         requests.post(
             kinora.url,
             data=json.dumps(events[2:]),
             headers={"content-type": "application/cloudevents-batch+json"},
-            timeout=20,
+            timeout=scaled(20),
         ),
     ]
     assert [answer.status_code for answer in answers] == [202, 202, 202]
@@ -108,7 +109,7 @@ def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
     video = client.wait(video_id, "failed")
     assert video["error"]["code"] == code
     assert video["error"]["message"]
-    content = requests.get(f"{kinora.url}/v1/videos/{video_id}/content", timeout=20)
+    content = requests.get(f"{kinora.url}/v1/videos/{video_id}/content", timeout=scaled(20))
     assert content.status_code == 404
 
 

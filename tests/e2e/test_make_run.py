@@ -26,6 +26,7 @@ from local.files import Credentials
 from local.probes import is_free, is_ready
 from local.processes import processes
 from local.stack import ROOT, Stack
+from tests.patience import scaled
 from tests.ports import stack_settings
 
 # What a checkout has and git does not keep, or keeps elsewhere.
@@ -100,13 +101,15 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 def assert_nothing_left(run: Run, processes_before: list[psutil.Process]) -> None:
     """Assert that no process of the stack lives and that all of its ports are free."""
-    _, alive = psutil.wait_procs(processes_before, timeout=10)
+    _, alive = psutil.wait_procs(processes_before, timeout=scaled(10))
     assert alive == []
     assert [name for name, port in run.stack.ports.by_name.items() if not is_free(port)] == []
 
 
 def make_video(run: Run, prompt: str) -> str:
-    answer = requests.post(f"{run.stack.url}/v1/videos", json={"prompt": prompt}, timeout=30)
+    answer = requests.post(
+        f"{run.stack.url}/v1/videos", json={"prompt": prompt}, timeout=scaled(30)
+    )
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
@@ -152,7 +155,7 @@ def test_ctrl_c_stops_everything_and_keeps_the_data(settings: dict[str, str]) ->
         assert_nothing_left(run, started)
         assert run.output.endswith("Kinora has stopped.\n")
     with running(settings) as run:
-        answer = requests.get(f"{run.stack.url}/v1/videos/{video}", timeout=30)
+        answer = requests.get(f"{run.stack.url}/v1/videos/{video}", timeout=scaled(30))
         assert answer.json()["prompt"] == "a red circle moving right"
         run.process.send_signal(signal.SIGTERM)
         assert run.wait_ended() == 0, run.output
@@ -217,7 +220,7 @@ def test_a_checkout_whose_path_has_spaces_works(tmp_path: Path) -> None:
     shutil.copytree(ROOT, root, ignore=NOT_COPIED)
     with running(stack_settings(), root) as run:
         assert run.stack.data == root / ".kinora"
-        assert requests.get(run.stack.url, timeout=30).ok
+        assert requests.get(run.stack.url, timeout=scaled(30)).ok
         started = run.descendants()
         run.process.send_signal(signal.SIGINT)
         assert run.wait_ended() == 0, run.output

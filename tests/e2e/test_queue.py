@@ -11,7 +11,8 @@ import requests
 
 from tests.e2e.client import Client
 from tests.engines import STEPS, Engines
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import scaled, wait_until
 
 # Far more than the seconds that the next video is given.
 LONGEST = {"size": "160x96", "num_frames": 61, "num_inference_steps": 200}
@@ -72,7 +73,9 @@ def test_a_cancelled_video_stops_and_frees_its_worker(client: Client) -> None:
     doomed = [client.create(**LONGEST)["id"] for _ in range(2)]
     for video_id in doomed:
         client.wait(video_id, "in_progress")
-        requests.post(f"{client.url}/v1/videos/{video_id}/cancel", timeout=20).raise_for_status()
+        requests.post(
+            f"{client.url}/v1/videos/{video_id}/cancel", timeout=scaled(20)
+        ).raise_for_status()
     video = client.create(num_inference_steps=2)
     client.wait(video["id"], "completed", seconds=10)
     for video_id in doomed:
@@ -86,7 +89,7 @@ def test_deleting_a_running_video_leaves_nothing(
     engines.hold()
     video_id = client.create()["id"]
     client.wait(video_id, "in_progress")
-    answer = requests.delete(f"{client.url}/v1/videos/{video_id}", timeout=20)
+    answer = requests.delete(f"{client.url}/v1/videos/{video_id}", timeout=scaled(20))
     assert answer.json()["deleted"]
     assert client.get(video_id) == {}
     engines.let_go()

@@ -13,6 +13,7 @@ import pytest
 
 from local.stack import ROOT
 from tests.harness import RunningStack
+from tests.patience import scaled
 
 SMOKE = ROOT / "knative" / "smoke.py"
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -34,7 +35,7 @@ def _smoke(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=scaled(180),
     )
 
 
@@ -67,7 +68,7 @@ def test_smoke_retries_while_the_gateway_is_replaced(kinora: RunningStack, tools
         kinora.kill("gateway")
         assert "; retrying" in smoke.stderr.readline()
         kinora.start("gateway")
-        output, errors = smoke.communicate(timeout=180)
+        output, errors = smoke.communicate(timeout=scaled(180))
     assert smoke.returncode == 0, errors
     assert output.endswith("All 4 videos were rendered, and their files are intact.\n")
 

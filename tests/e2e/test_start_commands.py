@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from tests.deployed import DeployedStack, assert_a_video_goes_through
+from tests.patience import scaled
 
 
 @pytest.fixture(scope="module")
@@ -29,4 +30,4 @@ def test_a_video_is_rendered_by_the_images_commands(deployed: DeployedStack) -> 
 def test_the_gateway_serves_only_the_page(deployed: DeployedStack) -> None:
     """Other files in its image are not found."""
     for path in ("Caddyfile", "Dockerfile", "start.sh", "../LICENSE"):
-        assert requests.get(f"{deployed.url}/{path}", timeout=10).status_code == 404
+        assert requests.get(f"{deployed.url}/{path}", timeout=scaled(10)).status_code == 404

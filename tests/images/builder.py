@@ -16,6 +16,7 @@ from pathlib import Path
 
 from local.stack import ROOT
 from tests.dockerfiles import DOCKERFILES, build_args
+from tests.patience import scaled
 
 BASE = "localhost/base:test"
 # What the public base images have, or the Dockerfiles install on them.
@@ -59,7 +60,7 @@ class Buildah:
                 rootfs,
             ],
             check=True,
-            timeout=600,
+            timeout=scaled(600),
             stdout=subprocess.DEVNULL,
         )
         shutil.rmtree(rootfs / "var" / "cache" / "apt")

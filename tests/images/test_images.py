@@ -14,7 +14,7 @@ from tests.deployed import PARTS, DeployedStack, assert_a_video_goes_through
 from tests.dockerfiles import copy_into
 from tests.images.builder import Buildah, missing_programs
 
-pytestmark = [pytest.mark.images, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.images, pytest.mark.time_limit(3600)]
 
 # Not needed at run time, and useful to an intruder.
 BUILD_TOOLS = ("pip", "gcc", "cc", "g++", "make", "git", "ld", "curl", "wget")

@@ -14,7 +14,8 @@ from functions.shared.streams.bus import Bus, Delivery
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from tests.fakes import MemoryBus
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 
 
 @pytest.fixture(params=["memory", "jetstream"])

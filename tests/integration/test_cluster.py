@@ -17,7 +17,8 @@ from functions.shared.streams.ledger import Ledger, Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from tests.cluster import in_step, leader
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 from tests.unit.events import publish, started
 
 

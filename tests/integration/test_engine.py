@@ -32,7 +32,7 @@ from functions.shared.video.profiles import load_profile
 from functions.shared.video.progress import ENGINE_STAGES, Stage
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from local.stack import DEFAULT_MODEL, ROOT
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 DEMO = ROOT / DEFAULT_MODEL
 # Far longer than a step of the demo takes, even on a busy machine.

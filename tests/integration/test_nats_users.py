@@ -26,7 +26,7 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from local.probes import Probe
 from tests.guarded import USERS, GuardedStack, matches, permissions
-from tests.harness import wait_until
+from tests.patience import scaled, wait_until
 from tests.ports import free_ports
 from tests.unit.events import publish, started
 
@@ -61,7 +61,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
 
 def _wait_until_finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
     def finished() -> dict[str, str] | None:
-        video: dict[str, str] = requests.get(f"{stack.url}/v1/videos/{video_id}", timeout=10).json()
+        video: dict[str, str] = requests.get(
+            f"{stack.url}/v1/videos/{video_id}", timeout=scaled(10)
+        ).json()
         return video if video["status"] in {"completed", "failed"} else None
 
     return wait_until(finished, seconds=90, what=f"{video_id} finishes", every=0.2)
@@ -69,7 +71,7 @@ def _wait_until_finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
 
 def _post(stack: GuardedStack) -> str:
     answer = requests.post(
-        f"{stack.url}/v1/videos", json={"prompt": "a red circle", "seed": 1}, timeout=10
+        f"{stack.url}/v1/videos", json={"prompt": "a red circle", "seed": 1}, timeout=scaled(10)
     )
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
@@ -156,15 +158,17 @@ def test_every_permission_is_used_and_none_is_missing(guarded: GuardedStack, s3:
     """The users' permissions are exactly the subjects that the functions use."""
     video = _post(guarded)
     assert _wait_until_finished(guarded, video)["status"] == "completed"
-    with requests.get(f"{guarded.url}/v1/events", stream=True, timeout=10) as feed:
+    with requests.get(f"{guarded.url}/v1/events", stream=True, timeout=scaled(10)) as feed:
         assert feed.raw.read(10)
     unknown = f"{guarded.url}/v1/videos/unknown"
-    assert requests.get(unknown, timeout=10).status_code == 404
-    assert requests.post(f"{unknown}/cancel", timeout=10).status_code == 404
-    assert requests.get(f"{guarded.url}/v1/videos", timeout=10).json()["data"]
+    assert requests.get(unknown, timeout=scaled(10)).status_code == 404
+    assert requests.post(f"{unknown}/cancel", timeout=scaled(10)).status_code == 404
+    assert requests.get(f"{guarded.url}/v1/videos", timeout=scaled(10)).json()["data"]
     cancelled = _post(guarded)
-    requests.post(f"{guarded.url}/v1/videos/{cancelled}/cancel", timeout=10).raise_for_status()
-    requests.delete(f"{guarded.url}/v1/videos/{video}", timeout=10).raise_for_status()
+    requests.post(
+        f"{guarded.url}/v1/videos/{cancelled}/cancel", timeout=scaled(10)
+    ).raise_for_status()
+    requests.delete(f"{guarded.url}/v1/videos/{video}", timeout=scaled(10)).raise_for_status()
     _publish(guarded, "operator", f"kinora.requests.default.{cancelled}x", b"no request")
     assert _wait_until_finished(guarded, f"{cancelled}x")["status"] == "failed"
     (guarded.stack.data / "webhooks").write_text("")

@@ -25,6 +25,7 @@ from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from tests.harness import RunningStack
+from tests.patience import scaled
 from tests.unit.events import completed, started
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -82,7 +83,7 @@ def test_every_answer_is_as_described(api: RunningStack, tmp_path: Path) -> None
     if os.environ.get("KINORA_SEED"):
         command += ["--seed", os.environ["KINORA_SEED"]]
     run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=220, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=scaled(220), check=False
     )
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-5_000:]
     cases = re.search(r"(\d+) generated, (\d+) passed", run.stdout)
@@ -98,6 +99,6 @@ def test_operators_routes_are_as_described(api: RunningStack, tmp_path: Path) ->
         command += [f"{url}/openapi.json", "--include-tag", "operations", "--no-color"]
         command += ["--max-examples", "10", "--phases", "coverage,fuzzing"]
         run = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=scaled(100), check=False
         )
         assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-5_000:]

@@ -25,7 +25,8 @@ from functions.shared.streams.nats_connection import NatsConnection
 from functions.shared.streams.video_events import VideoEvent
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 from tests.receiver import Receiver
 from tests.unit.events import CREATED, completed, publish, started
 

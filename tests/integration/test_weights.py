@@ -20,6 +20,7 @@ import pytest
 
 from functions.generate.engine.model.checkpoint import locate
 from local.stack import ROOT
+from tests.patience import scaled
 
 CHECKPOINT = ROOT / "functions" / "generate" / "demo" / "checkpoint"
 LARGE = "transformer/diffusion_pytorch_model.safetensors"
@@ -160,7 +161,7 @@ def _fetch(hub: Hub, folder: Path) -> subprocess.CompletedProcess[str]:
     }
     return subprocess.run(
         [sys.executable, "-m", "functions.generate.weights", str(folder)],
-        cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120,
+        cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=scaled(120),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from functions.dispatch.requests.sink import WORKER_HEADER, HttpSink, SinkOutcom
 from functions.shared.streams.cloudevents import read_nats
 from functions.shared.subjects import REQUESTS, VideoKey
 from tests.fakes import MemoryBus
-from tests.harness import wait_until
+from tests.patience import wait_until
 from tests.unit.events import put_request
 
 

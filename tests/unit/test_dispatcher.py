@@ -13,7 +13,7 @@ from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Delivery
 from functions.shared.subjects import VideoKey
 from tests.fakes import MemoryBus
-from tests.harness import wait_until
+from tests.patience import wait_until
 from tests.unit.events import put_request
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 
 def test_closing_ends_the_attempt_to_connect() -> None:

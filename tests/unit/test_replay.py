@@ -10,7 +10,7 @@ from functions.shared.video.profiles import load_profile
 from functions.status.index import Index
 from functions.status.replay import Replay
 from tests.fakes import MemoryBus
-from tests.harness import wait_until
+from tests.patience import wait_until
 from tests.unit.events import put_request
 
 

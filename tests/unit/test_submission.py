@@ -22,7 +22,7 @@ from functions.submit.queue_limits import QueueLimits
 from functions.submit.submission import Submissions
 from functions.submit.video_ids import derived_video_id
 from tests.fakes import MemoryBus
-from tests.harness import wait_until
+from tests.patience import wait_until
 from tests.unit.events import CREATED, publish
 
 CIRCLE = check_body({"prompt": "a red circle"})

@@ -28,7 +28,7 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.profiles import Profile
 from tests.fakes import MemoryBus, MemoryStore
-from tests.harness import wait_until
+from tests.patience import wait_until
 from tests.unit.events import CREATED, publish, put_request, started
 from tests.unit.step_engine import StepEngine
 

@@ -22,6 +22,7 @@ from local.ports import free_settings
 from local.stack import ROOT
 from tests.e2e.clients.mailbox import Mailbox
 from tests.harness import RunningStack
+from tests.patience import scaled
 
 HERE = Path(__file__).parent
 SECRET = "whsec_" + base64.b64encode(hashlib.sha256(b"webhooks").digest()).decode()
@@ -150,7 +151,13 @@ def test_the_official_client_works_as_it_is(
     ]
     command += ["--noconftest", "-p", "no:cacheprovider", "-v", HERE / "official_client.py"]
     run = subprocess.run(
-        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=200, check=False
+        command,
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=scaled(200),
+        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert f"{TESTS} passed" in run.stdout

@@ -14,7 +14,7 @@ from tests.e2e.faults.plan import Submission
 from tests.e2e.faults.stack import FaultyStack
 from tests.e2e.faults.streams import Stored
 from tests.engines import STEPS
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 ASKED: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, **STEPS}
 

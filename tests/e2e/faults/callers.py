@@ -16,10 +16,12 @@ from tests.e2e.faults.plan import Submission
 from tests.e2e.faults.poison import STRUCTURED, TYPE
 from tests.e2e.faults.stack import KEYS
 from tests.e2e.faults.streams import Streams
+from tests.patience import scaled
 
 TRIES: Final = 8
 # More than `submit` takes to say that it does not know.
-TIMEOUT: Final = (3.0, 20.0)
+CONNECT_SECONDS: Final = 3.0
+READ_SECONDS: Final = 20.0
 NOT_NOW: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -189,7 +191,7 @@ class Callers:
                 method,
                 self.url + path,
                 headers={**headers, "authorization": f"Bearer {key}"},
-                timeout=TIMEOUT,
+                timeout=(scaled(CONNECT_SECONDS), scaled(READ_SECONDS)),
                 **fields,
             )
         except requests.RequestException:

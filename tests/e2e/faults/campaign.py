@@ -21,7 +21,7 @@ from tests.e2e.faults.injector import Injector
 from tests.e2e.faults.plan import Plan
 from tests.e2e.faults.stack import KEYS, WORKERS, FaultyStack
 from tests.e2e.faults.watcher import Watcher
-from tests.harness import wait_until
+from tests.patience import scaled, wait_until
 
 CALLERS: Final = 12
 # What the list of the HTTP API shows for each last event.
@@ -176,7 +176,7 @@ def _list(stack: FaultyStack, account: str) -> list[tuple[tuple[str, str], str]]
             f"{stack.url}/v1/videos",
             params={"limit": "100", **after},
             headers={"authorization": f"Bearer {KEYS[account]}"},
-            timeout=20,
+            timeout=scaled(20),
         )
         answer.raise_for_status()
         page = answer.json()

@@ -17,7 +17,7 @@ from tests.cluster import in_step
 from tests.e2e.faults.plan import BUSY_WORKER, PAST_LEASE, Fault
 from tests.e2e.faults.proxy import Proxy
 from tests.e2e.faults.stack import WORKERS, FaultyStack
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 log = logging.getLogger(__name__)
 

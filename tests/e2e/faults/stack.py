@@ -24,7 +24,8 @@ from botocore.config import Config
 from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
 from tests.engines import Engines
-from tests.harness import RunningStack, stands_still, wait_until
+from tests.harness import RunningStack, stands_still
+from tests.patience import scaled, wait_until
 
 FUNCTIONS: Final = ("submit", "status", "dispatch", "generate-1", "generate-2")
 WORKERS: Final = ("generate-1", "generate-2")
@@ -197,7 +198,8 @@ class FaultyStack(RunningStack):
         with self.stack.log_of("sweep").open("ab") as log:
             subprocess.run(
                 [sys.executable, "-m", "tests.e2e.faults.sweep_once"],
-                env=env, cwd=self.stack.root, stdout=log, stderr=log, check=True, timeout=120,
+                env=env, cwd=self.stack.root, stdout=log, stderr=log, check=True,
+                timeout=scaled(120),
             )  # fmt: skip
 
     def heal(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -15,6 +15,8 @@ import nats.errors
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig, StreamSource
+
+from tests.patience import Limit, scaled
 
 T = TypeVar("T")
 
@@ -79,16 +81,16 @@ class Streams:
         self._thread.start()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(scaled(60))
 
     def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Ask again while a cluster elects a leader: what a reader waits for is no finding."""
-        end = time.monotonic() + ELECTION_SECONDS
+        limit = Limit(ELECTION_SECONDS)
         while True:
             try:
                 return self._run(question())
             except (nats.errors.Error, OSError):
-                if time.monotonic() > end:
+                if limit.left <= 0:
                     raise
                 threading.Event().wait(0.5)
 
@@ -109,7 +111,7 @@ class Streams:
     async def _start_audit(self) -> None:
         async with await _connect(self._url) as client:
             sources = [StreamSource(name=name) for name in ("REQUESTS", "VIDEOS")]
-            context = client.jetstream(timeout=10)
+            context = client.jetstream(timeout=scaled(10))
             # As many copies as what it copies: a server that loses its disk must not take it along.
             copies = (await context.stream_info("VIDEOS")).config.num_replicas
             await context.add_stream(StreamConfig(name=AUDIT, sources=sources, num_replicas=copies))
@@ -120,7 +122,7 @@ class Streams:
 
     async def _set_ack_wait(self, seconds: float) -> None:
         async with await _connect(self._url) as client:
-            stream = client.jetstream(timeout=10)
+            stream = client.jetstream(timeout=scaled(10))
             config = (await stream.consumer_info("REQUESTS", "generate")).config
             await stream.add_consumer("REQUESTS", replace(config, ack_wait=seconds))
 
@@ -135,7 +137,7 @@ class Streams:
 
     async def _read(self, stream: str, subject: str) -> list[Stored]:
         async with await _connect(self._url) as client:
-            context = client.jetstream(timeout=10)
+            context = client.jetstream(timeout=scaled(10))
             info = await context.add_consumer(
                 stream,
                 ConsumerConfig(
@@ -148,7 +150,9 @@ class Streams:
             subscription = await context.pull_subscribe_bind(name, stream=stream)
             while len(found) < pending:
                 try:
-                    batch = await subscription.fetch(min(256, pending - len(found)), timeout=5)
+                    batch = await subscription.fetch(
+                        min(256, pending - len(found)), timeout=scaled(5)
+                    )
                 except NatsTimeoutError:
                     break  # what was replaced since it was counted
                 found.extend(_stored(msg) for msg in batch)
@@ -160,7 +164,7 @@ class Streams:
 
     async def _settled(self) -> bool:
         async with await _connect(self._url) as client:
-            info = await client.jetstream(timeout=10).consumer_info("REQUESTS", "generate")
+            info = await client.jetstream(timeout=scaled(10)).consumer_info("REQUESTS", "generate")
             return not info.num_pending and not info.num_ack_pending
 
     def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> int:
@@ -169,7 +173,9 @@ class Streams:
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> int:
         async with await _connect(self._url) as client:
-            ack = await client.jetstream(timeout=2).publish(subject, payload, headers=headers)
+            ack = await client.jetstream(timeout=scaled(2)).publish(
+                subject, payload, headers=headers
+            )
             return int(ack.seq)
 
 
@@ -178,7 +184,7 @@ async def _connect(url: str) -> Client:
         """The caller hears of it anyway; nats-py would log it with its traceback."""
 
     return await nats.connect(
-        url.split(","), allow_reconnect=False, connect_timeout=2, error_cb=ignore
+        url.split(","), allow_reconnect=False, connect_timeout=math.ceil(scaled(2)), error_cb=ignore
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.faults.asking import Asking
 from tests.e2e.faults.callers import Told
 from tests.e2e.faults.stack import SHORT, SHORT_ACK_WAIT, WORKERS, FaultyStack
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 LEASE = float(SHORT["LEASE_SECONDS"])
 

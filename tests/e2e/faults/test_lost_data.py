@@ -16,7 +16,8 @@ from tests.e2e.client import Client
 from tests.e2e.faults.stack import SHORT
 from tests.e2e.sse import Heard, events
 from tests.engines import STEPS, Engines
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import scaled, wait_until
 
 # One volume of 1 MB: SeaweedFS refuses what is beyond it, as it does when its disk is full.
 SMALL_DISK = ["-volume.max=1", "-master.volumeSizeLimitMB=1"]
@@ -47,11 +48,11 @@ def _lose(stack: RunningStack, server: str) -> None:
 
 
 def _content(client: Client, video_id: str) -> requests.Response:
-    return requests.get(f"{client.url}/v1/videos/{video_id}/content", timeout=20)
+    return requests.get(f"{client.url}/v1/videos/{video_id}/content", timeout=scaled(20))
 
 
 def _listed(client: Client) -> list[str]:
-    answer = requests.get(f"{client.url}/v1/videos", timeout=20)
+    answer = requests.get(f"{client.url}/v1/videos", timeout=scaled(20))
     answer.raise_for_status()
     return [video["id"] for video in answer.json()["data"]]
 

@@ -7,7 +7,7 @@ import pytest
 from local.probes import is_ready
 from tests.e2e.faults.asking import Asking
 from tests.e2e.faults.stack import WORKERS, FaultyStack
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.e2e.faults.checker import check
 from tests.e2e.faults.plan import Submission
 from tests.e2e.faults.poison import POISONS, SMALLEST
 from tests.e2e.faults.stack import KEYS, FaultyStack
-from tests.harness import wait_until
+from tests.patience import wait_until
 
 
 @pytest.fixture

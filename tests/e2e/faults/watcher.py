@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import requests
 
 from tests.e2e.faults.histories import FINAL, History
-from tests.harness import wait_until
+from tests.patience import scaled, wait_until
 
 # Longer than the pause between two signs of life of a feed in which nothing happens.
 SILENCE_SECONDS = 25
@@ -51,7 +51,7 @@ class Watcher(threading.Thread):
             f"{self._url}/v1/events",
             headers=self._headers | resume,
             stream=True,
-            timeout=(3, SILENCE_SECONDS),
+            timeout=(scaled(3), scaled(SILENCE_SECONDS)),
         ) as answer:
             answer.raise_for_status()
             self.resumed += bool(resume)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.page.browsers import launch
 from tests.e2e.page.crowd import publish
 from tests.e2e.page.look import watched
 from tests.harness import RunningStack
+from tests.patience import scaled
 
 
 # Not for the whole run: while Playwright runs, the thread of the tests has a running event loop,
@@ -26,6 +27,12 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def _expect_patiently() -> None:
+    """Expectations wait as long as the machine needs: Playwright's 5 s, where it is idle."""
+    expect.set_options(timeout=scaled(5) * 1000)
+
+
 NewContext = Callable[..., BrowserContext]
 
 
@@ -37,7 +44,7 @@ def new_context(browser: Browser) -> Iterator[NewContext]:
 
     def new(**settings: Any) -> BrowserContext:
         context = browser.new_context(**settings)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(scaled(20) * 1000)
         contexts.append(context)
         context.on("page", lambda page: watched(page, problems))
         return context

@@ -6,6 +6,8 @@ import itertools
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.patience import scaled
+
 # About eight seconds of work on two cores: long enough to do something to it meanwhile.
 LONG = {"size": "160x96", "num_frames": "61", "num_inference_steps": "60"}
 # Less than a second.
@@ -55,7 +57,7 @@ def card_of(page: Page, prompt: str) -> Locator:
 
 def expect_state(card: Locator, state: str, *, seconds: float = 60) -> None:
     """Wait until the card says `state`."""
-    expect(card).to_have_attribute("data-state", state, timeout=seconds * 1000)
+    expect(card).to_have_attribute("data-state", state, timeout=scaled(seconds) * 1000)
 
 
 def open_detail(card: Locator) -> Locator:

@@ -19,7 +19,8 @@ from playwright.sync_api import Page, Route, expect, sync_playwright
 from functions.shared.streams.jetstream import JetStream
 from tests.e2e.client import Client
 from tests.e2e.page.browsers import launch
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 
 WIDTHS: Final = {"phone": (390, 844), "tablet": (820, 1180), "wide": (1440, 900)}
 PROMPTS: Final = (

@@ -12,7 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import NUMBER, prompt_of
 from tests.e2e.page.look import card_of, prompts_shown
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import scaled, wait_until
 
 Open = Callable[..., Page]
 
@@ -91,14 +92,16 @@ def test_what_comes_in_above_pushes_nothing_away(signed_in: Open, keyed: Running
     before = seen.bounding_box()
     headers = {"Authorization": "Bearer crowd-key"}
     body = {"prompt": "from another program"}
-    made = requests.post(f"{keyed.url}/v1/videos", json=body, headers=headers, timeout=20).json()
+    made = requests.post(
+        f"{keyed.url}/v1/videos", json=body, headers=headers, timeout=scaled(20)
+    ).json()
     told = page.get_by_role("button", name="1 new video")
     expect(told).to_be_visible()
     assert seen.bounding_box() == before
     told.click()
     card = card_of(page, "from another program")
     expect(card).to_be_in_viewport()
-    requests.delete(f"{keyed.url}/v1/videos/{made['id']}", headers=headers, timeout=20)
+    requests.delete(f"{keyed.url}/v1/videos/{made['id']}", headers=headers, timeout=scaled(20))
     expect(card).to_have_count(0)
 
 

@@ -25,7 +25,8 @@ from tests.e2e.page.look import (
     open_detail,
 )
 from tests.guarded import GuardedStack
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import scaled, wait_until
 
 PROMPT = 'it\'s "quoted" $HOME `id` \\ <b>🎈</b>'
 
@@ -141,13 +142,14 @@ def test_what_is_copied_makes_the_same_video(page: Page, kinora: RunningStack) -
             env=environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=scaled(60),
             check=True,
             cwd="/tmp",  # noqa: S108 - the program writes a file of its own name
         )
         if program[0] == "sh":
             assert '"id":"video_' in done.stdout
-    same = requests.get(f"{kinora.url}/v1/videos", params={"q": prompt}, timeout=20).json()["data"]
+    answer = requests.get(f"{kinora.url}/v1/videos", params={"q": prompt}, timeout=scaled(20))
+    same = answer.json()["data"]
     kept = ("prompt", "negative_prompt", "size", "num_frames", "fps", "seed", "guidance_scale")
     assert len(same) == 3
     assert all(video[name] == first[name] for video in same for name in kept)
@@ -224,7 +226,9 @@ def test_another_video_is_linked_from_its_remix(page: Page, kinora: RunningStack
     client = Client(kinora.url)
     first = client.create(prompt=new_prompt("the first"), num_inference_steps=2, size="64x64")
     answer = requests.post(
-        f"{kinora.url}/v1/videos/{first['id']}/remix", json={"prompt": "the second"}, timeout=20
+        f"{kinora.url}/v1/videos/{first['id']}/remix",
+        json={"prompt": "the second"},
+        timeout=scaled(20),
     )
     page.goto(f"{kinora.url}/videos/{answer.json()['id']}")
     dialog = page.get_by_role("dialog")

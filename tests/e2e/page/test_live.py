@@ -9,7 +9,8 @@ from playwright.sync_api import Page, Route, expect
 from tests.e2e.client import Client
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.look import LONG, SHORT, card_of, create, expect_state, fill, new_prompt
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 
 
 def _live(page: Page) -> None:

@@ -19,7 +19,8 @@ from tests.e2e.page.look import (
     new_prompt,
     open_detail,
 )
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 
 
 def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:

@@ -14,7 +14,8 @@ from local.stack import ROOT
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import prompt_of
 from tests.e2e.page.look import card_of
-from tests.harness import RunningStack, wait_until
+from tests.harness import RunningStack
+from tests.patience import wait_until
 
 Open = Callable[..., Page]
 

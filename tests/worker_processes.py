@@ -1,0 +1,69 @@
+"""A plugin for the processes that run tests: nothing outlives them, and each gets whole stacks."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import pytest
+from execnet import XSpec
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
+
+from tests import subreaper
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Have whatever tests start end with the process that runs them: here, where it is this one."""
+    distributed = config.getoption("numprocesses", None) or config.getoption("tx", None)
+    if not distributed and not hasattr(config, "workerinput"):
+        subreaper.continue_under_subreaper()
+
+
+def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
+    """The same for each process of pytest-xdist."""
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, "-IS", subreaper.__file__, sys.executable])
+
+
+class LoadByStack(LoadFileScheduling):  # type: ignore[misc]  # which has no types
+    """Deals out files, and of end-to-end tests whole folders.
+
+    Those of a folder share a stack, which takes ten seconds of two cores to start. (The groups that
+    pytest-xdist has for this are lost with pytest 9.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.partition("::")[0])
+        return str(path.parent if path.is_relative_to("tests/e2e") else path)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Return the test at which a process crashed; unlike pytest-xdist, don't run it again."""
+        workload = self.assigned_work[node]
+        pending = (
+            (scope, nodeid)
+            for scope, unit in workload.items()
+            for nodeid, completed in unit.items()
+            if not completed
+        )
+        crashed = next(pending, None)
+        if crashed is None:
+            del self.assigned_work[node]
+            return None
+        scope, nodeid = crashed
+        workload[scope][nodeid] = True
+        # With nothing left to do, it would look for another test to blame.
+        if next(pending, None) is None:
+            del self.assigned_work[node]
+        else:
+            super().remove_node(node)
+        return str(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadByStack:
+    """Use it whenever several processes run the tests."""
+    return LoadByStack(config, log)
