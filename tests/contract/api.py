@@ -1,4 +1,4 @@
-"""Both functions over streams and a bucket in memory, for tests of the HTTP contract."""
+"""Both functions with streams and a bucket in memory, for tests of the HTTP contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from functions.shared.config import Settings
 from functions.shared.streams.ledger import Ledger, Snapshot
-from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
@@ -26,11 +26,17 @@ EVENT = {
 BINARY = {f"ce-{name}": value for name, value in EVENT.items()} | {
     "content-type": "application/json"
 }
+# Each text is within its own limit, but together they exceed the limit of an event.
+TOO_LARGE: dict[str, Any] = {
+    "prompt": "\U0001f98a" * 4096,
+    "negative_prompt": "\U0001f98a" * 4096,
+    "metadata": {f"{n:02d}" * 32: "\U0001f98a" * 512 for n in range(16)},
+}
 
 
 @dataclass
 class Api:
-    """Both functions over the same streams, as the gateway would show them."""
+    """Both functions on the same streams, as the gateway combines them."""
 
     bus: MemoryBus
     store: MemoryStore
@@ -38,19 +44,17 @@ class Api:
     status: FlaskClient
 
     def create(self, **fields: Any) -> TestResponse:
-        """POST /v1/videos with JSON."""
+        """POST /v1/videos in JSON."""
         return self.submit.post("/v1/videos", json={"prompt": "a red circle", **fields})
 
     def requests(self) -> list[str]:
-        """What lies in REQUESTS."""
-        return self.bus.list_subjects(REQUESTS, "kinora.requests.*.*")
+        """The subjects in REQUESTS."""
+        return self.bus.list_subjects(REQUESTS, ALL_REQUESTS)
 
-    def nothing_happened(self) -> bool:
-        """Neither a request nor an event nor a file."""
+    def is_empty(self) -> bool:
+        """There is no request, no event and no file."""
         return not (
-            self.requests()
-            or self.bus.list_subjects(VIDEOS, "kinora.videos.*.*.*")
-            or self.store.files
+            self.requests() or self.bus.list_subjects(VIDEOS, ALL_VIDEOS) or self.store.files
         )
 
 
@@ -76,3 +80,13 @@ def complete(api: Api, name: str = "v1", account: str = "default") -> VideoKey:
     api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
     api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
     return key
+
+
+def error_of(response: TestResponse) -> dict[str, Any]:
+    """The error in a response, which has the API's form and a request id."""
+    body = response.get_json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert response.headers["x-request-id"]
+    error: dict[str, Any] = body["error"]
+    return error

@@ -1,4 +1,4 @@
-"""An account sees, changes and hears nothing of another's, on any route of the document."""
+"""No account sees or changes anything of another, on any documented route."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPERATIONS = {
     if method in METHODS
 }
 DONE, WAITING = "alices-done", "alices-waiting"
-# What nobody but alice may be told.
+# What only alice may see.
 SECRETS = ("alice", "her secret prompt", "her secret tag")
 ALICE = {"Authorization": "Bearer key-alice"}
 BOB = {"Authorization": "Bearer key-bob"}
@@ -37,7 +37,7 @@ Call = Callable[..., TestResponse]
 
 @pytest.fixture
 def api(tmp_path: Path) -> Api:
-    """Two accounts, of which one has a completed video, and two that wait."""
+    """Two accounts; alice has a completed video and two queued ones."""
     lines = [f"{hashlib.sha256(f'key-{n}'.encode()).hexdigest()} {n}" for n in ("alice", "bob")]
     path = tmp_path / "keys"
     path.write_text("# comment\n\n" + "\n".join(lines) + "\n")
@@ -49,8 +49,8 @@ def api(tmp_path: Path) -> Api:
     return api
 
 
-def _everything_of_alice(api: Api) -> object:
-    """Her files, and the newest message of each of her subjects."""
+def _data_of_alice(api: Api) -> object:
+    """Her files, and the last message of each of her subjects."""
     subjects = [
         (stream, subject, api.bus.get_last_message(stream, subject, leader=True))
         for stream, pattern in (
@@ -64,7 +64,7 @@ def _everything_of_alice(api: Api) -> object:
 
 
 def _caller(api: Api, operation: str, **common: Any) -> Call:
-    """Sends requests to an operation, each with its own path parameter and options."""
+    """Returns a function that sends requests to an operation."""
     method, path, _ = OPERATIONS[operation]
     (client, *_) = [client for client in (api.submit, api.status) if _serves(client, method, path)]
 
@@ -83,52 +83,52 @@ def _serves(client: FlaskClient, method: str, path: str) -> bool:
     )
 
 
-def _as_if_it_did_not_exist(call: Call, **options: Any) -> None:
-    """Every answer about hers is the one about a video that nobody has."""
-    nobodys = call("nobodys", **options)
-    assert nobodys.status_code == 404
+def _not_found(call: Call, **options: Any) -> None:
+    """The response about her videos is the one about a video that does not exist."""
+    absent = call("absent", **options)
+    assert absent.status_code == 404
     for video_id in (DONE, WAITING):
         answer = call(video_id, **options)
         assert answer.status_code == 404
-        assert (answer.data, dict(answer.headers)) == (nobodys.data, dict(nobodys.headers))
+        assert (answer.data, dict(answer.headers)) == (absent.data, dict(absent.headers))
 
 
 def _lists(call: Call) -> None:
     for query in ("", "?order=asc&limit=100", "?status=completed", "?q=secret", "?metadata[tag]=x"):
         page = call(query=query).get_json()
         assert (page["data"], page["first_id"], page["has_more"]) == ([], None, False)
-    after, nobodys = call(query=f"?after={DONE}"), call(query="?after=nobodys")
-    assert after.status_code == nobodys.status_code == 400
-    assert after.data == nobodys.data
+    after, absent = call(query=f"?after={DONE}"), call(query="?after=absent")
+    assert after.status_code == absent.status_code == 400
+    assert after.data == absent.data
 
 
 def _creates(call: Call) -> None:
-    """The key that alice used for another request is a new one, and makes a video of bob's."""
+    """An idempotency key that alice used is a new one for bob."""
     answer = call(json={"prompt": "his own"}, headers={"Idempotency-Key": "k"})
     assert answer.status_code == 202
     assert answer.get_json()["prompt"] == "his own"
 
 
 def _publishes(call: Call) -> None:
-    """An event's subject names a video of the caller's own, even if alice has one of that id."""
+    """An event's subject names bob's own video, even if alice has one with the same id."""
     for video_id in (DONE, WAITING):
         answer = call(json={"prompt": "x"}, headers={**BINARY, "ce-subject": video_id})
         assert answer.status_code == 202
 
 
-def _hears(api: Api, call: Call) -> None:
-    """From the beginning on, and also if it asks for hers by name."""
+def _streams(api: Api, call: Call) -> None:
+    """From the start of the stream, even if bob asks for her video."""
     put_request(api.bus, VideoKey("bob", "own"), prompt="bob's own")
     with call(headers={"Last-Event-ID": "0-0"}) as feed:
-        heard = list(_told_until(feed, "own"))
-    assert [event["account"] for event in heard] == ["bob"]
+        received = list(_events_until(feed, "own"))
+    assert [event["account"] for event in received] == ["bob"]
     put_request(api.bus, VideoKey("bob", DONE), prompt="bob's own")
     with call(headers={"Last-Event-ID": "0-0"}, query=f"?video_id={DONE}") as feed:
-        heard = list(_told_until(feed, DONE))
-    assert [event["account"] for event in heard] == ["bob"]
+        received = list(_events_until(feed, DONE))
+    assert [event["account"] for event in received] == ["bob"]
 
 
-def _told_until(feed: Response, subject: str) -> Iterator[dict[str, Any]]:
+def _events_until(feed: Response, subject: str) -> Iterator[dict[str, Any]]:
     for part in feed.response:
         text = part.decode() if isinstance(part, bytes) else part
         for line in text.splitlines():
@@ -139,50 +139,50 @@ def _told_until(feed: Response, subject: str) -> Iterator[dict[str, Any]]:
                     return
 
 
-def _tells_nothing(call: Call) -> None:
+def _reveals_nothing(call: Call) -> None:
     answer = call()
     assert answer.status_code in {200, 503}
     assert not [secret for secret in SECRETS if secret in answer.text]
 
 
-# What is asked of each operation in bob's name. One that is missing here fails its test.
+# What each operation is called with as bob. An operation that is missing here fails its test.
 CASES: dict[str, Callable[[Api, Call], None]] = {
-    "getVideo": lambda _, call: _as_if_it_did_not_exist(call),
-    "getVideoContent": lambda _, call: _as_if_it_did_not_exist(call),
-    "headVideoContent": lambda _, call: _as_if_it_did_not_exist(call),
-    "deleteVideo": lambda _, call: _as_if_it_did_not_exist(call),
-    "cancelVideo": lambda _, call: _as_if_it_did_not_exist(call),
-    "remixVideo": lambda _, call: _as_if_it_did_not_exist(call, json={"prompt": "x"}),
+    "getVideo": lambda _, call: _not_found(call),
+    "getVideoContent": lambda _, call: _not_found(call),
+    "headVideoContent": lambda _, call: _not_found(call),
+    "deleteVideo": lambda _, call: _not_found(call),
+    "cancelVideo": lambda _, call: _not_found(call),
+    "remixVideo": lambda _, call: _not_found(call, json={"prompt": "x"}),
     "listVideos": lambda _, call: _lists(call),
     "createVideo": lambda _, call: _creates(call),
     "submitEvent": lambda _, call: _publishes(call),
-    "streamEvents": _hears,
-    "listModels": lambda _, call: _tells_nothing(call),
-    "getOpenApiDocument": lambda _, call: _tells_nothing(call),
-    "getHealth": lambda _, call: _tells_nothing(call),
-    "getReadiness": lambda _, call: _tells_nothing(call),
-    "getMetrics": lambda _, call: _tells_nothing(call),
+    "streamEvents": _streams,
+    "listModels": lambda _, call: _reveals_nothing(call),
+    "getOpenApiDocument": lambda _, call: _reveals_nothing(call),
+    "getHealth": lambda _, call: _reveals_nothing(call),
+    "getReadiness": lambda _, call: _reveals_nothing(call),
+    "getMetrics": lambda _, call: _reveals_nothing(call),
 }
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_another_accounts_videos_do_not_exist(api: Api, operation: str) -> None:
-    """For bob nothing of alice's is there, and nothing of hers changes, whatever he asks for."""
-    before = _everything_of_alice(api)
+    """Bob sees nothing of alice, and nothing of hers changes, whatever he requests."""
+    before = _data_of_alice(api)
     CASES[operation](api, _caller(api, operation, headers=BOB))
-    assert _everything_of_alice(api) == before
+    assert _data_of_alice(api) == before
 
 
-def test_what_is_kept_from_others_is_there_for_its_owner(api: Api) -> None:
-    """Or else the other tests would prove nothing."""
+def test_the_owner_sees_what_others_do_not(api: Api) -> None:
+    """Otherwise the other tests would prove nothing."""
     alice = {"headers": ALICE}
     assert _caller(api, "getVideoContent", **alice)(DONE).data == b"0123456789"
     page = _caller(api, "listVideos", **alice)(query="?q=secret").get_json()
     assert WAITING in {video["id"] for video in page["data"]}
     with _caller(api, "streamEvents", **alice)(headers={"Last-Event-ID": "0-0"}) as feed:
-        assert {event["account"] for event in _told_until(feed, WAITING)} == {"alice"}
+        assert {event["account"] for event in _events_until(feed, WAITING)} == {"alice"}
     assert _caller(api, "deleteVideo", **alice)(DONE).status_code == 200
-    assert _everything_of_alice(api)
+    assert _data_of_alice(api)
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,12 @@ def test_what_is_kept_from_others_is_there_for_its_owner(api: Api) -> None:
 def test_without_a_valid_key_everything_is_401(
     api: Api, operation: str, authorization: str | None
 ) -> None:
-    """On every route that is not for everybody, and nothing changes."""
-    before = _everything_of_alice(api), api.requests()
+    """On every route that is not public; and nothing changes."""
+    before = _data_of_alice(api), api.requests()
     headers = {} if authorization is None else {"Authorization": authorization}
     answer = _caller(api, operation, headers={**BINARY, **headers})(DONE, json={"prompt": "x"})
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     if operation != "headVideoContent":
         assert answer.get_json()["error"]["type"] == "authentication_error"
-    assert (_everything_of_alice(api), api.requests()) == before
+    assert (_data_of_alice(api), api.requests()) == before

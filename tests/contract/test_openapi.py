@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and says of every route what the route does."""
+"""The OpenAPI document is valid and describes every route correctly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METHODS = ("get", "head", "post", "put", "patch", "delete")
 
 @pytest.fixture
 def apps() -> list[Flask]:
-    """Both functions that the gateway shows."""
+    """Both functions behind the gateway."""
     settings, bus, store = Settings(), MemoryBus(), MemoryStore()
     return [create_submit(settings, bus, store), create_status(settings, bus, store)]
 
@@ -54,11 +54,11 @@ def _validator(whole: dict[str, Any], name: str) -> Any:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_document_is_valid_openapi(profile: str) -> None:
-    """After the specification's own schema, and the references lead somewhere."""
+    """It matches the specification's schema, and its references resolve."""
     validate(document(load_profile(profile)))
 
 
-def test_both_functions_serve_it_to_everybody(apps: list[Flask]) -> None:
+def test_both_functions_serve_the_document_without_a_key(apps: list[Flask]) -> None:
     """The same document, with the limits of the deployed model."""
     for app in apps:
         answer = app.test_client().get("/openapi.json")
@@ -67,7 +67,7 @@ def test_both_functions_serve_it_to_everybody(apps: list[Flask]) -> None:
 
 
 def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
-    """And it has the name that its route has in the function."""
+    """Its operation id is the name of the route's endpoint."""
     registered = {
         (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule), rule.endpoint)
         for app in apps
@@ -94,10 +94,10 @@ def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
         ("/v1/models", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_path_allows_what_any_function_does_there(
+def test_a_path_allows_the_methods_of_both_functions(
     apps: list[Flask], path: str, allowed: str
 ) -> None:
-    """Callers see one API, whichever function the gateway asks."""
+    """Callers see one API, whichever function responds."""
     for app in apps:
         client = app.test_client()
         options = client.options(path)
@@ -110,8 +110,8 @@ def test_a_path_allows_what_any_function_does_there(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_examples_are_what_they_are_examples_of(profile: str) -> None:
-    """Of bodies and of answers."""
+def test_the_examples_match_their_schemas(profile: str) -> None:
+    """In request bodies and responses."""
     whole = document(load_profile(profile))
     seen = 0
     for _, _, operation in _operations(whole):
@@ -155,23 +155,23 @@ def test_the_examples_are_what_they_are_examples_of(profile: str) -> None:
         {"model": None},
     ],
 )
-def test_the_limits_described_are_the_limits_kept(profile: str, fields: dict[str, Any]) -> None:
-    """What the schema of a field refuses is refused, and what it lets through is taken."""
+def test_the_documented_limits_are_enforced(profile: str, fields: dict[str, Any]) -> None:
+    """The schema and the function accept and refuse the same values."""
     loaded = load_profile(profile)
     body = {"prompt": "x", **fields}
     described = _validator(document(loaded), "CreateVideo").is_valid(body)
     try:
-        asked = {name: value for name, value in body.items() if value is not None}
-        ResolvedRequest.resolve(check_body(asked), loaded, "a", "v")
-        taken = True
+        sent = {name: value for name, value in body.items() if value is not None}
+        ResolvedRequest.resolve(check_body(sent), loaded, "a", "v")
+        accepted = True
     except InvalidRequest:
-        taken = False
-    assert described is taken
+        accepted = False
+    assert described is accepted
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_defaults_and_suggestions_described_are_those_used(profile: str) -> None:
-    """A request without any fields but the prompt comes out as the document says."""
+def test_the_documented_defaults_and_suggestions_are_used(profile: str) -> None:
+    """A request with only a prompt resolves to the documented defaults."""
     loaded = load_profile(profile)
     fields = document(loaded)["components"]["schemas"]["CreateVideo"]["properties"]
     resolved = ResolvedRequest.resolve(check_body({"prompt": "x"}), loaded, "a", "v").model_dump()
@@ -181,14 +181,14 @@ def test_the_defaults_and_suggestions_described_are_those_used(profile: str) -> 
         assert size_in_pixels(size, (None, None), loaded)
 
 
-def test_what_an_error_may_be_is_described(apps: list[Flask]) -> None:
-    """A real error fits to the schema of errors."""
+def test_errors_match_their_schema(apps: list[Flask]) -> None:
+    """Errors from both functions."""
     whole = document(load_profile("demo"))
     for app, path in ((apps[1], "/v1/videos?limit=0"), (apps[1], "/nope"), (apps[0], "/v1/videos")):
         _validator(whole, "Error").validate(app.test_client().get(path).get_json())
 
 
-def test_the_committed_document_is_the_real_models() -> None:
-    """For readers without a server; `python docs/generate.py` writes it."""
+def test_the_committed_document_is_up_to_date() -> None:
+    """It describes the real model; `python docs/generate.py` writes it."""
     committed = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
     assert committed == document(load_profile("mochi-1"))

@@ -1,4 +1,4 @@
-"""Other systems: CloudEvents over HTTP, and straight into NATS. Imports nothing of Kinora's."""
+"""CloudEvents from other systems, over HTTP and directly into NATS, without Kinora's code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPE = "dev.kinora.video.requested.v1"
 
 @pytest.fixture
 def client(kinora: RunningStack) -> Client:
-    """Reads what became of the events."""
+    """Reads the resulting videos."""
     return Client(kinora.url)
 
 
@@ -32,7 +32,7 @@ def _publish(url: str, subject: str, payload: bytes, headers: dict[str, str] | N
         await connection.publish(subject, payload, headers=headers)
         await connection.close()
 
-    # On a thread of its own: beside tests of the page, this one has a running event loop.
+    # In another thread: next to tests of the page, this one has a running event loop.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, publish()).result()
 
@@ -46,7 +46,7 @@ def _event(data: object) -> dict[str, Any]:
 def test_a_prompt_published_into_nats_becomes_a_video(
     kinora: GuardedStack, client: Client, mode: str
 ) -> None:
-    """The smallest possible event, from any system that has a NATS client."""
+    """The smallest possible event, from any system with a NATS client."""
     video_id = f"nats-{uuid.uuid4().hex[:8]}"
     event = _event({"prompt": "a blue square"})
     headers: dict[str, str] | None = {"content-type": "application/cloudevents+json"}
@@ -103,7 +103,7 @@ def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, clie
 def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
     kinora: GuardedStack, client: Client, payload: bytes, code: str
 ) -> None:
-    """A publisher gets no answer of its own, so the reason is in the video."""
+    """A publisher gets no response, so the video has the reason."""
     video_id = f"bad-{uuid.uuid4().hex[:8]}"
     _publish(kinora.nats_url_of("operator"), f"kinora.requests.default.{video_id}", payload, None)
     video = client.wait(video_id, "failed")
@@ -113,8 +113,8 @@ def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
     assert content.status_code == 404
 
 
-def test_an_odd_subject_harms_nobody(kinora: GuardedStack, client: Client) -> None:
-    """What can't be spoken of is dropped, and the next request runs as ever."""
+def test_an_invalid_subject_is_dropped(kinora: GuardedStack, client: Client) -> None:
+    """It names no video, so the request is dropped; the next one runs as usual."""
     payload = json.dumps(_event({"prompt": "x"})).encode()
     _publish(kinora.nats_url_of("operator"), "kinora.requests.default.a*b", payload, None)
     video = client.create(num_inference_steps=2)

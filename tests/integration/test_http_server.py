@@ -1,4 +1,4 @@
-"""What a caller hears from a function's HTTP server before the function itself is asked."""
+"""Responses of the HTTP server to requests that never reach the function."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.harness import RunningStack
 
 @pytest.fixture(scope="module")
 def port(servers: RunningStack) -> Iterator[int]:
-    """Where a real `submit` listens."""
+    """The port of a real `submit`."""
     servers.start("submit")
     yield servers.stack.ports["submit"]
     servers.kill("submit")
 
 
 def _exchange(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes as they are, close the sending side, and read until the server closes too."""
+    """Send raw bytes, close the sending side, and read until the server closes too."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -61,10 +61,10 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
         (POST + b'Content-Length: 50\r\n\r\n{"prompt": "x"}', 400, "invalid_value"),
     ],
 )
-def test_what_can_not_be_read_is_an_error_like_any_other(
+def test_an_unparsable_request_gets_a_json_error(
     port: int, request_bytes: bytes, status: int, code: str
 ) -> None:
-    """JSON in the API's form with a request id, although no route was reached; then the end."""
+    """In the API's form, with a request id; then the connection closes."""
     answered, headers, body = _exchange(port, request_bytes)
     assert (answered, headers["content-type"]) == (status, "application/json")
     assert headers["x-request-id"].startswith("req_")
@@ -73,8 +73,8 @@ def test_what_can_not_be_read_is_an_error_like_any_other(
     assert error["message"]
 
 
-def test_what_proxies_say_of_the_scheme_does_not_matter(port: int) -> None:
-    """Two of them that contradict each other would make every request unreadable."""
+def test_what_proxies_say_about_the_scheme_is_ignored(port: int) -> None:
+    """Otherwise gunicorn would refuse requests on which two proxies contradict each other."""
     proxies = b"X-Forwarded-Proto: http\r\nX-Forwarded-Ssl: on\r\nConnection: close\r\n"
     status, _, _ = _exchange(port, b"GET /healthz HTTP/1.1\r\n" + HOST + proxies + b"\r\n")
     assert status == 200

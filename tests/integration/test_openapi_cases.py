@@ -1,8 +1,8 @@
-"""schemathesis makes requests from the served OpenAPI document, and looks for what it doesn't say.
+"""schemathesis generates requests from the OpenAPI document and checks the responses against it.
 
-Thousands of requests, valid and not: no answer is a 5xx, none has a status, a content type, a
-header or a body that is not described, and no request that the document refuses is taken. The seed
-is fixed, and printed with every failure; KINORA_SEED chooses another.
+Thousands of valid and invalid requests: no response is a 5xx or has an undocumented status, content
+type, header or body, and no request that violates the document is accepted. The seed is fixed and
+printed with every failure; KINORA_SEED sets another.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from tests.unit.events import completed, started
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 KEY = "key-of-acme"
-# Of the account whose key is used; the dictionary `videos` names it.
+# In the account of the key. The dictionary `videos` has its id.
 DONE = VideoKey("acme", "done")
-# Fewer would mean that the document could not be read, or operations were left out.
+# Fewer would mean that operations are missing.
 CASES = 1500
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Everything that answers HTTP, and nothing that makes videos."""
+    """The functions behind the gateway, without workers."""
     folder = tmp_path_factory.mktemp("api")
     keys = folder / "keys"
     keys.write_text(f"{hashlib.sha256(KEY.encode()).hexdigest()} {DONE.account}\n")
@@ -53,7 +53,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture
 def done(api: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A completed video with its files, as `generate` leaves them."""
+    """A completed video with its files, as `generate` stores them."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", api.credentials.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", api.credentials.secret_key)
     store = S3Store.from_settings(Settings(s3_endpoint=f"http://127.0.0.1:{api.stack.ports['s3']}"))
@@ -91,8 +91,8 @@ def test_every_answer_is_as_described(api: RunningStack, tmp_path: Path) -> None
     assert int(cases[1]) == int(cases[2]) > CASES
 
 
-def test_operators_routes_are_as_described(api: RunningStack, tmp_path: Path) -> None:
-    """They are not behind the gateway, so each function is asked for its own."""
+def test_the_routes_for_operators_are_as_described(api: RunningStack, tmp_path: Path) -> None:
+    """They are not behind the gateway, so each function is tested directly."""
     for function in ("submit", "status"):
         url = f"http://127.0.0.1:{api.stack.ports[function]}"
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]

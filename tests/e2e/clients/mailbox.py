@@ -1,4 +1,4 @@
-"""An endpoint for webhooks that other processes can ask for what came."""
+"""A webhook endpoint whose messages other processes can read."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-# Longer than a video takes to be made and told about.
-PATIENCE_SECONDS = 50
+# Longer than rendering a video and delivering its webhook take.
+TIMEOUT_SECONDS = 50
 
 
 class Mailbox:
-    """Takes every POST; `GET /<video id>` waits for what was said of this video. A context manager.
+    """Accepts every POST; `GET /<video id>` waits for the message about the video.
 
-    It answers with `{"headers", "body"}` as they came, or with 404 after a while.
+    A context manager. GET returns `{"headers", "body"}` as they were received, or 404 on timeout.
     """
 
     def __init__(self) -> None:
-        self._letters: dict[str, dict[str, Any]] = {}
+        self._messages: dict[str, dict[str, Any]] = {}
         self._changed = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(
@@ -28,20 +28,20 @@ class Mailbox:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its base URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def put(self, headers: dict[str, str], body: str) -> None:
-        """Keep what came."""
+        """Store a message."""
         with self._changed:
-            self._letters[json.loads(body)["data"]["id"]] = {"headers": headers, "body": body}
+            self._messages[json.loads(body)["data"]["id"]] = {"headers": headers, "body": body}
             self._changed.notify_all()
 
     def get(self, video_id: str) -> dict[str, Any] | None:
-        """What was said of a video; None if nothing was in time."""
+        """The message about a video; None on timeout."""
         with self._changed:
-            self._changed.wait_for(lambda: video_id in self._letters, PATIENCE_SECONDS)
-            return self._letters.get(video_id)
+            self._changed.wait_for(lambda: video_id in self._messages, TIMEOUT_SECONDS)
+            return self._messages.get(video_id)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -65,8 +65,8 @@ def _handler(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
             self._answer(200, b"")
 
         def do_GET(self) -> None:
-            letter = mailbox.get(self.path.lstrip("/"))
-            self._answer(404 if letter is None else 200, json.dumps(letter).encode())
+            message = mailbox.get(self.path.lstrip("/"))
+            self._answer(404 if message is None else 200, json.dumps(message).encode())
 
         def _answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
@@ -75,6 +75,6 @@ def _handler(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

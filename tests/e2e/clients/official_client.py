@@ -1,7 +1,7 @@
-"""What programs do with the official client; `test_official_clients.py` runs it for each version.
+"""Tests of the official client; `test_official_clients.py` runs them for each version.
 
-It runs in a virtual environment that has the client and pytest, and nothing of Kinora: all that it
-knows of the server it is told by environment variables.
+They run in a virtual environment with the client and pytest, and without Kinora: environment
+variables describe the server.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ API_KEY = os.environ["KINORA_API_KEY"]
 QUICK = {"num_inference_steps": 2}
 # The client's types name the sizes of OpenAI's own models only.
 SIZE: Any = "96x64"
-# As many frames and steps as there are: long enough to do something meanwhile.
+# The maximum frames and steps: long enough to act while the video renders.
 SLOW = {"num_frames": 61, "num_inference_steps": 200, "size": "160x96"}
 
 
 def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Ask `condition` until it answers with something true, and return that."""
+    """Call `condition` until it returns something truthy, and return that."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while True:
         found = condition()
@@ -46,33 +46,33 @@ def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) 
 
 
 def states_of_threads(pid: int) -> set[str]:
-    """One letter for each, as in proc(5); T is stopped."""
+    """The states of its threads, as letters in proc(5); T is stopped."""
     stats = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
     return {stat.read_text().rpartition(")")[2].split()[0] for stat in stats}
 
 
 @pytest.fixture
 def client() -> OpenAI:
-    """As a program makes it; without retries, so that each answer is seen."""
+    """Without retries, so that each response is visible."""
     return OpenAI(base_url=f"{URL}/v1", api_key=API_KEY, max_retries=0)
 
 
 def fields(video: object) -> dict[str, Any]:
-    """What Kinora says beyond the fields that the client knows."""
+    """Kinora's fields that the client does not know."""
     extra: dict[str, Any] = video.model_extra or {}  # type: ignore[attr-defined]  # a client's model
     return extra
 
 
-def test_it_is_this_version() -> None:
-    """The version that the outer test says it tests."""
+def test_the_version_is_the_expected_one() -> None:
+    """The version that the outer test installed."""
     assert openai.__version__ == os.environ["KINORA_CLIENT"]
 
 
-def test_create_sends_what_it_has_always_sent(client: OpenAI) -> None:
-    """JSON or a form, as the version does; numbers, text and pairs arrive as what they are."""
-    asked = {"num_frames": 13, "guidance_scale": 1.5, "seed": 7, "metadata": {"team": "a"}}
+def test_create_keeps_the_encoding_of_its_version(client: OpenAI) -> None:
+    """JSON or a form; numbers, text and pairs keep their types."""
+    sent = {"num_frames": 13, "guidance_scale": 1.5, "seed": 7, "metadata": {"team": "a"}}
     raw = client.videos.with_raw_response.create(
-        model="sora-2", prompt="a red circle", size=SIZE, extra_body={**QUICK, **asked}
+        model="sora-2", prompt="a red circle", size=SIZE, extra_body={**QUICK, **sent}
     )
     encoding = raw.http_request.headers["content-type"].partition(";")[0]
     assert encoding == os.environ["KINORA_ENCODING"]
@@ -80,13 +80,13 @@ def test_create_sends_what_it_has_always_sent(client: OpenAI) -> None:
     video = raw.parse()
     assert raw.headers["location"] == f"/v1/videos/{video.id}"
     assert (video.object, video.status, video.size) == ("video", "queued", SIZE)
-    assert video.model == "mochi-1-demo", "the model that is really used"
-    assert {name: fields(video)[name] for name in asked} == asked
+    assert video.model == "mochi-1-demo", "the model that is actually used"
+    assert {name: fields(video)[name] for name in sent} == sent
     client.videos.delete(video.id)
 
 
 def test_create_poll_and_download(client: OpenAI) -> None:
-    """Polling ends with the video, and each of its files can be downloaded."""
+    """Polling ends when the video completes, and each of its files can be downloaded."""
     video = client.videos.create_and_poll(prompt="a red circle", extra_body=QUICK)
     assert (video.status, video.progress, video.error) == ("completed", 100, None)
     again = client.videos.retrieve(video.id)
@@ -96,15 +96,15 @@ def test_create_poll_and_download(client: OpenAI) -> None:
     assert hashlib.sha256(content).hexdigest() == fields(again)["output"]["sha256"]
     sizes = set()
     for variant in ("thumbnail", "spritesheet"):
-        picture = client.videos.download_content(video.id, variant=variant).read()
-        assert picture.startswith(b"\xff\xd8"), "a JPEG"
-        sizes.add(len(picture))
-    assert len(sizes) == 2, "they are different pictures"
+        image = client.videos.download_content(video.id, variant=variant).read()
+        assert image.startswith(b"\xff\xd8"), "a JPEG"
+        sizes.add(len(image))
+    assert len(sizes) == 2, "they are different images"
     client.videos.delete(video.id)
 
 
-def test_a_list_is_walked_through_to_its_end(client: OpenAI) -> None:
-    """Over more than two pages, in both orders; and Kinora's filters pass through."""
+def test_a_list_is_paged_to_its_end(client: OpenAI) -> None:
+    """Over more than two pages, in both orders, and with Kinora's filters."""
     pairs = {"walk": uuid.uuid4().hex}
     made = [
         client.videos.create(prompt="a red circle", extra_body={**SLOW, "metadata": pairs}).id
@@ -122,8 +122,8 @@ def test_a_list_is_walked_through_to_its_end(client: OpenAI) -> None:
         client.videos.delete(video_id)
 
 
-def test_remix_keeps_everything_but_the_prompt(client: OpenAI) -> None:
-    """A new video, which names the one that it came from."""
+def test_remix_copies_everything_but_the_prompt(client: OpenAI) -> None:
+    """A new video, which names its source."""
     first = client.videos.create(prompt="a red circle", extra_body={**SLOW, "seed": 9})
     remix = client.videos.remix(first.id, prompt="a blue square")
     assert (remix.prompt, remix.size) == ("a blue square", "160x96")
@@ -136,7 +136,7 @@ def test_remix_keeps_everything_but_the_prompt(client: OpenAI) -> None:
 
 
 def test_a_deleted_video_is_gone(client: OpenAI) -> None:
-    """The answer says so, and every other call says that there is no such video."""
+    """The response confirms it, and every other call gets 404."""
     video = client.videos.create(prompt="a red circle", extra_body=SLOW)
     deleted = client.videos.delete(video.id)
     assert (deleted.id, deleted.deleted, deleted.object) == (video.id, True, "video.deleted")
@@ -152,7 +152,7 @@ def test_a_deleted_video_is_gone(client: OpenAI) -> None:
 
 
 def test_400_names_the_field_and_the_remedy(client: OpenAI) -> None:
-    """`param` and the message of BadRequestError."""
+    """In `param` and the message of BadRequestError."""
     with pytest.raises(openai.BadRequestError) as error:
         client.videos.create(prompt="x", extra_body={"num_frames": 8})
     assert error.value.param == "num_frames"
@@ -163,15 +163,15 @@ def test_400_names_the_field_and_the_remedy(client: OpenAI) -> None:
 
 
 def test_401_is_an_authentication_error() -> None:
-    """An API key that is not known."""
+    """For an unknown API key."""
     stranger = OpenAI(base_url=f"{URL}/v1", api_key="nobody's", max_retries=0)
     with pytest.raises(openai.AuthenticationError) as error:
         stranger.videos.list()
     assert error.value.code == "invalid_api_key"
 
 
-def test_404_has_a_code_and_an_error_that_is_not_repeated(client: OpenAI) -> None:
-    """Nobody's video, and content that is not there yet."""
+def test_404_has_a_code_and_is_not_retried(client: OpenAI) -> None:
+    """For an unknown video, and for content that is not ready yet."""
     with pytest.raises(openai.NotFoundError) as error:
         client.videos.retrieve("video_nobody")
     assert error.value.code == "video_not_found"
@@ -182,8 +182,8 @@ def test_404_has_a_code_and_an_error_that_is_not_repeated(client: OpenAI) -> Non
     client.videos.delete(waiting.id)
 
 
-def test_422_for_an_idempotency_key_that_was_used_otherwise(client: OpenAI) -> None:
-    """The same request makes no second video; another one is refused."""
+def test_422_for_an_idempotency_key_of_another_request(client: OpenAI) -> None:
+    """The same request returns the same video; another one is refused."""
     headers = {"Idempotency-Key": uuid.uuid4().hex}
 
     def create(prompt: str) -> str:
@@ -198,7 +198,7 @@ def test_422_for_an_idempotency_key_that_was_used_otherwise(client: OpenAI) -> N
 
 
 def test_429_when_the_queue_is_full() -> None:
-    """RateLimitError, with a Retry-After that the client would heed."""
+    """RateLimitError with a Retry-After that the client respects."""
     url = os.environ["KINORA_FULL_URL"]
     client = OpenAI(base_url=f"{url}/v1", api_key=API_KEY, max_retries=0)
     made: list[str] = []
@@ -217,8 +217,8 @@ def test_429_when_the_queue_is_full() -> None:
         client.videos.delete(video_id)
 
 
-def test_a_webhook_is_what_the_client_unwraps(client: OpenAI) -> None:
-    """The signature is good, the event names the video; a change of one byte is noticed."""
+def test_the_client_unwraps_a_webhook(client: OpenAI) -> None:
+    """The signature is valid, and the event names the video; a changed byte is detected."""
     video = client.videos.create_and_poll(prompt="a red circle", extra_body=QUICK)
     with urlopen(f"{os.environ['KINORA_MAILBOX']}/{video.id}", timeout=60) as answer:  # noqa: S310 - the outer test's own server
         delivery = json.load(answer)
@@ -232,7 +232,7 @@ def test_a_webhook_is_what_the_client_unwraps(client: OpenAI) -> None:
 
 
 def test_503_while_nats_does_not_answer(client: OpenAI) -> None:
-    """InternalServerError with the status 503; afterwards everything goes on."""
+    """InternalServerError with the status 503; afterwards, everything works again."""
     nats = int(os.environ["KINORA_NATS_PID"])
     video = client.videos.create(prompt="a red circle", extra_body=SLOW)
     calls: list[Callable[[], object]] = [
@@ -241,7 +241,7 @@ def test_503_while_nats_does_not_answer(client: OpenAI) -> None:
     ]
     os.kill(nats, signal.SIGSTOP)
     try:
-        # The signal stops a thread when it next runs; on a busy machine others answer meanwhile.
+        # The signal stops each thread when it next runs; on a busy machine, others still respond.
         wait_until(lambda: states_of_threads(nats) == {"T"}, seconds=10, what="NATS has stopped")
         for call in calls:
             with pytest.raises(openai.InternalServerError) as error:
@@ -251,10 +251,10 @@ def test_503_while_nats_does_not_answer(client: OpenAI) -> None:
     finally:
         os.kill(nats, signal.SIGCONT)
 
-    def answered() -> bool:
+    def deleted() -> bool:
         try:
             return client.videos.delete(video.id).deleted
         except openai.InternalServerError:
             return False
 
-    wait_until(answered, seconds=30, what="it answers again")
+    wait_until(deleted, seconds=30, what="NATS responds again")

@@ -1,6 +1,6 @@
-"""Programs that use the official client, of the oldest version that knows videos and of the newest.
+"""The official client: the oldest version that supports videos, and the newest.
 
-Each version has a virtual environment of its own, made once and kept in `.venv-clients/`, in which
+Each version has its own virtual environment, created once and kept in `.venv-clients/`, in which
 `official_client.py` runs against one running stack.
 """
 
@@ -26,13 +26,13 @@ from tests.patience import scaled
 
 HERE = Path(__file__).parent
 SECRET = "whsec_" + base64.b64encode(hashlib.sha256(b"webhooks").digest()).decode()
-# What official_client.py has; one that was not collected is one that was not tested.
+# The number of tests in official_client.py: all of them must be collected.
 TESTS = len(re.findall(r"^def test_", (HERE / "official_client.py").read_text(), re.MULTILINE))
 
 
 @dataclass(frozen=True)
 class Client:
-    """A version of the client, what it is installed with, and how it sends a request."""
+    """A version of the client, its constraints file, and the encoding of its requests."""
 
     version: str
     constraints: Path
@@ -40,17 +40,17 @@ class Client:
 
     @property
     def account(self) -> str:
-        """Its own, so that neither sees the other's videos."""
+        """One for each version, so that neither sees the other's videos."""
         return f"openai-{self.version}".replace(".", "_")
 
     @property
     def python(self) -> Path:
-        """The interpreter of its environment, which is made if it is not there or out of date."""
+        """The interpreter of its environment, which is created if it is missing or out of date."""
         folder = ROOT / ".venv-clients" / f"openai-{self.version}"
         stamp, wanted = folder / "installed", f"{sys.version}\n{self.constraints.read_text()}"
         python = folder / "bin" / "python"
         if not stamp.exists() or stamp.read_text() != wanted:
-            # With this environment's pip: installing one in each takes as long as the client does.
+            # With this environment's pip: installing pip takes as long as installing the client.
             make: list[str | Path] = [sys.executable, "-m", "venv", "--clear", "--without-pip"]
             subprocess.run([*make, folder], check=True)
             pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
@@ -73,14 +73,14 @@ CLIENTS = [Client("2.6.1", HERE / "openai-2.6.1.txt", "application/json"), _newe
 
 @pytest.fixture(scope="module")
 def mailbox() -> Iterator[Mailbox]:
-    """Where webhooks go."""
+    """The endpoint of webhooks."""
     with Mailbox() as box:
         yield box
 
 
 @pytest.fixture(scope="module")
 def stack(mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack with an account for each version, and a second gateway before a short queue."""
+    """A stack with an account for each version, and a second gateway to a short queue."""
     folder = tmp_path_factory.mktemp("clients")
     accounts = [client.account for client in CLIENTS]
     keys = [f"{hashlib.sha256(name.encode()).hexdigest()} {name}" for name in accounts]
@@ -105,7 +105,7 @@ def stack(mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def _add_short_queue(stack: RunningStack) -> None:
-    """Into the table, a submit that takes one request at a time, and a gateway before it."""
+    """Add a submit that accepts one request at a time, and a gateway in front of it."""
     submit, gateway = stack.table["submit"], stack.table["gateway"]
     behind, port = (stack.stack.ports["generate-1"] + n for n in (1, 2))
     stack.table["submit-full"] = replace(
@@ -123,7 +123,7 @@ def _add_short_queue(stack: RunningStack) -> None:
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.version)
-def test_the_official_client_works_as_it_is(
+def test_the_official_client_works_unmodified(
     client: Client, stack: RunningStack, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     """Create, poll, list, download, remix, delete, every class of error, and webhooks."""
@@ -139,7 +139,7 @@ def test_the_official_client_works_as_it_is(
         "KINORA_WEBHOOK_SECRET": SECRET,
         "KINORA_NATS_PID": str(stack.running["nats"].pid),
     }
-    # Without the settings and fixtures of the outer run, which need what is not installed there.
+    # Without the configuration and fixtures of the outer run, which need packages missing there.
     command: list[str | Path] = [
         client.python,
         "-m",

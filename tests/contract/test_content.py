@@ -1,0 +1,127 @@
+"""`GET /v1/videos/{id}/content`: whole files, ranges, conditional requests and HEAD."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.subjects import VideoKey
+from functions.shared.video.events import Cancelled, EventName
+from tests.contract.api import Api, complete, error_of
+from tests.unit.events import CREATED, completed, publish, put_request, started
+
+
+def test_content_is_served_whole_in_ranges_and_conditionally(api: Api) -> None:
+    """200, 206 for a range, and 304 if the caller's copy is current."""
+    complete(api)
+    url = "/v1/videos/v1/content"
+    whole = api.status.get(url)
+    assert (whole.status_code, whole.data) == (200, b"0123456789")
+    assert whole.headers["Content-Type"] == "video/mp4"
+    assert whole.headers["Content-Length"] == "10"
+    assert "v1.mp4" in whole.headers["Content-Disposition"]
+    part = api.status.get(url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.data) == (206, b"234")
+    assert part.headers["Content-Range"] == "bytes 2-4/10"
+    tail = api.status.get(url, headers={"Range": "bytes=-3"})
+    assert (tail.status_code, tail.data) == (206, b"789")
+    etag = whole.headers["ETag"]
+    assert api.status.get(url, headers={"If-None-Match": etag}).status_code == 304
+    assert api.status.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    stale = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": '"other"'})
+    assert stale.data == b"0123456789"
+    weak = {"If-None-Match": f'"other", W/{etag}'}
+    assert api.status.get(url, headers=weak).status_code == 304
+    assert api.status.get(url, headers={"If-None-Match": "*"}).status_code == 304
+    fresh = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": etag})
+    assert fresh.data == b"234"
+    for doubtful in (f"W/{etag}", "Sat, 21 Nov 2026 12:00:00 GMT"):
+        strong = api.status.get(url, headers={"Range": "bytes=2-4", "If-Range": doubtful})
+        assert strong.data == b"0123456789", "If-Range needs a strong validator (section 13.1.5)"
+    several = api.status.get(url, headers={"Range": "bytes=0-1,4-5"})
+    assert (several.status_code, several.data) == (200, b"0123456789")
+    thumbnail = api.status.get(f"{url}?variant=thumbnail")
+    assert (thumbnail.data, thumbnail.headers["Content-Type"]) == (b"jpeg", "image/jpeg")
+    assert thumbnail.headers["ETag"] != etag
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/videos/v1/content", {}),
+        ("/v1/videos/v1/content", {"If-None-Match": "*"}),
+        ("/v1/videos/v1/content?variant=gif", {}),
+        ("/v1/videos/v1", {}),
+        ("/v1/videos/nobody", {}),
+        ("/v1/videos", {}),
+        ("/v1/models", {}),
+        ("/v1/events", {}),
+    ],
+)
+def test_head_is_get_without_a_body(api: Api, path: str, headers: dict[str, str]) -> None:
+    """The same status and headers."""
+    complete(api)
+    # With the same request id, because it is one of the headers.
+    sent = {**headers, "x-request-id": "r"}
+    with api.status.get(path, headers=sent) as get:
+        head = api.status.head(path, headers=sent)
+        assert (head.status_code, head.data) == (get.status_code, b"")
+        assert dict(head.headers) == dict(get.headers)
+
+
+def test_head_ignores_ranges(api: Api) -> None:
+    """It describes the whole file (RFC 9110, section 14.2)."""
+    complete(api)
+    head = api.status.head("/v1/videos/v1/content", headers={"Range": "bytes=2-4"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, "10")
+    assert (head.headers["Accept-Ranges"], "Content-Range" in head.headers) == ("bytes", False)
+
+
+def test_unavailable_content_says_why(api: Api) -> None:
+    """404 with a reason, not 409, which the official client would retry."""
+    complete(api)
+    ledger = Ledger(api.bus, takeover_grace=0)
+    put_request(api.bus, VideoKey("default", "waiting"))
+    publish(
+        ledger,
+        Snapshot(VideoKey("default", "stopped")),
+        EventName.CANCELLED,
+        Cancelled(created_at=CREATED),
+    )
+    for path, status, code, words in (
+        ("waiting/content", 404, "video_not_ready", "not finished"),
+        ("stopped/content", 404, "video_not_ready", "cancelled"),
+        ("nobody/content", 404, "video_not_found", "No such video"),
+        ("v1/content?variant=gif", 400, "invalid_value", "thumbnail"),
+    ):
+        response = api.status.get(f"/v1/videos/{path}")
+        assert (response.status_code, error_of(response)["code"]) == (status, code)
+        assert words in error_of(response)["message"]
+    beyond = api.status.get("/v1/videos/v1/content", headers={"Range": "bytes=99-"})
+    assert beyond.status_code == 416
+    assert beyond.headers["Content-Range"] == "bytes */10"
+    for ignored in ("bytes=5-2", "bytes=-", "bytes=0-" + "9" * 30, "lines=1-2"):
+        whole = api.status.get("/v1/videos/v1/content", headers={"Range": ignored})
+        assert (whole.status_code, whole.data) == (200, b"0123456789"), ignored
+
+
+def test_a_lagging_replica_alone_causes_no_404(api: Api) -> None:
+    """The leader is asked before a 404."""
+    api.bus.lag()
+    complete(api)
+    waiting = api.create().get_json()["id"]
+    assert api.status.get("/v1/videos/v1").get_json()["status"] == "completed"
+    assert api.status.get(f"/v1/videos/{waiting}").get_json()["status"] == "queued"
+    assert api.status.get("/v1/videos/v1/content").status_code == 200
+
+
+def test_content_is_served_although_a_lagging_replica_says_not_ready(api: Api) -> None:
+    """The video has just completed, and the replica still says that it is running."""
+    key = VideoKey("default", "v1")
+    ledger = Ledger(api.bus, takeover_grace=0)
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    api.bus.lag()
+    done = completed(started(key), prefix=f"{key.object_prefix}1-x/")
+    publish(ledger, state, EventName.COMPLETED, done)
+    api.store.files[f"{key.object_prefix}1-x/video.mp4"] = (b"mp4", "video/mp4")
+    assert api.status.get("/v1/videos/v1/content").data == b"mp4"

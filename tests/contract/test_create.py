@@ -1,0 +1,82 @@
+"""`POST /v1/videos`: what is returned, limits, and idempotency keys."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from functions.shared.config import Settings
+from tests.contract.api import TOO_LARGE, Api, error_of, make_api
+
+
+def test_the_response_has_every_setting_of_the_video(api: Api) -> None:
+    """202 with its path, every default filled in, and the polling interval."""
+    response = api.create(seed=7, model="sora-2", metadata={"team": "a"})
+    video = response.get_json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/v1/videos/{video['id']}"
+    assert response.headers["openai-poll-after-ms"].isdigit()
+    assert (video["object"], video["status"], video["progress"]) == ("video", "queued", 0)
+    assert (video["model"], video["size"], video["seconds"]) == ("mochi-1-demo", "96x64", "2")
+    assert (video["seed"], video["metadata"]) == (7, {"team": "a"})
+    again = api.status.get(f"/v1/videos/{video['id']}").get_json()
+    assert {**again, "queue_position": None} == video
+    assert again["queue_position"] == 1
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
+def test_a_form_is_equivalent_to_json(api: Api, kind: str) -> None:
+    """Text is parsed as the type of its field, and `metadata[name]` as a pair."""
+    form = {"prompt": "x", "num_frames": "13", "guidance_scale": "1.5", "metadata[team]": "a"}
+    response = api.submit.post("/v1/videos", data=form, content_type=kind)
+    video = response.get_json()
+    assert response.status_code == 202, video
+    assert (video["num_frames"], video["guidance_scale"]) == (13, 1.5)
+    assert video["metadata"] == {"team": "a"}
+
+
+def test_a_file_in_a_form_is_refused_by_its_name(api: Api) -> None:
+    """Mochi uses text only: a reference image would be ignored, so it is refused."""
+    data = {"prompt": "x", "input_reference": (io.BytesIO(b"png"), "a.png")}
+    response = api.submit.post("/v1/videos", data=data, content_type="multipart/form-data")
+    assert response.status_code == 400
+    assert error_of(response)["param"] == "input_reference"
+    assert api.is_empty()
+
+
+def test_a_request_that_is_too_large_with_its_defaults_is_refused(api: Api) -> None:
+    """413 at once, although each field is within its limit, instead of a failure later."""
+    response = api.create(**TOO_LARGE)
+    assert response.status_code == 413
+    assert "Shorten" in error_of(response)["message"]
+    assert api.is_empty()
+    assert api.create(prompt="\U0001f98a" * 4096).status_code == 202
+
+
+def test_an_idempotency_key_makes_one_video(api: Api) -> None:
+    """Sent again: the same video; with another request: 422; deleted: 410; invalid: 400."""
+    headers = {"Idempotency-Key": "order-7"}
+    first = api.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers)
+    again = api.submit.post("/v1/videos", data={"prompt": "x"}, headers=headers)
+    assert again.get_json()["id"] == first.get_json()["id"]
+    assert len(api.requests()) == 1
+    other = api.submit.post("/v1/videos", json={"prompt": "y"}, headers=headers)
+    assert (other.status_code, error_of(other)["code"]) == (422, "idempotency_key_reused")
+    api.submit.delete(first.headers["Location"])
+    gone = api.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers)
+    assert (gone.status_code, error_of(gone)["code"]) == (410, "video_deleted")
+    invalid = api.submit.post(
+        "/v1/videos", json={"prompt": "x"}, headers={"Idempotency-Key": "a b"}
+    )
+    assert (invalid.status_code, error_of(invalid)["param"]) == (400, "Idempotency-Key")
+
+
+def test_a_full_queue_sends_retry_after() -> None:
+    """429 with a Retry-After that openai-python respects."""
+    api = make_api(Settings(queue_limit=1))
+    api.bus.inject("kinora.requests.other.v", b"")
+    response = api.create()
+    assert (response.status_code, error_of(response)["code"]) == (429, "queue_full")
+    assert 0 < int(response.headers["Retry-After"]) <= 120
+    assert len(api.requests()) == 1
