@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 
 from local.children import Child, Leash
+from local.load import describe_overload
 from local.probes import is_ready
 from local.processes import Command, Process
 from local.stack import Stack
@@ -95,24 +96,34 @@ class Supervisor:
             raise _StackFailedError(f"{command.name} can't be started: {error}") from error
 
     async def _announce_when_ready(self) -> None:
-        seconds = self._stack.ready_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._stack.ready_seconds):
                 await self._wait_ready({"server"})
                 await self._run_set_up()
                 await self._wait_ready({"function", "proxy"})
         except TimeoutError as error:
-            late = sorted(self._waiting_for)
-            tails = "".join(self._children[name].last_lines() for name in late)
-            message = (
-                f"not ready after {seconds} s (KINORA_READY_SECONDS): {', '.join(late)}{tails}"
-            )
-            raise _StackFailedError(message) from error
+            raise _StackFailedError(self._describe_delay()) from error
         for process in self._of_role({"function"}):
             # Only from now on: while the servers start, functions warn that they are not there.
             self._children[process.name].shows_warnings = True
         print(f"Kinora is ready: {self._stack.url}", flush=True)
         print(f"Ctrl-C stops it; its data stays in {self._stack.data}", flush=True)
+
+    def _describe_delay(self) -> str:
+        seconds = self._stack.ready_seconds
+        late = {
+            process.name: f"did not answer on port {process.probe.port}"
+            for process in self._table
+            if process.name in self._waiting_for
+        }
+        if self._set_up.name in self._waiting_for:
+            late[self._set_up.name] = "did not finish"
+        return "\n".join([
+            f"not ready after {seconds} s: {', '.join(late)}",
+            *(f"{name} {what}{self._children[name].last_lines()}" for name, what in late.items()),
+            *filter(None, [describe_overload()]),
+            f"To wait longer, set KINORA_READY_SECONDS to more than {seconds}.",
+        ])  # fmt: skip
 
     async def _wait_ready(self, roles: set[str]) -> None:
         await asyncio.gather(*(self._wait_for(process) for process in self._of_role(roles)))
