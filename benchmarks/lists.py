@@ -32,7 +32,7 @@ from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, format_rfc3339
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from functions.status.app import create_app
-from functions.status.table import Table
+from functions.status.listing.table import VideoTable
 from tests.harness import RunningStack
 
 ACCOUNT: Final = "default"
@@ -187,7 +187,7 @@ def measure(client: FlaskClient, bus: JetStream, number: int, times: int) -> Non
 
 def _bare(number: int) -> Callable[[], object]:
     """The newest page of a table that has only the sort key and an object of typical length."""
-    table = Table(":memory:")
+    table = VideoTable(":memory:")
     table.db.execute("CREATE TABLE bare (created INTEGER PRIMARY KEY, object TEXT)")
     text = "x" * 1200
     table.db.execute("BEGIN")

@@ -1,1 +1,1 @@
-"""Answers every question about videos: their state, the list, and the files themselves."""
+"""Answers queries: the state of a video, the list, the event stream, and files."""

@@ -1,4 +1,4 @@
-"""The function `status`: one video, the list of them, and their files."""
+"""The function `status`: reads single videos, lists, event streams and files."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.video.profiles import load_profile
 from functions.status.feed import Feeds
-from functions.status.index import Index
+from functions.status.index import VideoIndex
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
 
-# Each open feed holds a thread; the rest of gunicorn's 128 answers everything else.
+# Each open feed holds one of gunicorn's 128 threads; the rest serve all other requests.
 MAX_FEEDS: Final = 112
 
 
 def create_app(
     settings: Settings | None = None, bus: Bus | None = None, store: Store | None = None
 ) -> Flask:
-    """Wire the function. What is not given is the real thing that the environment names.
+    """Wire the function; arguments left out are created from the environment.
 
-    The index is filled from the streams from here on, so with a server that forks this must run in
-    the worker.
+    Starts the replay of the streams on threads of its own, so a server that forks must call this in
+    the worker process.
     """
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
     profile = load_profile(settings.model_profile)
-    index = Index(
+    index = VideoIndex(
         profile,
         max_age_days=settings.max_age_days,
         min_replicas=settings.min_replicas,
@@ -63,7 +63,7 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.from_settings(settings),
         index=index,
-        feeds=Feeds(stream, most=MAX_FEEDS),
+        feeds=Feeds(stream, max_open=MAX_FEEDS),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_document(app, profile)

@@ -1,4 +1,4 @@
-"""Serving the files of videos from the object store: whole, in part, or not again."""
+"""Serves the files of videos from the object store, with range and conditional requests."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from functions.shared.storage import Store
 from functions.shared.streams.ledger import Snapshot
 from functions.shared.video.events import Completed, EventName, Failed
 
-# One range only, as browsers and download tools send it; anything else may be ignored (RFC 9110,
-# section 14.2), and the whole file is the answer.
+# One range only, as browsers and download tools send it. Anything else may be ignored (RFC 9110,
+# section 14.2), and is answered with the whole file.
 _RANGE: Final = re.compile(r"bytes=(?=[0-9-]*[0-9])([0-9]{0,15})-([0-9]{0,15})")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the files that `generate` writes for each video."""
+    """One of the files that `generate` stores for each video."""
 
     file: str
     content_type: str
@@ -35,17 +35,17 @@ VARIANTS: Final = {
 
 
 def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Request) -> Response:
-    """The file, streamed: 200, 206 for a range, or 304 for a caller who has it already.
+    """Stream the file: status 200, 206 for a range, or 304 if the caller's copy is current.
 
     Raises:
-        ContentNotReady: the video is not completed; the message says what it is instead.
+        ContentNotReady: the video is not completed; the message says why.
         ContentLost: the file is gone from the store.
-        RangeNotSatisfiable: the range lies outside the file.
+        RangeNotSatisfiable: the range is outside the file.
     """
     if not isinstance(snapshot.data, Completed):
-        raise ContentNotReady(_why_not(snapshot))
+        raise ContentNotReady(_not_ready_message(snapshot))
     output = snapshot.data.output
-    # A completed video never changes, so the digest of the video names each of its files.
+    # A completed video never changes, so the digest of video.mp4 identifies each of its files.
     etag = f'"{output.sha256}{"" if variant.file == "video.mp4" else variant.suffix}"'
     headers = {
         "ETag": etag,
@@ -56,7 +56,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
     if request.if_none_match.contains_weak(etag.strip('"')) or request.if_none_match.star_tag:
         return Response(status=304, headers=headers)
     try:
-        stored = store.get(output.prefix + variant.file, _wanted_range(request, etag))
+        stored = store.get(output.prefix + variant.file, _requested_range(request, etag))
     except NotFound as lost:
         raise ContentLost from lost
     headers["Content-Length"] = str(stored.size)
@@ -68,20 +68,20 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
     )
 
 
-def _wanted_range(request: Request, etag: str) -> str | None:
-    # Only GET knows ranges (section 14.2): HEAD tells about the whole file.
-    wanted = request.headers.get("Range") if request.method == "GET" else None
-    # A range of another version of the file would not fit to what the caller has (section 13.1.5).
-    if wanted is None or request.headers.get("If-Range", etag) != etag:
+def _requested_range(request: Request, etag: str) -> str | None:
+    # Ranges are defined for GET only (section 14.2); HEAD describes the whole file.
+    header = request.headers.get("Range") if request.method == "GET" else None
+    # A range of another version would not match the part that the caller has (section 13.1.5).
+    if header is None or request.headers.get("If-Range", etag) != etag:
         return None
-    match = _RANGE.fullmatch(wanted)
-    # A range that ends before it begins is not valid, and so not there (section 14.1.1).
+    match = _RANGE.fullmatch(header)
+    # A range that ends before it starts is invalid, and so ignored (section 14.1.1).
     if match is None or (match[1] and match[2] and int(match[2]) < int(match[1])):
         return None
-    return wanted
+    return header
 
 
-def _why_not(snapshot: Snapshot) -> str:
+def _not_ready_message(snapshot: Snapshot) -> str:
     if isinstance(snapshot.data, Failed):
         return f"The video failed, so there is nothing to download: {snapshot.data.error.message}"
     if snapshot.name is EventName.CANCELLED:

@@ -1,9 +1,9 @@
-"""Server-Sent Events: what happens to an account's videos, as it happens, and resumable.
+"""The event stream of an account's videos, as Server-Sent Events that clients can resume.
 
 The format is that of the HTML standard, section 9.2. An event's id is `<seq in REQUESTS>-<seq in
-VIDEOS>`, the places up to which the caller has seen both streams, so any replica of `status` can go
-on from it. The streams keep the newest message a subject: what was superseded meanwhile is not
-told again.
+VIDEOS>`, the position up to which the client has seen both streams, so any replica of `status` can
+resume from it. The streams keep the newest message of each subject: events that were superseded in
+the meantime are not sent.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from functions.shared.streams.bus import Bus, Message
 from functions.shared.streams.cloudevents import read_nats
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey, subject_filters
 
-# Proxies and browsers take silence for a dead connection; the shortest usual limit is 30 s.
+# Proxies and browsers close silent connections; the shortest common limit is 30 s.
 KEEP_ALIVE_SECONDS: Final = 10.0
-# A caller who falls so far behind is cut off, and resumes where it was.
-MAX_BEHIND: Final = 1000
+# A client with a larger backlog is disconnected, and resumes where it was.
+MAX_BACKLOG: Final = 1000
 
 
 @dataclass(frozen=True)
-class Place:
-    """How far somebody has seen both streams."""
+class FeedPosition:
+    """The last sequence that a client has seen of each stream."""
 
     requests: int
     videos: int
@@ -39,134 +39,151 @@ class Place:
         return f"{self.requests}-{self.videos}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, event_id: str) -> FeedPosition:
         """Read an event's id.
 
         Raises:
-            InvalidRequest: it is none.
+            InvalidRequest: `event_id` does not have that form.
         """
-        match = re.fullmatch(EVENT_ID, text)
+        match = re.fullmatch(EVENT_ID, event_id)
         if match is None:
             raise InvalidRequest(
-                f"Last-Event-ID is {text[:80]!r}; send the id of an event of this feed, or none",
+                f"Last-Event-ID is {event_id[:80]!r}; send the id of an event of this feed, or "
+                "leave it out",
                 param="Last-Event-ID",
             )
         return cls(int(match[1]), int(match[2]))
 
+    def advanced(self, stream: str, seq: int) -> FeedPosition:
+        """The position after the message `seq` of `stream`."""
+        if stream == REQUESTS:
+            return FeedPosition(seq, self.videos)
+        return FeedPosition(self.requests, seq)
+
 
 class Feed:
-    """One open feed: an iterable of lines to send, to be closed when nobody reads them any more."""
+    """One open feed: an iterable of text to send, which the server closes at the end."""
 
     def __init__(
         self,
         bus: Bus,
         subjects: tuple[str, str],
-        place: Place,
-        end: Place,
-        done: Callable[[], None],
+        start: FeedPosition,
+        end: FeedPosition,
+        on_close: Callable[[], None],
     ) -> None:
-        """Tell what happens on `subjects` after `place`; `end` is where the streams are now."""
+        """Send what is published on `subjects` after `start`.
+
+        Args:
+            bus: the streams.
+            subjects: subject filters for REQUESTS and VIDEOS.
+            start: the client's position.
+            end: the streams' last sequences.
+            on_close: called once the feed is closed.
+        """
         self._bus = bus
         self._subjects = subjects
-        self._place = place
+        self._start = start
         self._end = end
-        self._news: queue.Queue[tuple[str, Message] | None] = queue.Queue()
-        self._begun_anew = False
-        self._on_close: list[Callable[[], None]] = [done]
+        # None ends the feed.
+        self._messages: queue.Queue[tuple[str, Message] | None] = queue.Queue()
+        self._recreated = False
+        self._on_close: list[Callable[[], None]] = [on_close]
 
     def __iter__(self) -> Iterator[str]:
-        place, end = self._place, self._end
-        # The first bytes go out at once, so that the caller knows that it is connected.
-        yield f": kinora\nid: {place}\n\n"
-        if place.requests > end.requests or place.videos > end.videos:
-            place = end
-            yield _reset(place)
-        self._follow(REQUESTS, self._subjects[0], place.requests)
-        self._follow(VIDEOS, self._subjects[1], place.videos)
-        yield from _told(self._news, place)
-        if self._begun_anew:
-            # Everything that is in the new streams is told when the caller comes back.
-            yield _reset(Place(0, 0))
+        position, end = self._start, self._end
+        # The first bytes are sent at once, so that the client knows that it is connected.
+        yield f": kinora\nid: {position}\n\n"
+        if position.requests > end.requests or position.videos > end.videos:
+            position = end
+            yield _reset_event(position)
+        self._follow(REQUESTS, self._subjects[0], position.requests)
+        self._follow(VIDEOS, self._subjects[1], position.videos)
+        yield from _events(self._messages, position)
+        if self._recreated:
+            # The client reconnects with this id, and gets everything in the new streams.
+            yield _reset_event(FeedPosition(0, 0))
 
     def _follow(self, stream: str, subject: str, after: int) -> None:
-        def tell(message: Message) -> None:
-            self._news.put((stream, message))
-
-        self._on_close.append(
-            self._bus.follow(stream, tell, _ignore, self._begin_anew, subject=subject, after=after)
+        stop = self._bus.follow(
+            stream,
+            lambda message: self._messages.put((stream, message)),
+            _ignore_caught_up,
+            self._end_recreated,
+            subject=subject,
+            after=after,
         )
+        self._on_close.append(stop)
 
-    def _begin_anew(self) -> None:
-        self._begun_anew = True
-        self._news.put(None)
+    def _end_recreated(self) -> None:
+        self._recreated = True
+        self._messages.put(None)
 
     def close(self) -> None:
-        """Follow the streams no longer. A server calls this even if it has read nothing."""
+        """Stop following the streams. Servers call this even if nothing was iterated."""
         while self._on_close:
             self._on_close.pop()()
 
 
 class Feeds:
-    """The open feeds, of which each holds a thread of the server, so there is a limit."""
+    """Opens feeds, up to a limit: each holds one of the server's threads."""
 
-    def __init__(self, bus: Bus, *, most: int) -> None:
-        """Allow `most` feeds at a time."""
+    def __init__(self, bus: Bus, *, max_open: int) -> None:
+        """Allow `max_open` feeds at a time."""
         self._bus = bus
-        self._free = threading.BoundedSemaphore(most)
+        self._slots = threading.BoundedSemaphore(max_open)
 
     def open(self, account: str, video_id: str | None, last_event_id: str | None) -> Feed:
-        """A feed of one account, or of one of its videos.
+        """A feed of all videos of an account, or of one.
 
-        Without `last_event_id` it begins with what happens next.
+        Without `last_event_id`, it starts with the next event.
 
         Raises:
-            InvalidRequest: `last_event_id` is no event's id, or `video_id` no video's.
+            InvalidRequest: `last_event_id` or `video_id` is invalid.
             Unavailable: too many feeds are open, or NATS does not answer.
         """
         subjects = subject_filters(account, video_id)
-        end = Place(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
-        place = end if last_event_id is None else Place.parse(last_event_id)
-        if not self._free.acquire(blocking=False):
+        end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
+        start = end if last_event_id is None else FeedPosition.parse(last_event_id)
+        if not self._slots.acquire(blocking=False):
             raise Unavailable("Too many event streams are open. Try again.", retry_after=10)
-        return Feed(self._bus, subjects, place, end, self._free.release)
+        return Feed(self._bus, subjects, start, end, self._slots.release)
 
 
-def _reset(place: Place) -> str:
-    """Tell that what was told before is no longer so: the streams were begun anew."""
-    return f"id: {place}\nevent: reset\ndata: {{}}\n\n"
+def _reset_event(position: FeedPosition) -> str:
+    """Tells the client that the streams were recreated, so that earlier events no longer hold."""
+    return f"id: {position}\nevent: reset\ndata: {{}}\n\n"
 
 
-def _ignore() -> None:
-    """A feed does not tell when it has caught up."""
+def _ignore_caught_up() -> None:
+    """A feed does not report that it has caught up."""
 
 
-def _told(news: queue.Queue[tuple[str, Message] | None], place: Place) -> Iterator[str]:
-    while news.qsize() < MAX_BEHIND:
+def _events(
+    messages: queue.Queue[tuple[str, Message] | None], position: FeedPosition
+) -> Iterator[str]:
+    while messages.qsize() < MAX_BACKLOG:
         try:
-            item = news.get(timeout=KEEP_ALIVE_SECONDS)
+            item = messages.get(timeout=KEEP_ALIVE_SECONDS)
         except queue.Empty:
-            yield ": still here\n\n"
+            yield ": keep-alive\n\n"
             continue
         if item is None:
             return
         stream, message = item
-        place = (
-            Place(message.seq, place.videos)
-            if stream == REQUESTS
-            else Place(place.requests, message.seq)
-        )
-        event = _event_of(message)
+        position = position.advanced(stream, message.seq)
+        event = _read_event(message)
         if event is not None:
-            yield f"id: {place}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
+            yield f"id: {position}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
 
 
-def _event_of(message: Message) -> dict[str, object] | None:
-    """The CloudEvent in structured mode; None for what is none, which fails in a moment."""
+def _read_event(message: Message) -> dict[str, object] | None:
+    """The CloudEvent in structured mode; None for an invalid message, which `dispatch` fails."""
     try:
         event = read_nats(message.headers, message.data)
         key = VideoKey.from_subject(message.subject)
     except InvalidRequest:
         return None
-    # The subject is the authority for both, whatever the publisher wrote.
+    # The subject decides these two, whatever the publisher wrote.
     names = {"subject": key.video_id, "account": key.account}
     return {**event.attributes, **names, "data": event.data}

@@ -1,7 +1,7 @@
-"""The list of all videos, in memory: a projection of both streams that can always be made again.
+"""All videos in memory: a projection of both streams, which a replay can rebuild at any time.
 
-Messages may come in any order and more than once: VIDEOS beats REQUESTS, a later message beats an
-earlier one, and a tombstone beats all.
+Messages may come in any order and more than once: VIDEOS takes precedence over REQUESTS, a later
+message over an earlier one, and a tombstone over everything.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import EventName
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
-from functions.status.filters import ALL, Filters, folded
-from functions.status.query import Order, find
-from functions.status.schedule import Schedule
-from functions.status.table import Content, Table
+from functions.status.eta.forecast import QueueForecast
+from functions.status.listing.filters import NO_FILTERS, Filters, folded
+from functions.status.listing.query import PageOrder, select_page
+from functions.status.listing.table import SortKey, VideoRecord, VideoTable
 
 log = logging.getLogger(__name__)
 
-# Expired videos are left out of every answer; their memory is freed this often.
-TIDY_SECONDS: Final = 3600
+# How often the memory of expired videos is freed; no answer shows them in the meantime.
+EXPIRY_INTERVAL_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Page:
     has_more: bool
 
 
-class Index:
-    """Answers what one subject can't: lists, and places in the queue. Safe from any thread."""
+class VideoIndex:
+    """Lists of videos, queue positions and ETAs. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -60,73 +60,73 @@ class Index:
         """Start empty.
 
         Args:
-            profile: what fills in the defaults of requests.
+            profile: the model's defaults, for requests that leave them out.
             max_age_days: how long the streams keep a video.
-            min_replicas: workers that are always there; see `Schedule`.
-            max_in_flight: videos that are made at a time, at most.
-            path: a file of SQLite's, for a list larger than memory.
+            min_replicas: workers that always run; see `QueueForecast`.
+            max_in_flight: videos that are rendered at a time, at most.
+            path: an SQLite file, for a list larger than memory.
         """
         self._profile = profile
         self._max_age_days = max_age_days
         self._lock = threading.Lock()
-        self._table = Table(path)
-        self._schedule = Schedule(min_replicas=min_replicas, max_in_flight=max_in_flight)
-        self._tidied = time.monotonic()
+        self._table = VideoTable(path)
+        self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
+        self._expired_at = time.monotonic()
 
     def clear(self) -> None:
-        """Forget everything: what was applied before is no longer so."""
+        """Remove everything, before a replay of recreated streams."""
         with self._lock:
             self._table.clear()
-            self._schedule.clear()
+            self._forecast.clear()
 
     def apply_request(self, message: Message) -> None:
-        """Take a message of the stream REQUESTS into account."""
+        """Apply a message of the stream REQUESTS."""
         try:
             key = VideoKey.from_subject(message.subject)
         except InvalidRequest as problem:
-            log.warning("passed over: %s", problem.message)
+            log.warning("ignored a request: %s", problem.message)
             return
         request: ResolvedRequest | None = None
-        # One that is not valid is queued too: `dispatch` will fail it, with the reason.
+        # An invalid request is queued too: `dispatch` will fail it, with the reason.
         with contextlib.suppress(InvalidRequest):
             request = read_request(message, self._profile).request
         video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
-        content = Content(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
+        record = VideoRecord(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
         with self._lock:
-            if self._table.put_request(key, message.seq, content) is EventName.REQUESTED:
-                self._schedule.wait(key, message, request)
+            if self._table.put_request(key, message.seq, record) is EventName.REQUESTED:
+                self._forecast.add_request(key, message, request)
 
     def apply_event(self, message: Message) -> None:
-        """Take a message of the stream VIDEOS into account."""
+        """Apply a message of the stream VIDEOS."""
         try:
             key = VideoKey.from_subject(message.subject)
         except InvalidRequest as problem:
-            log.warning("passed over %s: %s", message.subject, problem.message)
+            log.warning("ignored an event on %s: %s", message.subject, problem.message)
             return
         snapshot = snapshot_of(key, message)
-        name = snapshot.name
-        if snapshot.queued or name is None:
+        event = snapshot.name
+        if snapshot.queued or event is None:
             return
         created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
-        content = Content(created, name)
+        record = VideoRecord(created, event)
         if not snapshot.deleted:
             video = video_object(snapshot, max_age_days=self._max_age_days)
-            content = Content(created, name, video, folded(video["prompt"]))
+            record = VideoRecord(created, event, video, folded(video["prompt"]))
         with self._lock:
-            if self._table.put_event(key, message.seq, content):
-                self._schedule.follow(key, snapshot)
+            if self._table.put_event(key, message.seq, record):
+                self._forecast.apply_event(key, snapshot)
 
     def queue_position(self, key: VideoKey) -> int | None:
-        """1 for the video that starts next, and so on; None if it is not waiting."""
+        """1 for the video that starts next, and so on; None if it does not wait."""
         with self._lock:
-            return self._schedule.position(key)
+            return self._forecast.queue_position(key)
 
-    def eta(self, key: VideoKey, now: int) -> float | None:
-        """Seconds until the video is expected to be done, as `Schedule` has it."""
+    def eta_seconds(self, key: VideoKey, now: int) -> float | None:
+        """Seconds until the video is expected to be completed; see `QueueForecast`."""
         with self._lock:
-            return self._schedule.eta(key, now)
+            return self._forecast.eta_seconds(key, now)
 
-    def page(
+    def read_page(
         self,
         account: str,
         *,
@@ -134,48 +134,48 @@ class Index:
         limit: int,
         newest_first: bool,
         since: int,
-        filters: Filters = ALL,
+        filters: Filters = NO_FILTERS,
     ) -> Page:
-        """Videos of `account` by (creation, id), from the one after `after` on.
+        """One page of the videos of `account`, sorted by (creation, id).
 
         Args:
             account: whose videos.
-            after: the id of the last video of the page before, deleted ones and such that no longer
-                fulfil the filters included.
-            limit: how many at most.
-            newest_first: the order.
+            after: the id of the previous page's last video, even if it has been deleted or no
+                longer matches the filters; None for the first page.
+            limit: the largest number of videos.
+            newest_first: the sort order.
             since: videos created earlier (JetStream's nanoseconds) have expired.
-            filters: what the videos must fulfil.
+            filters: what the videos must match.
 
         Raises:
-            InvalidRequest: there is no video `after`.
+            InvalidRequest: the account has no video `after`.
         """
         filters = replace(filters, created_from=max(since, filters.created_from))
         with self._lock:
-            self._forget_expired(since)
-            place = None if after is None else self._place(account, after)
-            order = Order(newest_first, place)
-            rows = find(self._table, account, filters, order, limit + 1)
-            videos = [self._shown(account, row) for row in rows[:limit]]
+            self._drop_expired(since)
+            cursor = None if after is None else self._cursor(account, after)
+            order = PageOrder(newest_first, cursor)
+            rows = select_page(self._table, account, filters, order, limit + 1)
+            videos = [self._video(account, row) for row in rows[:limit]]
         return Page(videos, len(rows) > limit)
 
-    def _shown(self, account: str, row: sqlite3.Row) -> Video:
+    def _video(self, account: str, row: sqlite3.Row) -> Video:
         video: Video = json.loads(row["object"])
-        video["queue_position"] = self._schedule.position(VideoKey(account, row["id"]))
+        video["queue_position"] = self._forecast.queue_position(VideoKey(account, row["id"]))
         return video
 
-    def _place(self, account: str, video_id: str) -> tuple[int, str]:
-        place = self._table.place(account, video_id)
-        if place is None:
+    def _cursor(self, account: str, video_id: str) -> SortKey:
+        sort_key = self._table.sort_key(account, video_id)
+        if sort_key is None:
             raise InvalidRequest(
                 "after must be the id of one of your videos, such as the last one of a page",
                 param="after",
             )
-        return place
+        return sort_key
 
-    def _forget_expired(self, since: int) -> None:
-        """Drop what the streams have dropped, which they do without a word."""
-        if time.monotonic() - self._tidied > TIDY_SECONDS:
-            self._tidied = time.monotonic()
-            for key in self._table.forget(since):
-                self._schedule.leave(key)
+    def _drop_expired(self, since: int) -> None:
+        """Delete what has expired: the streams emit no event for it."""
+        if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS:
+            self._expired_at = time.monotonic()
+            for key in self._table.delete_older(since):
+                self._forecast.remove(key)

@@ -1,4 +1,4 @@
-"""Keeping the index at one with the streams, whatever becomes of them."""
+"""Keeps the index in step with the streams, also when these are recreated."""
 
 from __future__ import annotations
 
@@ -11,63 +11,61 @@ from typing import Final
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus
 from functions.shared.subjects import REQUESTS, VIDEOS
-from functions.status.index import Index
+from functions.status.index import VideoIndex
 
 log = logging.getLogger(__name__)
 
-# How soon a start is tried again that met an outage of NATS.
-PAUSE_SECONDS: Final = 1.0
+# Between attempts to follow the streams during an outage of NATS.
+RETRY_SECONDS: Final = 1.0
 
 
 class Replay:
-    """Fills an index from both streams, and again from nothing when they were begun anew."""
+    """Replays both streams into an index, then follows them; starts over if they are recreated."""
 
-    def __init__(self, bus: Bus, index: Index) -> None:
-        """Read `bus` into `index`; `start` begins."""
+    def __init__(self, bus: Bus, index: VideoIndex) -> None:
+        """Read from `bus` into `index`, once `start` has been called."""
         self._bus = bus
         self._index = index
         self._caught_up: Final = {REQUESTS: threading.Event(), VIDEOS: threading.Event()}
-        self._unfollow: list[Callable[[], None]] = []
-        self._begun_anew: Final = threading.Event()
+        self._stop_following: list[Callable[[], None]] = []
+        self._recreated: Final = threading.Event()
 
     def start(self) -> None:
-        """Begin to read; NATS need not be there yet."""
-        self._follow()
-        threading.Thread(target=self._watch, name="replay", daemon=True).start()
+        """Start the replay; NATS may be unreachable at first."""
+        self._follow_streams()
+        threading.Thread(target=self._restart_when_recreated, name="replay", daemon=True).start()
 
     def check(self) -> None:
-        """Return if the index holds what was in the streams when the reading began.
+        """Return if the index holds everything that was stored before the replay started.
 
         Raises:
             Unavailable: not yet.
         """
-        for name, event in self._caught_up.items():
+        for stream, event in self._caught_up.items():
             if not event.is_set():
-                raise Unavailable(f"The list of videos is still being read from {name}")
+                raise Unavailable(f"The list of videos is still being read from {stream}")
 
-    def _follow(self) -> None:
-        takes = {REQUESTS: self._index.apply_request, VIDEOS: self._index.apply_event}
-        for stream, take in takes.items():
-            unfollow = self._bus.follow(
-                stream, take, self._caught_up[stream].set, self._begun_anew.set
-            )
-            self._unfollow.append(unfollow)
+    def _follow_streams(self) -> None:
+        handlers = {REQUESTS: self._index.apply_request, VIDEOS: self._index.apply_event}
+        for stream, apply in handlers.items():
+            stop = self._bus.follow(stream, apply, self._caught_up[stream].set, self._recreated.set)
+            self._stop_following.append(stop)
 
-    def _watch(self) -> None:
+    def _restart_when_recreated(self) -> None:
         while True:
-            self._begun_anew.wait()
-            self._begun_anew.clear()
-            log.warning("the streams were begun anew: so is the list of videos")
+            self._recreated.wait()
+            self._recreated.clear()
+            log.warning("the streams were recreated: rebuilding the list of videos")
             for event in self._caught_up.values():
                 event.clear()
             self._stop()
             self._index.clear()
             while not self._try_to_follow():
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(RETRY_SECONDS)
 
     def _try_to_follow(self) -> bool:
         try:
-            self._follow()
+            self._follow_streams()
         except Unavailable as problem:
             log.warning("can't read the streams yet: %s", problem.message)
             self._stop()
@@ -75,5 +73,5 @@ class Replay:
         return True
 
     def _stop(self) -> None:
-        while self._unfollow:
-            self._unfollow.pop()()
+        while self._stop_following:
+            self._stop_following.pop()()

@@ -31,14 +31,14 @@ from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.content import VARIANTS, send_content
 from functions.status.feed import Feeds
-from functions.status.filters import read_filters
-from functions.status.index import Index
+from functions.status.index import VideoIndex
+from functions.status.listing.filters import read_filters
 
-RUNS_OR_WAITS: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
+UNFINISHED: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
 
 
 class StatusRoutes:
-    """Answers questions about videos, each for the caller's own account."""
+    """Handles the requests; each sees only the videos of the caller's account."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class StatusRoutes:
         bus: Bus,
         ledger: Ledger,
         store: Store,
-        index: Index,
+        index: VideoIndex,
         feeds: Feeds,
         max_age_days: int,
     ) -> None:
@@ -64,22 +64,22 @@ class StatusRoutes:
 
     def register(self, app: Flask) -> None:
         """Add the routes to `app`."""
-        app.add_url_rule("/v1/models", "listModels", self.models)
-        app.add_url_rule("/v1/videos", "listVideos", self.page)
-        app.add_url_rule("/v1/events", "streamEvents", self.events)
-        app.add_url_rule("/v1/videos/<video_id>", "getVideo", self.video)
-        app.add_url_rule("/v1/videos/<video_id>/content", "getVideoContent", self.content)
+        app.add_url_rule("/v1/models", "listModels", self.list_models)
+        app.add_url_rule("/v1/videos", "listVideos", self.list_videos)
+        app.add_url_rule("/v1/events", "streamEvents", self.stream_events)
+        app.add_url_rule("/v1/videos/<video_id>", "getVideo", self.get_video)
+        app.add_url_rule("/v1/videos/<video_id>/content", "getVideoContent", self.get_content)
 
-    def models(self) -> Response:
-        """`GET /v1/models`: what the deployed model can make."""
+    def list_models(self) -> Response:
+        """`GET /v1/models`: the deployed model and its limits."""
         self._account()
         return jsonify(ModelList(data=[Model.from_profile(self._profile)]).model_dump())
 
-    def page(self) -> Response:
-        """`GET /v1/videos`: the caller's videos, newest first unless asked otherwise."""
+    def list_videos(self) -> Response:
+        """`GET /v1/videos`: one page of the caller's videos, newest first by default."""
         account = self._account()
         now = self._bus.now()
-        page = self._index.page(
+        page = self._index.read_page(
             account,
             after=single_value(request.args, "after") or None,
             limit=LIMIT.value(request),
@@ -88,7 +88,7 @@ class StatusRoutes:
             filters=read_filters(request.args),
         )
         for video in page.videos:
-            video["eta_seconds"] = self._index.eta(VideoKey(account, video["id"]), now)
+            video["eta_seconds"] = self._index.eta_seconds(VideoKey(account, video["id"]), now)
         ids = [video["id"] for video in page.videos]
         answer: VideoList = {
             "object": "list",
@@ -99,8 +99,8 @@ class StatusRoutes:
         }
         return jsonify(answer)
 
-    def video(self, video_id: str) -> Response:
-        """`GET /v1/videos/{id}`: one video as it is now."""
+    def get_video(self, video_id: str) -> Response:
+        """`GET /v1/videos/{id}`: the current state of one video."""
         key = self._key(video_id)
         snapshot = self._snapshot(key)
         video = (
@@ -108,24 +108,24 @@ class StatusRoutes:
             if snapshot.queued
             else video_object(snapshot, max_age_days=self._max_age_days)
         )
-        if video["status"] in RUNS_OR_WAITS:
-            video["eta_seconds"] = self._index.eta(key, self._bus.now())
+        if video["status"] in UNFINISHED:
+            video["eta_seconds"] = self._index.eta_seconds(key, self._bus.now())
         response = jsonify(video)
         response.headers.update(POLL_HEADERS)
         return response
 
-    def events(self) -> Response:
-        """`GET /v1/events`: what happens from now on, or since `Last-Event-ID`."""
-        lines = self._feeds.open(
+    def stream_events(self) -> Response:
+        """`GET /v1/events`: events from now on, or since `Last-Event-ID`."""
+        feed = self._feeds.open(
             self._account(),
             WATCHED_VIDEO.value(request),
             LAST_EVENT_ID.value(request),
         )
-        # Buffers on the way would hold events back.
+        # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Response(lines, mimetype="text/event-stream", headers=headers)
+        return Response(feed, mimetype="text/event-stream", headers=headers)
 
-    def content(self, video_id: str) -> Response:
+    def get_content(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}/content`: one of its files."""
         key = self._key(video_id)
         variant = VARIANTS[VARIANT.value(request)]
@@ -133,7 +133,7 @@ class StatusRoutes:
         try:
             return send_content(self._store, snapshot, variant, request)
         except ContentNotReady:
-            # What a direct get says may be old; before a 404 the leader is asked.
+            # A direct get may be stale: read from the leader before answering 404.
             snapshot = self._ledger.read(key)
             if snapshot.deleted:
                 raise VideoNotFound from None
@@ -142,7 +142,7 @@ class StatusRoutes:
             return send_content(self._store, snapshot, variant, request)
 
     def _snapshot(self, key: VideoKey) -> Snapshot:
-        """The newest state that is known; empty if there may be a request and no more.
+        """The latest state; without an event, there may or may not be a request.
 
         Raises:
             VideoNotFound: the video was deleted.
@@ -160,11 +160,11 @@ class StatusRoutes:
         message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None:
             raise VideoNotFound
-        asked: ResolvedRequest | None = None
-        # One that is not valid is queued too: `dispatch` will fail it, with the reason.
+        resolved: ResolvedRequest | None = None
+        # An invalid request is queued too: `dispatch` will fail it, with the reason.
         with contextlib.suppress(InvalidRequest):
-            asked = read_request(message, self._profile).request
-        video = queued_video(key.video_id, message.time, asked, max_age_days=self._max_age_days)
+            resolved = read_request(message, self._profile).request
+        video = queued_video(key.video_id, message.time, resolved, max_age_days=self._max_age_days)
         video["queue_position"] = self._index.queue_position(key)
         return video
 

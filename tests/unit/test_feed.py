@@ -1,4 +1,4 @@
-"""The event stream: everything that happens to an account's videos, and nothing else."""
+"""The event stream: all events of an account's videos, and no others."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.unit.events import completed, publish, put_request, started
 
 @pytest.fixture
 def feeds(bus: MemoryBus) -> Feeds:
-    """At most two at a time."""
-    return Feeds(bus, most=2)
+    """At most two feeds at a time."""
+    return Feeds(bus, max_open=2)
 
 
 def _open(feeds: Feeds, *, video_id: str | None = None, last: str | None = None) -> Iterator[str]:
@@ -39,24 +39,28 @@ def _make(bus: MemoryBus, ledger: Ledger, key: VideoKey) -> None:
     publish(ledger, state, EventName.COMPLETED, completed(started(key)))
 
 
-def _begin(feed: Iterator[str], bus: MemoryBus) -> None:
-    """A generator runs when it is read: bring it to the point where it listens."""
+def _advance_to_live(feed: Iterator[str], bus: MemoryBus) -> None:
+    """Run the generator to the point where it follows the streams."""
     put_request(bus, VideoKey("acme", "first"))
     _next(feed)
 
 
-def test_a_feed_begins_with_what_happens_next(
+def test_a_feed_starts_with_the_next_event(
     feeds: Feeds, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """Every event once, as a CloudEvent, with an id to resume from; nothing of the past."""
+    """Each event once, as a CloudEvent, with an id to resume from; no past events."""
     _make(bus, ledger, VideoKey("acme", "past"))
     feed = _open(feeds)
-    _begin(feed, bus)
+    _advance_to_live(feed, bus)
     _make(bus, ledger, key)
-    told = [_next(feed) for _ in range(3)]
-    assert [event.split(".")[3] for _, event, _ in told] == ["requested", "started", "completed"]
-    assert [place for place, _, _ in told] == ["3-2", "3-3", "3-4"]
-    for _, event, document in told:
+    received = [_next(feed) for _ in range(3)]
+    assert [event.split(".")[3] for _, event, _ in received] == [
+        "requested",
+        "started",
+        "completed",
+    ]
+    assert [position for position, _, _ in received] == ["3-2", "3-3", "3-4"]
+    for _, event, document in received:
         assert (document["type"], document["subject"]) == (event, key.video_id)
         assert document["specversion"] == "1.0"
 
@@ -64,30 +68,30 @@ def test_a_feed_begins_with_what_happens_next(
 def test_a_feed_resumes_where_it_was(
     feeds: Feeds, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """What was told is not told again, and of what was missed every final state is."""
+    """Nothing is repeated, and every terminal event that was missed is sent."""
     _make(bus, ledger, VideoKey("acme", "seen"))
-    place = f"{bus.last_seq('REQUESTS')}-{bus.last_seq('VIDEOS')}"
+    position = f"{bus.last_seq('REQUESTS')}-{bus.last_seq('VIDEOS')}"
     _make(bus, ledger, key)
-    feed = _open(feeds, last=place)
-    told = [_next(feed)[1:] for _ in range(3)]
-    assert {document["subject"] for _, document in told} == {key.video_id}
-    assert told[-1][0] == EventName.COMPLETED.type
+    feed = _open(feeds, last=position)
+    received = [_next(feed)[1:] for _ in range(3)]
+    assert {document["subject"] for _, document in received} == {key.video_id}
+    assert received[-1][0] == EventName.COMPLETED.type
 
 
-def test_one_video_can_be_watched_alone(
+def test_a_feed_can_be_limited_to_one_video(
     feeds: Feeds, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """With `video_id`, what happens to others is not told."""
+    """With `video_id`, events of other videos are not sent."""
     feed = _open(feeds, video_id=key.video_id, last="0-0")
     _make(bus, ledger, VideoKey("acme", "noise"))
     _make(bus, ledger, key)
     assert [_next(feed)[2]["subject"] for _ in range(3)] == [key.video_id] * 3
 
 
-def test_a_place_that_the_streams_have_not_reached_is_a_reset(
+def test_an_id_that_the_streams_have_not_reached_is_answered_with_a_reset(
     feeds: Feeds, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """They were begun anew: the caller is told to read the list, and hears what comes."""
+    """The streams were recreated: the client has to read the list, and gets new events."""
     feed = _open(feeds, last="99-99")
     assert _next(feed)[:2] == ("0-0", "reset")
     put_request(bus, key)
@@ -97,9 +101,9 @@ def test_a_place_that_the_streams_have_not_reached_is_a_reset(
 def test_a_feed_ends_with_a_reset_when_the_streams_are_recreated(
     feeds: Feeds, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """The caller comes back with its id, and hears all that is in the new streams."""
+    """The client reconnects with the id of the reset, and gets all events of the new streams."""
     feed = _open(feeds)
-    _begin(feed, bus)
+    _advance_to_live(feed, bus)
     bus.lose_all_data()
     put_request(bus, key)
     assert _next(feed)[:2] == ("0-0", "reset")
@@ -109,8 +113,8 @@ def test_a_feed_ends_with_a_reset_when_the_streams_are_recreated(
 
 
 @pytest.mark.parametrize("last", ["", "x", "1", "1-", "-1-2", "1-2-3", "1-x", "9" * 30 + "-1"])
-def test_a_made_up_place_is_refused(feeds: Feeds, last: str) -> None:
-    """It would otherwise look like a feed in which nothing happens."""
+def test_an_invalid_last_event_id_is_refused(feeds: Feeds, last: str) -> None:
+    """It would otherwise look like a feed without events."""
     with pytest.raises(InvalidRequest):
         feeds.open("acme", None, last)
 
@@ -122,12 +126,14 @@ def test_an_odd_id_opens_no_feed(feeds: Feeds, video_id: str) -> None:
         feeds.open("acme", video_id, None)
 
 
-def test_feeds_are_limited_and_a_closed_one_makes_room(feeds: Feeds, bus: MemoryBus) -> None:
-    """Each holds a thread; one that was never read is closed like any other."""
+def test_open_feeds_are_limited_and_closing_one_frees_its_slot(
+    feeds: Feeds, bus: MemoryBus
+) -> None:
+    """Each holds a thread; a feed that was never read can be closed too."""
     read, unread = feeds.open("acme", None, None), feeds.open("acme", None, None)
     lines = iter(read)
     next(lines)
-    _begin(lines, bus)
+    _advance_to_live(lines, bus)
     with pytest.raises(Unavailable):
         feeds.open("acme", None, None)
     for feed in (read, unread):
@@ -138,10 +144,10 @@ def test_feeds_are_limited_and_a_closed_one_makes_room(feeds: Feeds, bus: Memory
         feeds.open("acme", None, None)
 
 
-def test_garbage_is_not_told(feeds: Feeds, bus: MemoryBus, key: VideoKey) -> None:
-    """It is no CloudEvent; that it failed is told, by whoever finds out."""
+def test_garbage_is_not_sent(feeds: Feeds, bus: MemoryBus, key: VideoKey) -> None:
+    """It is not a CloudEvent; the failure that it causes is sent."""
     feed = _open(feeds)
-    _begin(feed, bus)
+    _advance_to_live(feed, bus)
     bus.inject(key.request_subject, b"garbage")
     put_request(bus, VideoKey("acme", "next"))
     assert _next(feed)[2]["subject"] == "next"

@@ -1,8 +1,8 @@
-"""Walking through the list while it changes: whatever happens in between, no page lies.
+"""Paging through the list while it changes: every page is correct, whatever happens in between.
 
-The machine knows what each video is, and so what every page must be; both in their order, with
-ties in the time of creation, and with every way of finding a page, because the limits between
-these ways are drawn too.
+The state machine keeps a model of all videos, and so knows what each page must be, in both sort
+orders and with equal creation times. The limits that decide between query plans are drawn at
+random too, so that every plan is used.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from functions.shared.video.events import (
     carried_over,
 )
 from functions.shared.video.profiles import load_profile
-from functions.status import query, table
-from functions.status.filters import Filters, folded
-from functions.status.index import Index
+from functions.status.index import VideoIndex
+from functions.status.listing import prompt_index, query
+from functions.status.listing.filters import Filters, folded
 from tests.unit.events import completed, progressed, request_payload, resolved, started
 
 ACCOUNT = "acme"
 ACCOUNTS = st.sampled_from([ACCOUNT, ACCOUNT, ACCOUNT, "other"])
-# So few moments that many videos share one.
+# Few different times, so that many videos share one.
 CREATED = st.integers(1, 5)
 STATES = ("queued", "in_progress", "completed", "failed")
 PROMPTS = ("a red circle", "A RED Square", "100% café_", "CAFE\u0301 by night", "Straße", 'so "so"')
@@ -44,19 +44,19 @@ TEXTS = ("", "red", "RED C", "é", "%", "_", "strasse", '"', "e", "circle\0", "n
 PAIRS = st.dictionaries(st.sampled_from(["team", "k"]), st.sampled_from(["a", "b", ""]), max_size=2)
 
 STATUSES = st.sets(st.sampled_from(STATES), min_size=1, max_size=3).map(lambda s: tuple(sorted(s)))
-SPANS = st.sampled_from([(0, 9), (2, 5), (3, 3)])
-# Each alone, where it decides how a page is found, and all of them together.
+TIME_RANGES = st.sampled_from([(0, 9), (2, 5), (3, 3)])
+# Each filter alone, where it decides the query plan, and all of them combined.
 FILTERS = st.one_of(
     st.just(Filters()),
     st.builds(Filters, STATUSES),
     st.builds(Filters, text=st.sampled_from(TEXTS).map(folded)),
     st.builds(Filters, metadata=PAIRS),
     st.builds(
-        lambda statuses, span, metadata, text: Filters(
-            statuses, span[0], span[1], metadata, folded(text)
+        lambda statuses, times, metadata, text: Filters(
+            statuses, times[0], times[1], metadata, folded(text)
         ),
         STATUSES,
-        SPANS,
+        TIME_RANGES,
         PAIRS,
         st.sampled_from(TEXTS),
     ),
@@ -64,8 +64,8 @@ FILTERS = st.one_of(
 
 
 @dataclass
-class _Known:
-    """What the machine knows of a video."""
+class _Model:
+    """What a video must look like."""
 
     key: VideoKey
     created: int
@@ -74,10 +74,10 @@ class _Known:
     status: str = "queued"
 
     @property
-    def place(self) -> tuple[int, str]:
+    def sort_key(self) -> tuple[int, str]:
         return self.created, self.key.video_id
 
-    def fulfils(self, filters: Filters) -> bool:
+    def matches(self, filters: Filters) -> bool:
         plain = unicodedata.normalize("NFC", self.prompt).casefold()
         return (
             self.status != "deleted"
@@ -89,8 +89,8 @@ class _Known:
 
 
 @dataclass
-class _Walk:
-    """Somebody who pages through the list."""
+class _Client:
+    """A client that pages through the list; `steady` are the videos that match all the time."""
 
     filters: Filters
     newest_first: bool
@@ -99,108 +99,107 @@ class _Walk:
     seen: list[str] = field(default_factory=list)
 
 
-class Walks(RuleBasedStateMachine):
-    """Videos come, change and go, while somebody pages through them."""
+class Pagination(RuleBasedStateMachine):
+    """Videos are created, changed and deleted while a client pages through them."""
 
-    @initialize(tail=st.sampled_from([1, 3, 1000]), few=st.sampled_from([1, 3, 2000]))
-    def begin(self, tail: int, few: int) -> None:
+    @initialize(unindexed=st.sampled_from([1, 3, 1000]), sorted_rows=st.sampled_from([1, 3, 2000]))
+    def start(self, unindexed: int, sorted_rows: int) -> None:
         """An empty list."""
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(table, "TAIL", tail)
-        self.patch.setattr(query, "FEW", few)
-        self.index = Index(load_profile("demo"), max_age_days=30)
-        self.videos: dict[str, _Known] = {}
-        self.walk: _Walk | None = None
+        self.patch.setattr(prompt_index, "MAX_UNINDEXED_ROWS", unindexed)
+        self.patch.setattr(query, "MAX_SORTED_ROWS", sorted_rows)
+        self.index = VideoIndex(load_profile("demo"), max_age_days=30)
+        self.videos: dict[str, _Model] = {}
+        self.client: _Client | None = None
         self.seq = 0
 
     def teardown(self) -> None:
-        """Leave no trace."""
+        """Restore the limits."""
         self.patch.undo()
 
     @rule(
         videos=st.lists(st.tuples(ACCOUNTS, CREATED, st.sampled_from(PROMPTS), PAIRS), min_size=1)
     )
     def create(self, videos: list[tuple[str, int, str, dict[str, str]]]) -> None:
-        """Somebody asks for videos."""
+        """New videos are requested."""
         for account, created, prompt, metadata in videos:
             self.seq += 1
-            # In another order than that of their creation.
+            # Ids sort differently from creation times.
             key = VideoKey(account, f"v{self.seq * 7919 % 100:02d}_{self.seq}")
             payload = request_payload({"prompt": prompt, "metadata": metadata})
             self.index.apply_request(Message(key.request_subject, self.seq, created, payload))
             if account == ACCOUNT:
-                self.videos[key.video_id] = _Known(key, created, prompt, metadata)
+                self.videos[key.video_id] = _Model(key, created, prompt, metadata)
 
     @precondition(lambda self: self.videos)
-    @rule(data=st.data(), name=st.sampled_from([*EventName][1:]), early=st.booleans())
-    def change(self, data: st.DataObject, name: EventName, *, early: bool) -> None:
-        """Something happens to a video; or something old about it is read once more."""
+    @rule(data=st.data(), name=st.sampled_from([*EventName][1:]), redeliver=st.booleans())
+    def change(self, data: st.DataObject, name: EventName, *, redeliver: bool) -> None:
+        """A video gets an event; perhaps its request is read once more afterwards."""
         video = self.videos[data.draw(st.sampled_from(sorted(self.videos)))]
         self.seq += 1
         if video.status == "deleted":
             return
-        content = _content(video, name)
-        event = VideoEvent.new(video.key, name, content, source="/test")
+        event = VideoEvent.new(video.key, name, _event_data(video, name), source="/test")
         message = Message(video.key.event_subject(name), self.seq, 10**18, event.to_bytes())
         self.index.apply_event(message)
-        if early:
+        if redeliver:
             payload = request_payload({"prompt": video.prompt, "metadata": video.metadata})
             again = Message(video.key.request_subject, self.seq, video.created, payload)
             self.index.apply_request(again)
-        video.status = _status(name)
-        if self.walk is not None and not video.fulfils(self.walk.filters):
-            self.walk.steady.discard(video.key.video_id)
+        video.status = _status_after(name)
+        if self.client is not None and not video.matches(self.client.filters):
+            self.client.steady.discard(video.key.video_id)
 
     @rule(filters=FILTERS, newest_first=st.booleans(), limit=st.integers(1, 3))
-    def set_out(self, filters: Filters, newest_first: bool, limit: int) -> None:
-        """Somebody begins to page; the one before gives up."""
-        steady = {name for name, video in self.videos.items() if video.fulfils(filters)}
-        self.walk = _Walk(filters, newest_first, limit, steady)
-        self.turn_the_page()
+    def read_first_page(self, filters: Filters, newest_first: bool, limit: int) -> None:
+        """A client starts to page; the previous one stops."""
+        steady = {name for name, video in self.videos.items() if video.matches(filters)}
+        self.client = _Client(filters, newest_first, limit, steady)
+        self.read_next_page()
 
-    @precondition(lambda self: self.walk is not None)
+    @precondition(lambda self: self.client is not None)
     @rule()
-    def turn_the_page(self) -> None:
-        """The page is what it must be; a walk that ends has seen whatever was there throughout."""
-        walk = self.walk
-        assert walk is not None
-        after = walk.seen[-1] if walk.seen else None
-        page = self.index.page(
+    def read_next_page(self) -> None:
+        """The page is as it must be; after the last one, every steady video has been seen."""
+        client = self.client
+        assert client is not None
+        after = client.seen[-1] if client.seen else None
+        page = self.index.read_page(
             ACCOUNT,
             after=after,
-            limit=walk.limit,
-            newest_first=walk.newest_first,
+            limit=client.limit,
+            newest_first=client.newest_first,
             since=0,
-            filters=walk.filters,
+            filters=client.filters,
         )
         ids = [video["id"] for video in page.videos]
-        expected = self._after(walk, after)
-        assert ids == expected[: walk.limit]
-        assert page.has_more == (len(expected) > walk.limit)
+        expected = self._ids_after(client, after)
+        assert ids == expected[: client.limit]
+        assert page.has_more == (len(expected) > client.limit)
         assert ids or not page.has_more, "an empty page that promises more"
-        assert not set(ids) & set(walk.seen), "a video came twice"
+        assert not set(ids) & set(client.seen), "a video was repeated"
         assert [video["status"] for video in page.videos] == [
             self.videos[name].status for name in ids
         ]
-        walk.seen += ids
+        client.seen += ids
         if not page.has_more:
-            assert walk.steady <= set(walk.seen), "a video that was there throughout is missing"
-            self.walk = None
+            assert client.steady <= set(client.seen), "a video that always matched is missing"
+            self.client = None
 
-    def _after(self, walk: _Walk, after: str | None) -> list[str]:
-        beyond = [video for video in self.videos.values() if video.fulfils(walk.filters)]
+    def _ids_after(self, client: _Client, after: str | None) -> list[str]:
+        videos = [video for video in self.videos.values() if video.matches(client.filters)]
         if after is not None:
-            place = self.videos[after].place
-            beyond = [
+            cursor = self.videos[after].sort_key
+            videos = [
                 video
-                for video in beyond
-                if (video.place < place if walk.newest_first else video.place > place)
+                for video in videos
+                if (video.sort_key < cursor if client.newest_first else video.sort_key > cursor)
             ]
-        beyond.sort(key=lambda video: video.place, reverse=walk.newest_first)
-        return [video.key.video_id for video in beyond]
+        videos.sort(key=lambda video: video.sort_key, reverse=client.newest_first)
+        return [video.key.video_id for video in videos]
 
 
-def _content(video: _Known, name: EventName) -> Any:
+def _event_data(video: _Model, name: EventName) -> Any:
     begun = started(video.key).model_copy(
         update={
             "created_at": format_rfc3339(video.created),
@@ -221,7 +220,7 @@ def _content(video: _Known, name: EventName) -> Any:
     return Deleted(created_at=format_rfc3339(video.created))
 
 
-def _status(name: EventName) -> str:
+def _status_after(name: EventName) -> str:
     if name in {EventName.STARTED, EventName.PROGRESSED}:
         return "in_progress"
     if name is EventName.COMPLETED:
@@ -229,5 +228,5 @@ def _status(name: EventName) -> str:
     return "deleted" if name is EventName.DELETED else "failed"
 
 
-TestWalks = Walks.TestCase
-TestWalks.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestPagination = Pagination.TestCase
+TestPagination.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -1,0 +1,1 @@
+"""When queued and running videos are expected to be completed."""
