@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-from functions.shared.errors import InvalidRequest
+from functions.shared.errors import InvalidRequest, excerpt
 
 REQUESTS: Final = "REQUESTS"
 VIDEOS: Final = "VIDEOS"
@@ -41,7 +41,8 @@ class VideoKey:
         for name, token in (("account", self.account), ("id", self.video_id)):
             if not is_token(token):
                 raise InvalidRequest(
-                    f"{name} {token[:80]!r} must be 1 to 64 letters, digits, '_' or '-'", param=name
+                    f"{name} {excerpt(token)!r} must be 1 to 64 letters, digits, '_' or '-'",
+                    param=name,
                 )
 
     @property
@@ -57,7 +58,7 @@ class VideoKey:
     def event_subject(self, name: str) -> str:
         """The subject of the event `name` ('started', ...) of this video."""
         if not is_token(name):
-            raise InvalidRequest(f"{name[:80]!r} is no event", param="type")
+            raise InvalidRequest(f"{excerpt(name)!r} is no event", param="type")
         return f"kinora.videos.{self.account}.{self.video_id}.{name}"
 
     @property

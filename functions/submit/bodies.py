@@ -103,7 +103,7 @@ def _batch(document: object) -> list[ReceivedEvent]:
         raise InvalidEvent("A batch must be a JSON array of CloudEvents")
     if len(document) > MAX_BATCH:
         raise InvalidEvent(
-            f"The batch has {len(document)} events, but the limit is {MAX_BATCH}. "
+            f"The batch has {len(document)} events; at most {MAX_BATCH} are accepted. "
             "Send smaller batches."
         )
     events = []

@@ -47,7 +47,7 @@ class PreparedRequest:
         payload = event.to_bytes()
         if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge(
-                f"The request has {len(payload)} bytes, but the limit is {MAX_EVENT_BYTES}. "
+                f"The request has {len(payload)} bytes; at most {MAX_EVENT_BYTES} are accepted. "
                 "Shorten prompt, negative_prompt or metadata."
             )
         return cls(event, payload, resolved, request_hash)

@@ -1,4 +1,4 @@
-"""The request of a video, as it lies in the stream REQUESTS."""
+"""Reads the request of a video from the stream REQUESTS."""
 
 from __future__ import annotations
 

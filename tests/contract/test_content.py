@@ -52,7 +52,7 @@ def test_content_is_served_whole_in_ranges_and_conditionally(api: Api) -> None:
         ("/v1/videos/v1/content", {"If-None-Match": "*"}),
         ("/v1/videos/v1/content?variant=gif", {}),
         ("/v1/videos/v1", {}),
-        ("/v1/videos/nobody", {}),
+        ("/v1/videos/unknown", {}),
         ("/v1/videos", {}),
         ("/v1/models", {}),
         ("/v1/events", {}),
@@ -91,7 +91,7 @@ def test_unavailable_content_says_why(api: Api) -> None:
     for path, status, code, words in (
         ("waiting/content", 404, "video_not_ready", "not finished"),
         ("stopped/content", 404, "video_not_ready", "cancelled"),
-        ("nobody/content", 404, "video_not_found", "No such video"),
+        ("unknown/content", 404, "video_not_found", "No such video"),
         ("v1/content?variant=gif", 400, "invalid_value", "thumbnail"),
     ):
         response = api.status.get(f"/v1/videos/{path}")

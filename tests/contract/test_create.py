@@ -38,10 +38,12 @@ def test_a_form_is_equivalent_to_json(api: Api, kind: str) -> None:
 
 def test_a_file_in_a_form_is_refused_by_its_name(api: Api) -> None:
     """Mochi uses text only: a reference image would be ignored, so it is refused."""
-    data = {"prompt": "x", "input_reference": (io.BytesIO(b"png"), "a.png")}
-    response = api.submit.post("/v1/videos", data=data, content_type="multipart/form-data")
-    assert response.status_code == 400
-    assert error_of(response)["param"] == "input_reference"
+    for path in ("/v1/videos", "/v1/videos/v1/remix"):
+        data = {"prompt": "x", "input_reference": (io.BytesIO(b"png"), "a.png")}
+        response = api.submit.post(path, data=data, content_type="multipart/form-data")
+        assert response.status_code == 400
+        error = error_of(response)
+        assert (error["param"], error["code"]) == ("input_reference", "unsupported_parameter")
     assert api.is_empty()
 
 

@@ -68,8 +68,8 @@ def test_a_request_id_is_kept_or_created(api: Api) -> None:
     """The caller's own id is returned if it is safe to log."""
     kept = api.status.get("/healthz", headers={"x-request-id": "mine-1"})
     assert kept.headers["x-request-id"] == "mine-1"
-    made = api.status.get("/healthz", headers={"x-request-id": "a b\t"})
-    assert made.headers["x-request-id"].startswith("req_")
+    created = api.status.get("/healthz", headers={"x-request-id": "a b\t"})
+    assert created.headers["x-request-id"].startswith("req_")
 
 
 def test_metrics_count_requests_by_route(api: Api) -> None:

@@ -91,7 +91,7 @@ def test_a_remix_needs_an_existing_valid_source(api: Api) -> None:
     before = api.requests()
     for name, status, code in (
         (source, 404, "video_not_found"),
-        ("nobody", 404, "video_not_found"),
+        ("unknown", 404, "video_not_found"),
         ("*", 404, "video_not_found"),
         ("bad", 400, "invalid_source"),
     ):

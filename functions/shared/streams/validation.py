@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from functions.shared.errors import InvalidEvent, InvalidRequest
+from functions.shared.errors import InvalidEvent, InvalidRequest, excerpt
 from functions.shared.streams.bus import Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
 from functions.shared.subjects import VideoKey
@@ -24,8 +24,6 @@ M = TypeVar("M", bound=BaseModel)
 
 # Of the whole stored event: a prompt and metadata at their limits take about a third of it.
 MAX_EVENT_BYTES: Final = 64 << 10
-# Characters of invalid input that an error message repeats.
-_MAX_ECHO: Final = 80
 
 # Messages that fit any field, by pydantic's error types.
 _MESSAGES: Final = {
@@ -104,7 +102,7 @@ def check_requested(event_type: str, data: object) -> Requested:
     expected = EventName.REQUESTED.type
     if event_type != expected:
         raise InvalidEvent(
-            f"type is {event_type[:_MAX_ECHO]!r}; requests have the type {expected!r}", param="type"
+            f"type is {excerpt(event_type)!r}; requests have the type {expected!r}", param="type"
         )
     if not isinstance(data, dict):
         raise InvalidEvent("data must be a JSON object with a 'prompt'", param="data")
@@ -117,12 +115,7 @@ def check_body(fields: Mapping[str, Any]) -> VideoRequest:
     Raises:
         InvalidRequest: a field is missing, unknown or invalid.
     """
-    for name, reason in _UNSUPPORTED.items():
-        if name in fields:
-            raise InvalidRequest(
-                f"{name} is not supported: {reason}", param=name, code="unsupported_parameter"
-            )
-    return _validate(VideoRequest, fields, strict=False)
+    return _validate_body(VideoRequest, fields)
 
 
 def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
@@ -131,7 +124,7 @@ def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
     Raises:
         InvalidRequest: a field is missing, unknown or invalid.
     """
-    return _validate(RemixRequest, fields, strict=False)
+    return _validate_body(RemixRequest, fields)
 
 
 def request_hash(request: VideoRequest) -> str:
@@ -141,11 +134,20 @@ def request_hash(request: VideoRequest) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def _validate_body(model: type[M], fields: Mapping[str, Any]) -> M:
+    for name, reason in _UNSUPPORTED.items():
+        if name in fields:
+            raise InvalidRequest(
+                f"{name} is not supported: {reason}", param=name, code="unsupported_parameter"
+            )
+    return _validate(model, fields, strict=False)
+
+
 def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
     for name, value in fields.items():
         # Otherwise pydantic accepts true as the number 1.
         if isinstance(value, bool):
-            shown = name[:_MAX_ECHO]
+            shown = excerpt(name)
             raise InvalidRequest(f"{shown} can't be true or false", param=shown)
     try:
         return model.model_validate(dict(fields), strict=strict)
@@ -156,7 +158,7 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
 def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidRequest:
     """Convert one of pydantic's errors to a message that names the field and the remedy."""
     # If a field's name is not valid text, pydantic reports no location.
-    name = str((*problem["loc"], "a field's name")[0])[:_MAX_ECHO]
+    name = excerpt(str((*problem["loc"], "a field's name")[0]))
     field, code = _field_label(problem["loc"], name), None
     match problem["type"]:
         case "missing":
@@ -173,7 +175,7 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidReque
         case "string_pattern_mismatch" if name == "remixed_from_video_id":
             text = "must be the id of a video: 1 to 64 letters, digits, '_' or '-'"
         case "string_pattern_mismatch":
-            text = f"is {str(problem['input'])[:_MAX_ECHO]!r}; write it like '848x480'"
+            text = f"is {excerpt(str(problem['input']))!r}; write it like '848x480'"
         case kind if kind in _MESSAGES:
             text = _MESSAGES[kind]
         case _ if name == "seconds":
@@ -188,5 +190,5 @@ def _field_label(location: tuple[str | int, ...], name: str) -> str:
     """The field's name in messages; within `metadata`, the pair, and its key or its value."""
     if name != "metadata" or len(location) == 1:
         return name
-    pair = f"metadata[{str(location[1])[:_MAX_ECHO]}]"
+    pair = f"metadata[{excerpt(str(location[1]))}]"
     return f"the name of {pair}" if location[-1] == "[key]" else pair

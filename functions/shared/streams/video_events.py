@@ -13,7 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from functions.shared.errors import InvalidEvent
+from functions.shared.errors import InvalidEvent, excerpt
 from functions.shared.streams.cloudevents import read_nats
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import DATA_OF, EventName
@@ -72,4 +72,4 @@ def read_video_event(headers: Mapping[str, str], payload: bytes) -> tuple[EventN
     for name, model in DATA_OF.items():
         if event.type == name.type:
             return name, event.id, model.model_validate(event.data)
-    raise InvalidEvent(f"{event.type[:80]!r} is not one of Kinora's event types", param="type")
+    raise InvalidEvent(f"{excerpt(event.type)!r} is not one of Kinora's event types", param="type")

@@ -12,6 +12,7 @@ from functions.shared.video.limits import frame_count, real, seconds_of, size_in
 from functions.shared.video.profiles import Profile
 
 MAX_PROMPT_CHARACTERS: Final = 4096
+MAX_METADATA_PAIRS: Final = 16
 # The range that every framework's generator takes, and that JSON numbers carry without loss.
 MAX_SEED: Final = 2**32 - 1
 
@@ -32,7 +33,7 @@ Metadata = Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=64)],
         Annotated[str, StringConstraints(max_length=512)],
     ],
-    Field(max_length=16),
+    Field(max_length=MAX_METADATA_PAIRS),
 ]
 
 

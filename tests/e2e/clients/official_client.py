@@ -106,19 +106,22 @@ def test_create_poll_and_download(client: OpenAI) -> None:
 def test_a_list_is_paged_to_its_end(client: OpenAI) -> None:
     """Over more than two pages, in both orders, and with Kinora's filters."""
     pairs = {"walk": uuid.uuid4().hex}
-    made = [
+    created = [
         client.videos.create(prompt="a red circle", extra_body={**SLOW, "metadata": pairs}).id
         for _ in range(5)
     ]
-    orders: list[tuple[Literal["asc", "desc"], list[str]]] = [("asc", made), ("desc", made[::-1])]
+    orders: list[tuple[Literal["asc", "desc"], list[str]]] = [
+        ("asc", created),
+        ("desc", created[::-1]),
+    ]
     for order, expected in orders:
         found = [video.id for video in client.videos.list(limit=2, order=order)]
-        assert [video_id for video_id in found if video_id in made] == expected
+        assert [video_id for video_id in found if video_id in created] == expected
     other = client.videos.create(prompt="a red circle", extra_body=SLOW).id
     query = {f"metadata[{name}]": text for name, text in pairs.items()}
     walked = [video.id for video in client.videos.list(limit=2, order="asc", extra_query=query)]
-    assert walked == made
-    for video_id in (*made, other):
+    assert walked == created
+    for video_id in (*created, other):
         client.videos.delete(video_id)
 
 
@@ -164,16 +167,16 @@ def test_400_names_the_field_and_the_remedy(client: OpenAI) -> None:
 
 def test_401_is_an_authentication_error() -> None:
     """For an unknown API key."""
-    stranger = OpenAI(base_url=f"{URL}/v1", api_key="nobody's", max_retries=0)
+    unknown = OpenAI(base_url=f"{URL}/v1", api_key="unknown", max_retries=0)
     with pytest.raises(openai.AuthenticationError) as error:
-        stranger.videos.list()
+        unknown.videos.list()
     assert error.value.code == "invalid_api_key"
 
 
 def test_404_has_a_code_and_is_not_retried(client: OpenAI) -> None:
     """For an unknown video, and for content that is not ready yet."""
     with pytest.raises(openai.NotFoundError) as error:
-        client.videos.retrieve("video_nobody")
+        client.videos.retrieve("video_unknown")
     assert error.value.code == "video_not_found"
     waiting = client.videos.create(prompt="a red circle", extra_body=SLOW)
     with pytest.raises(openai.NotFoundError) as error:
@@ -201,11 +204,11 @@ def test_429_when_the_queue_is_full() -> None:
     """RateLimitError with a Retry-After that the client respects."""
     url = os.environ["KINORA_FULL_URL"]
     client = OpenAI(base_url=f"{url}/v1", api_key=API_KEY, max_retries=0)
-    made: list[str] = []
+    created: list[str] = []
 
     def refused() -> openai.RateLimitError | None:
         try:
-            made.append(client.videos.create(prompt="a red circle", extra_body=SLOW).id)
+            created.append(client.videos.create(prompt="a red circle", extra_body=SLOW).id)
         except openai.RateLimitError as error:
             return error
         return None
@@ -213,7 +216,7 @@ def test_429_when_the_queue_is_full() -> None:
     error = wait_until(refused, seconds=20, what="the queue is full")
     assert error.code == "queue_full"
     assert 0 < int(error.response.headers["retry-after"]) <= 120
-    for video_id in made:
+    for video_id in created:
         client.videos.delete(video_id)
 
 

@@ -26,6 +26,7 @@ from functions.shared.api.parameters import (
 )
 from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
+from functions.shared.video.requests import MAX_METADATA_PAIRS
 
 TEXT: Final[Json] = {"type": "string"}
 TIME: Final[Json] = {
@@ -137,7 +138,7 @@ PARAMETERS: Final[Json] = {
         "metadata",
         "query",
         "Videos with all of these pairs: `metadata[team]=a`.",
-        {"type": "object", "maxProperties": 16, "additionalProperties": TEXT},
+        {"type": "object", "maxProperties": MAX_METADATA_PAIRS, "additionalProperties": TEXT},
         style="deepObject",
         explode=True,
     ),
