@@ -1,7 +1,8 @@
 import { announce } from "./browser/dom.js";
 import { ApiError } from "./server/api.js";
 import { shortPrompt } from "./videos/labels.js";
-import { Removal } from "./videos/removal.js";
+import { PendingDeletions } from "./videos/pending_deletions.js";
+import { requestOf } from "./videos/request.js";
 
 /** @typedef {import("./compose/form.js").VideoForm} VideoForm */
 /** @typedef {import("./compose/submission.js").Submission} Submission */
@@ -15,16 +16,17 @@ import { Removal } from "./videos/removal.js";
 /** @typedef {import("./videos/library.js").Library} Library */
 
 /**
- * What can be done with a video, from the gallery and from the detail view.
+ * What the buttons of a video do, in the gallery and in the detail view.
  *
  * @param {{api: Api, library: Library, media: Media, toasts: Toasts, submission: Submission,
- *   router: Router, form: VideoForm}} parts
+ *   router: Router, form: VideoForm}} dependencies
  * @returns {Actions}
  */
-export function actionsOn({ api, library, media, toasts, submission, router, form }) {
-  const removal = new Removal(api, library, {
-    undo: (undo, over) => toasts.show("The video was deleted.", { label: "Undo", chosen: undo, over }),
-    failed: (video, error) => toasts.show(`${shortPrompt(video.prompt)} was not deleted: ${error.message}`),
+export function videoActions({ api, library, media, toasts, submission, router, form }) {
+  const deletions = new PendingDeletions(api, library, {
+    offerUndo: (undo, confirm) =>
+      toasts.show("The video was deleted.", { label: "Undo", onChosen: undo, onDismissed: confirm }),
+    onFailed: (video, error) => toasts.show(`${shortPrompt(video.prompt)} was not deleted: ${error.message}`),
   });
   return {
     async cancel(video) {
@@ -37,24 +39,24 @@ export function actionsOn({ api, library, media, toasts, submission, router, for
     },
     remove(video) {
       router.close();
-      removal.remove(video);
+      deletions.add(video);
       announce("Deleted. The Undo button is at the end of the page.");
     },
     remix(video) {
       router.close();
       form.fill(video);
     },
-    async again(video) {
-      const { error } = await submission.send([sameAgain(video)]);
+    async retry(video) {
+      const { error } = await submission.send([requestOf(video)]);
       if (error) toasts.show(`It was not sent: ${error.message}`);
       else router.close();
     },
-    download: (video) => save(media, toasts, video, "video"),
+    download: (video) => download(media, toasts, video, "video"),
   };
 }
 
-/** @param {Media} media @param {Toasts} toasts @param {Video} video @param {Variant} variant */
-export async function save(media, toasts, video, variant) {
+/** Save a file of a video. @param {Media} media @param {Toasts} toasts @param {Video} video @param {Variant} variant */
+export async function download(media, toasts, video, variant) {
   try {
     const link = document.createElement("a");
     link.href = await media.url(video.id, variant);
@@ -64,12 +66,4 @@ export async function save(media, toasts, video, variant) {
     if (!(error instanceof ApiError)) throw error;
     toasts.show(`It can't be downloaded: ${error.message}`);
   }
-}
-
-/** @param {Video} video one with valid settings */
-function sameAgain(video) {
-  const { prompt, negative_prompt, size, num_frames, fps, num_inference_steps, guidance_scale, seed } = video;
-  const settings = { negative_prompt, size, num_frames, fps, num_inference_steps, guidance_scale, seed };
-  const known = Object.entries(settings).filter(([, value]) => value !== null && value !== "");
-  return { prompt, ...Object.fromEntries(known) };
 }

@@ -1,11 +1,11 @@
-import { actionsOn, save } from "./actions.js";
+import { download, videoActions } from "./actions.js";
 import { announce } from "./browser/dom.js";
 import { VideoForm } from "./compose/form.js";
 import { offerExamples, showModel } from "./compose/model.js";
 import { Submission } from "./compose/submission.js";
 import { Detail } from "./detail/detail.js";
 import { Gallery } from "./gallery/gallery.js";
-import { Notes } from "./gallery/notes.js";
+import { Placeholders } from "./gallery/placeholders.js";
 import { Toolbar } from "./gallery/toolbar.js";
 import { Connection } from "./page/connection.js";
 import { Notifications } from "./page/notifications.js";
@@ -13,66 +13,68 @@ import { Router } from "./page/router.js";
 import { SignIn } from "./page/sign_in.js";
 import { Toasts } from "./page/toasts.js";
 import { Api, ApiError } from "./server/api.js";
+import { backoffMs } from "./server/backoff.js";
 import { Media } from "./server/media.js";
+import { takePrefetched } from "./server/prefetch.js";
 import { readQuery, writeQuery } from "./server/query.js";
 import { Session } from "./server/session.js";
 import { Estimate } from "./videos/estimate.js";
 import { Eta } from "./videos/eta.js";
-import { shortPrompt, stateLabel } from "./videos/labels.js";
+import { summaryLabel } from "./videos/labels.js";
 import { Library } from "./videos/library.js";
 import { Live } from "./videos/live.js";
 
 /** @typedef {import("./server/types.js").Video} Video */
 
-// Everything is wired here, and nowhere else.
-const api = new Api(new Session());
+// All dependencies are wired here.
+const api = new Api(new Session(), takePrefetched);
 const media = new Media(api);
 const library = new Library(api);
 const estimate = new Estimate();
 const eta = new Eta(estimate);
 const toasts = new Toasts();
 const connection = new Connection();
-const notes = new Notes();
+const placeholders = new Placeholders();
 const router = new Router(open);
-const notifications = new Notifications((id) => router.show(id), (text) => toasts.show(text));
+const notifications = new Notifications((id) => router.showVideo(id), (text) => toasts.show(text));
 const submission = new Submission(api, (video) => {
-  notifications.await(video.id);
+  notifications.expect(video.id);
   library.add(video);
   gallery.toTop();
-  announce(`${stateLabel(video)}: ${shortPrompt(video.prompt)}`);
+  announce(summaryLabel(video));
 });
 const form = new VideoForm((requests) => submission.send(requests), estimate);
-const actions = actionsOn({ api, library, media, toasts, submission, router, form });
-const means = { media, actions, secondsLeft: (/** @type {Video} */ video) => eta.secondsLeft(video) };
-const gallery = new Gallery(library, means, () => attempt(() => library.more()));
-const detail = new Detail(means, {
+const actions = videoActions({ api, library, media, toasts, submission, router, form });
+const dependencies = { media, actions, secondsLeft: (/** @type {Video} */ video) => eta.secondsLeft(video) };
+const gallery = new Gallery(library, dependencies, () => attempt(() => library.more()));
+const detail = new Detail(dependencies, {
   close: () => router.close(),
   step,
-  downloadPoster: (video) => save(media, toasts, video, "thumbnail"),
+  downloadPoster: (video) => download(media, toasts, video, "thumbnail"),
   withKey: () => api.session.signedIn,
 });
 const toolbar = new Toolbar((query) => {
-  router.list(writeQuery(query));
+  router.setSearch(writeQuery(query));
   attempt(() => library.show(query));
 });
 new SignIn(api, start);
 const live = new Live(api, library, (error, isLive) => {
   connection.show(error, isLive);
-  if (!error) learn();
+  if (!error) onUpdated();
 });
 
 library.onList = () => {
   gallery.show();
-  notes.show(library);
+  placeholders.show(library);
 };
 library.onVideo = (/** @type {Video} */ video, /** @type {Video | undefined} */ before) => {
-  eta.heard(video);
+  eta.update(video);
   estimate.learn(video);
   gallery.update(video);
   detail.update(video);
-  notifications.heard(video);
-  // Of what was not there a moment ago nobody has to hear how it ended.
-  if (before && before.status !== video.status) announce(`${stateLabel(video)}: ${shortPrompt(video.prompt)}`);
+  notifications.update(video);
+  // Not for videos that appear only now.
+  if (before && before.status !== video.status) announce(summaryLabel(video));
 };
 
 let started = false;
@@ -83,23 +85,23 @@ setInterval(() => {
   detail.tick();
 }, 1_000);
 start();
-open(router.open);
+open(router.videoId);
 
 async function start() {
-  if (started) return live.soon(0);
-  // Both at once: the list is what one waits for.
+  if (started) return live.schedule(0);
+  // In parallel with the model, as people are waiting for the list.
   live.start();
   await attempt(async () => {
     const model = await api.model();
     started = true;
     showModel(model);
     form.setModel(model);
-    offerExamples(model.example_prompts, (prompt) => form.write(prompt));
+    offerExamples(model.example_prompts, (prompt) => form.setPrompt(prompt));
   });
 }
 
-function learn() {
-  form.price();
+function onUpdated() {
+  form.showCosts();
   if (!started) start();
 }
 
@@ -129,16 +131,16 @@ function step(by) {
   const { ids } = library;
   const place = ids.indexOf(detail.id ?? "");
   const id = place < 0 ? undefined : ids[place + by];
-  if (id) router.show(id);
+  if (id) router.showVideo(id);
 }
 
-/** Do it, and if the server does not answer, leave it to the next time. @param {() => Promise<void>} work */
+/** Run `work`; if the server refuses it, show the error and schedule an update. @param {() => Promise<void>} work */
 async function attempt(work) {
   try {
     await work();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     connection.show(error, false);
-    live.soon(1_000);
+    live.schedule(backoffMs());
   }
 }

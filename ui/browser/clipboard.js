@@ -1,8 +1,8 @@
 /**
- * Put text on the clipboard. The modern way needs TLS or localhost; else a selection is copied.
+ * Copy text to the clipboard. The Clipboard API needs TLS or localhost; without it, a selection is copied.
  *
  * @param {string} text
- * @param {HTMLElement} near where to put the text meanwhile: inside an open dialog, if there is one
+ * @param {HTMLElement} near where to put that selection: inside an open dialog, if there is one
  * @returns {Promise<boolean>} whether it worked
  */
 export async function copy(text, near) {
@@ -22,8 +22,8 @@ function copySelection(text, near) {
   area.value = text;
   near.append(area);
   area.select();
-  const done = document.execCommand("copy");
+  const copied = document.execCommand("copy");
   area.remove();
   if (focused instanceof HTMLElement) focused.focus();
-  return done;
+  return copied;
 }

@@ -1,5 +1,5 @@
 /**
- * The one element that `selector` finds, which must be of the given kind.
+ * The first element that matches `selector`; throws a TypeError if it is not of the given class.
  *
  * @template {Element} T
  * @param {ParentNode} root
@@ -14,7 +14,7 @@ export function find(root, selector, kind) {
 }
 
 /**
- * A copy of a template's one element.
+ * A copy of the only element of a template.
  *
  * @template {Element} T
  * @param {string} selector
@@ -29,7 +29,7 @@ export function copyOf(selector, kind) {
 }
 
 /**
- * Set the text only when it differs: screen readers and selections notice every write.
+ * Set the text only if it differs: every write is read out, and loses a selection.
  *
  * @param {Element} element
  * @param {string} text
@@ -39,7 +39,7 @@ export function setText(element, text) {
 }
 
 /**
- * Show the text, or hide the element when there is none.
+ * Show the text, or hide the element if it is empty.
  *
  * @param {HTMLElement} element
  * @param {string} text
@@ -50,13 +50,13 @@ export function showText(element, text) {
 }
 
 /**
- * Tell people who use a screen reader, after what is being read now.
+ * Let screen readers read the text, after what they are reading now.
  *
  * @param {string} text
  */
 export function announce(text) {
-  // A dialog makes everything outside of it inert, the announcer too, so it has one of its own.
+  // An open dialog makes everything outside it inert, so each dialog has an announcer of its own.
   const root = document.querySelector("dialog[open]") ?? document;
-  // A new node, so that the same sentence twice is read twice.
+  // A new node, so that a repeated text is read again.
   find(root, ".announcer", HTMLElement).replaceChildren(document.createTextNode(text));
 }

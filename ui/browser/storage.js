@@ -1,31 +1,31 @@
-// What the browser keeps for this page. It may refuse (private windows, policies): then what is
-// kept lasts as long as the page.
+// The browser's local storage. Where it is not available (private windows, policies), values are kept
+// until the page is closed.
 
 /** @type {Map<string, string>} */
-const meanwhile = new Map();
+const fallback = new Map();
 
 /** @param {string} name @returns {string | null} */
 export function recall(name) {
   try {
     return localStorage.getItem(name);
   } catch {
-    return meanwhile.get(name) ?? null;
+    return fallback.get(name) ?? null;
   }
 }
 
-/** @param {string} name @param {string | null} value null forgets it */
+/** @param {string} name @param {string | null} value null deletes it */
 export function keep(name, value) {
   try {
     if (value === null) localStorage.removeItem(name);
     else localStorage.setItem(name, value);
   } catch {
-    if (value === null) meanwhile.delete(name);
-    else meanwhile.set(name, value);
+    if (value === null) fallback.delete(name);
+    else fallback.set(name, value);
   }
 }
 
 /**
- * What `keepObject` kept; an empty object if it is something else by now.
+ * The object stored by `keepObject`; empty if there is none, or it can't be read.
  *
  * @param {string} name
  * @returns {Record<string, unknown>}

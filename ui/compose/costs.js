@@ -1,5 +1,5 @@
 import { find, setText } from "../browser/dom.js";
-import { usualEffort } from "../videos/estimate.js";
+import { defaultEffort } from "../videos/estimate.js";
 import { durationLabel } from "../videos/labels.js";
 
 /** @typedef {import("../server/types.js").Model} Model */
@@ -8,7 +8,7 @@ import { durationLabel } from "../videos/labels.js";
 /** @typedef {import("./choices.js").Choices} Choices */
 /** @typedef {import("./fields.js").Fields} Fields */
 
-/** What each size and length would cost in time, with everything else as it is in the form. */
+/** Shows the render time of each size and length, with everything else as in the form. */
 export class Costs {
   /** @param {Fields} fields @param {Choices} size @param {Choices} frames @param {Estimate} estimate */
   constructor(fields, size, frames, estimate) {
@@ -19,27 +19,27 @@ export class Costs {
     this.total = find(document, "#cost", HTMLElement);
   }
 
-  /** @param {Model} model @param {number} count of videos to be made */
+  /** @param {Model} model @param {number} count of videos to create */
   show(model, count) {
     const effort = this.#effort(model);
-    this.size.price((size) => this.#cost({ ...effort, size }, model));
-    this.frames.price((frames) => this.#cost({ ...effort, num_frames: Number(frames) }, model));
-    const learned = this.estimate.seconds(effort) !== null;
+    this.size.showCosts((size) => this.#cost({ ...effort, size }, model));
+    this.frames.showCosts((frames) => this.#cost({ ...effort, num_frames: Number(frames) }, model));
+    const estimated = this.estimate.seconds(effort) !== null;
     const each = count > 1 ? " each" : "";
     const cost = this.#cost(effort, model);
-    setText(this.total, learned ? `${cost} of work${each}` : `${cost} the usual work${each}`);
+    setText(this.total, estimated ? `${cost} of work${each}` : `${cost} the usual work${each}`);
   }
 
   /** @param {Model} model @returns {Effort} */
   #effort(model) {
-    const usual = usualEffort(model);
+    const defaults = defaultEffort(model);
     const number = (/** @type {"num_inference_steps" | "guidance_scale"} */ name) => {
       const text = this.fields.get(name).value;
-      return text === "" ? usual[name] : Number(text);
+      return text === "" ? defaults[name] : Number(text);
     };
     return {
-      size: this.size.value || usual.size,
-      num_frames: Number(this.frames.value) || usual.num_frames,
+      size: this.size.value || defaults.size,
+      num_frames: Number(this.frames.value) || defaults.num_frames,
       num_inference_steps: number("num_inference_steps"),
       guidance_scale: number("guidance_scale"),
     };
@@ -49,7 +49,7 @@ export class Costs {
   #cost(effort, model) {
     const seconds = this.estimate.seconds(effort);
     if (seconds !== null) return `~${durationLabel(seconds)}`;
-    const times = this.estimate.relative(effort, usualEffort(model));
+    const times = this.estimate.relative(effort, defaultEffort(model));
     return `${times < 10 ? Math.round(times * 10) / 10 : Math.round(times)}×`;
   }
 }

@@ -2,19 +2,19 @@ import { find, showText } from "../browser/dom.js";
 
 /** @typedef {HTMLInputElement | HTMLTextAreaElement} Control */
 
-// The API's limit, in characters (a `maxlength` would count an emoji twice and cut a paste unseen).
+// The API's limit, in characters. A `maxlength` would count an emoji twice, and cut a paste silently.
 const MAX_PROMPT = 4096;
-/** @type {Record<string, string>} where a complaint about a field that the form lacks is shown */
+/** @type {Record<string, string>} where errors of fields that the form does not have are shown */
 const SHOWN_AT = { width: "size", height: "size", seconds: "num_frames" };
 
-/** The fields that are written into, named as in the API, and what is wrong with them. */
+/** The text and number fields, named as in the API, and their errors. */
 export class Fields {
   /** @param {HTMLFormElement} form */
   constructor(form) {
     this.form = form;
     this.form.addEventListener("input", ({ target }) => {
       const field = target instanceof Element ? target.closest(".field") : null;
-      if (field?.id) this.#markBox(field.id, "");
+      if (field?.id) this.mark(field.id.replace(/-field$/, ""), "");
     });
   }
 
@@ -28,7 +28,7 @@ export class Fields {
     return Array.from(this.form.querySelectorAll("textarea[name], input[name]:not([type=radio])"));
   }
 
-  /** What is filled in. @returns {Record<string, string | number>} */
+  /** The fields that are filled in. @returns {Record<string, string | number>} */
   read() {
     /** @type {Record<string, string | number>} */
     const filled = {};
@@ -40,8 +40,8 @@ export class Fields {
     return filled;
   }
 
-  /** @returns {boolean} whether all can be sent; marks those that can't */
-  check() {
+  /** Show the errors of all fields. @returns {boolean} whether there are none */
+  validate() {
     this.clear();
     if (!this.get("prompt").value.trim()) this.mark("prompt", "Write what the video should show.");
     for (const control of this.all) {
@@ -56,11 +56,11 @@ export class Fields {
   }
 
   /**
-   * Show what is wrong with a field of the API.
+   * Show the error of a field, or clear it.
    *
    * @param {string | null} name
-   * @param {string} message
-   * @returns {boolean} whether there is a place for it
+   * @param {string} message "" clears it
+   * @returns {boolean} whether the form has a place for it
    */
   mark(name, message) {
     const shown = SHOWN_AT[name ?? ""] ?? name ?? "";
@@ -77,18 +77,14 @@ export class Fields {
     }
   }
 
-  /** @returns {boolean} whether there was none */
+  /** @returns {boolean} whether there are no errors */
   focusFirstError() {
-    const wrong = this.form.querySelector("[aria-invalid=true]");
-    if (!wrong) return true;
-    for (let box = wrong.closest("details"); box; box = null) box.open = true;
-    const control = wrong.matches("fieldset") ? wrong.querySelector("input:checked, input") : wrong;
+    const invalid = this.form.querySelector("[aria-invalid=true]");
+    if (!invalid) return true;
+    const details = invalid.closest("details");
+    if (details) details.open = true;
+    const control = invalid.matches("fieldset") ? invalid.querySelector("input:checked, input") : invalid;
     if (control instanceof HTMLElement) control.focus();
     return false;
-  }
-
-  /** @param {string} box of a field @param {string} message */
-  #markBox(box, message) {
-    this.mark(box.replace(/-field$/, ""), message);
   }
 }

@@ -4,7 +4,7 @@ import { Choices } from "./choices.js";
 import { Costs } from "./costs.js";
 import { Fields } from "./fields.js";
 import { lengthChoices } from "./lengths.js";
-import { NUMBERS, remember, rememberedSettings, rememberedText } from "./remembered.js";
+import { NUMBERS, saveForm, savedSettings, savedText } from "./saved_form.js";
 import { Seed } from "./seed.js";
 
 /** @typedef {import("../server/types.js").Model} Model */
@@ -14,13 +14,13 @@ import { Seed } from "./seed.js";
 /** @typedef {import("../videos/estimate.js").Estimate} Estimate */
 /** @typedef {{accepted: number, error: ApiError | null}} Outcome */
 
-const WRITTEN = ["prompt", "negative_prompt", ...NUMBERS, "seed"];
+const INPUTS = ["prompt", "negative_prompt", ...NUMBERS, "seed"];
 
-/** The form that asks for videos. Its fields have the names of the API's. */
+/** The form that creates videos. Its fields have the names of the API's. */
 export class VideoForm {
   /** @type {Model | null} */
   #model = null;
-  /** The frame rate for which lengths are offered. */
+  /** The frame rate that the offered lengths are for. */
   #fps = 0;
 
   /** @param {(requests: VideoRequest[]) => Promise<Outcome>} send @param {Estimate} estimate */
@@ -28,15 +28,15 @@ export class VideoForm {
     this.send = send;
     this.form = find(document, "#video-form", HTMLFormElement);
     this.button = find(this.form, "#submit", HTMLButtonElement);
-    this.problem = find(this.form, "#form-error", HTMLElement);
+    this.error = find(this.form, "#form-error", HTMLElement);
     this.fields = new Fields(this.form);
     this.size = new Choices("size");
     this.frames = new Choices("num_frames");
     this.seed = new Seed(this.form);
-    // On a phone the videos would be far below.
+    // On a phone, open settings would push the videos far down.
     find(this.form, "#settings", HTMLDetailsElement).open = matchMedia("(min-width: 54rem)").matches;
     this.costs = new Costs(this.fields, this.size, this.frames, estimate);
-    this.#recallText();
+    this.#restoreText();
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -60,20 +60,20 @@ export class VideoForm {
     }
     const sizes = [...new Set([model.default_size, ...model.sizes])];
     this.size.offer(sizes.map((size) => ({ value: size, label: sizeLabel(size) })));
-    this.#recallSettings(model);
+    this.#restoreSettings(model);
     this.#changed();
   }
 
-  /** Take over the settings of a video, and its seed. @param {Video} video */
+  /** Copy the prompt, the settings and the seed of a video. @param {Video} video */
   fill(video) {
-    for (const name of WRITTEN) {
+    for (const name of INPUTS) {
       const value = video[/** @type {keyof Video} */ (name)];
       if (value !== null || name === "negative_prompt") this.fields.get(name).value = String(value ?? "");
     }
     if (video.size !== null) this.size.choose({ value: video.size, label: sizeLabel(video.size) });
     this.#changed();
     if (video.num_frames !== null) this.frames.choose({ value: String(video.num_frames), label: "" });
-    if (video.seed !== null) this.seed.fix(video.seed);
+    if (video.seed !== null) this.seed.lockTo(video.seed);
     this.fields.clear();
     this.#changed();
     this.focus();
@@ -81,7 +81,7 @@ export class VideoForm {
   }
 
   /** @param {string} prompt */
-  write(prompt) {
+  setPrompt(prompt) {
     this.fields.get("prompt").value = prompt;
     this.fields.mark("prompt", "");
     this.#changed();
@@ -94,8 +94,8 @@ export class VideoForm {
     prompt.scrollIntoView({ block: "nearest" });
   }
 
-  /** Say again what everything costs: something was learned. */
-  price() {
+  /** Show the render times again, as the estimate may have changed. */
+  showCosts() {
     if (this.#model) this.costs.show(this.#model, this.#count);
   }
 
@@ -105,12 +105,12 @@ export class VideoForm {
 
   async #submit() {
     if (this.button.ariaDisabled === "true") return;
-    showText(this.problem, "");
-    if (!this.fields.check()) return;
+    showText(this.error, "");
+    if (!this.fields.validate()) return;
     this.button.ariaDisabled = "true";
     setText(this.button, "Sending…");
     try {
-      this.#show(await this.send(this.#requests()));
+      this.#showOutcome(await this.send(this.#requests()));
     } finally {
       this.button.ariaDisabled = null;
       setText(this.button, "Create video");
@@ -118,18 +118,18 @@ export class VideoForm {
   }
 
   /** @param {Outcome} outcome */
-  #show({ accepted, error }) {
+  #showOutcome({ accepted, error }) {
     if (!error) return;
     const done = accepted ? `${accepted} of ${this.#count} were accepted. ` : "";
     if (this.fields.mark(error.param, error.message)) this.fields.focusFirstError();
-    else showText(this.problem, done + error.message);
-    this.problem.scrollIntoView({ block: "nearest" });
+    else showText(this.error, done + error.message);
+    this.error.scrollIntoView({ block: "nearest" });
   }
 
-  /** @returns {VideoRequest[]} an empty field is left out, so that the server decides */
+  /** @returns {VideoRequest[]} without empty fields, for which the server has defaults */
   #requests() {
     const seeds = this.seed.next(this.#count);
-    this.#keep();
+    this.#save();
     const size = this.size.value && { size: this.size.value };
     const frames = this.frames.value && { num_frames: Number(this.frames.value) };
     const model = this.#model && { model: this.#model.id };
@@ -139,11 +139,11 @@ export class VideoForm {
 
   #changed() {
     if (this.#model) this.#offerLengths(this.#model);
-    this.price();
-    this.#keep();
+    this.showCosts();
+    this.#save();
   }
 
-  /** Seconds at this frame rate. @param {Model} model */
+  /** Offer lengths for the current frame rate. @param {Model} model */
   #offerLengths(model) {
     const fps = Number(this.fields.get("fps").value) || model.fps.default;
     if (fps !== this.#fps) {
@@ -156,25 +156,25 @@ export class VideoForm {
     this.frames.relabel((count) => lengthLabel(Number(count), fps));
   }
 
-  #keep() {
+  #save() {
     if (!this.#model) return;
-    const text = Object.fromEntries(WRITTEN.map((name) => [name, this.fields.get(name).value]));
+    const text = Object.fromEntries(INPUTS.map((name) => [name, this.fields.get(name).value]));
     const chosen = { size: this.size.value, num_frames: this.frames.value };
-    remember({ ...text, ...chosen, variations: this.#count, locked: this.seed.locked });
+    saveForm({ ...text, ...chosen, variations: this.#count, locked: this.seed.locked });
   }
 
   #reset() {
     const model = this.#model;
     if (!model) return;
-    remember({ prompt: this.fields.get("prompt").value });
+    saveForm({ prompt: this.fields.get("prompt").value });
     this.fields.clear();
-    this.#recallText();
+    this.#restoreText();
     this.setModel(model);
     announce("All settings are the model's own.");
   }
 
-  #recallText() {
-    const { prompt, negative_prompt, seed, locked } = rememberedText();
+  #restoreText() {
+    const { prompt, negative_prompt, seed, locked } = savedText();
     this.fields.get("prompt").value = prompt;
     this.fields.get("negative_prompt").value = negative_prompt;
     this.fields.get("seed").value = seed;
@@ -182,8 +182,8 @@ export class VideoForm {
   }
 
   /** @param {Model} model */
-  #recallSettings(model) {
-    const settings = rememberedSettings(model);
+  #restoreSettings(model) {
+    const settings = savedSettings(model);
     for (const name of NUMBERS) this.fields.get(name).value = String(settings[name]);
     this.size.choose({ value: settings.size, label: sizeLabel(settings.size) });
     this.#offerLengths(model);

@@ -1,26 +1,23 @@
-/** @typedef {import("../server/types.js").Span} Span */
+/** @typedef {import("../server/types.js").LengthSpan} LengthSpan */
 
-const MOST = 6;
-// Mochi's VAE packs six frames into one latent frame, after a first frame of its own.
-const FRAMES_PER_LATENT = 6;
+const MAX_CHOICES = 6;
 
 /**
- * Frame counts to offer: whole seconds where the frame rate has them, and the default and the
- * longest in any case; at most `MOST` of them, evenly spread.
+ * Frame counts to offer: the default, the longest, and whole seconds where the frame rate allows
+ * them; at most `MAX_CHOICES` of them, evenly spread.
  *
- * @param {Span} span
+ * @param {LengthSpan} span
  * @param {number} fps
  * @returns {number[]}
  */
 export function lengthChoices(span, fps) {
-  const step = span.multiple ?? FRAMES_PER_LATENT;
-  const legal = [];
-  for (let count = 1; count <= span.max; count += step) if (count >= span.min) legal.push(count);
-  const whole = legal.filter((count) => count > 1 && (count - 1) % fps === 0);
-  const fixed = new Set([span.default, legal.at(-1) ?? span.max]);
-  const others = (whole.length >= 2 ? whole : legal).filter((count) => !fixed.has(count));
-  for (const count of spread(others, MOST - fixed.size)) fixed.add(count);
-  return [...fixed].sort((a, b) => a - b);
+  const valid = [];
+  for (let count = 1; count <= span.max; count += span.multiple) if (count >= span.min) valid.push(count);
+  const whole = valid.filter((count) => count > 1 && (count - 1) % fps === 0);
+  const chosen = new Set([span.default, valid.at(-1) ?? span.max]);
+  const others = (whole.length >= 2 ? whole : valid).filter((count) => !chosen.has(count));
+  for (const count of spread(others, MAX_CHOICES - chosen.size)) chosen.add(count);
+  return [...chosen].sort((a, b) => a - b);
 }
 
 /** @param {number[]} values @param {number} most */

@@ -2,7 +2,7 @@ import { find, setText, showText } from "../browser/dom.js";
 
 /** @typedef {import("../server/types.js").Model} Model */
 
-/** Name the model, and plainly if it is the demo. @param {Model} model */
+/** Show the model's name, or that it is the demo model. @param {Model} model */
 export function showModel(model) {
   const badge = find(document, "#model", HTMLElement);
   showText(badge, model.demo ? "Demo model" : model.title);

@@ -1,16 +1,16 @@
 import { find } from "../browser/dom.js";
 
-// The range that the API takes.
+// The API accepts seeds below this.
 const SEEDS = 2 ** 32;
 
-/** The seed: a new one for each video, unless it is locked. */
+/** The seed field: a new seed for each video, unless it is locked. */
 export class Seed {
   /** @param {HTMLFormElement} form */
   constructor(form) {
     this.input = find(form, "#seed", HTMLInputElement);
     this.lock = find(form, "#seed-lock", HTMLButtonElement);
     this.lock.addEventListener("click", () => (this.locked = !this.locked));
-    // Whoever writes a seed wants that one.
+    // A seed that was typed in is meant to be used.
     this.input.addEventListener("input", () => (this.locked = this.input.value !== ""));
     find(form, "#seed-dice", HTMLButtonElement).addEventListener("click", () => this.roll());
   }
@@ -30,13 +30,13 @@ export class Seed {
     this.input.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
-  /** Use this one. @param {number} seed */
-  fix(seed) {
+  /** Set and lock the seed. @param {number} seed */
+  lockTo(seed) {
     this.input.value = String(seed);
     this.locked = true;
   }
 
-  /** The seeds of the next videos, all different. @param {number} count @returns {number[]} */
+  /** The seeds of the next videos: consecutive, so that all differ. @param {number} count @returns {number[]} */
   next(count) {
     if (!this.locked || this.input.value === "") this.roll();
     const first = Number(this.input.value);

@@ -1,13 +1,13 @@
-import { ApiError, newKey } from "../server/api.js";
+import { ApiError, newIdempotencyKey } from "../server/api.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
 /** @typedef {import("../server/types.js").Video} Video */
 /** @typedef {import("../server/types.js").VideoRequest} VideoRequest */
 
-/** Sends requests so that each makes one video, however often an answer is lost on the way. */
+/** Sends requests so that each creates one video, even if responses are lost. */
 export class Submission {
-  /** @type {Map<string, string>} requests whose fate is unknown, and their idempotency keys */
-  #unanswered = new Map();
+  /** @type {Map<string, string>} requests whose outcome is unknown, with their idempotency keys */
+  #unresolved = new Map();
 
   /** @param {Api} api @param {(video: Video) => void} onAccepted */
   constructor(api, onAccepted) {
@@ -16,7 +16,7 @@ export class Submission {
   }
 
   /**
-   * Send them in their order, until one is refused.
+   * Send requests in order until one is refused.
    *
    * @param {VideoRequest[]} requests
    * @returns {Promise<{accepted: number, error: ApiError | null}>}
@@ -34,15 +34,15 @@ export class Submission {
   /** @param {VideoRequest} request @returns {Promise<ApiError | null>} */
   async #sendOne(request) {
     const body = JSON.stringify(request);
-    const key = this.#unanswered.get(body) ?? newKey();
-    this.#unanswered.set(body, key);
+    const key = this.#unresolved.get(body) ?? newIdempotencyKey();
+    this.#unresolved.set(body, key);
     try {
       this.onAccepted(await this.api.create(request, key));
-      this.#unanswered.delete(body);
+      this.#unresolved.delete(body);
       return null;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (!error.temporary) this.#unanswered.delete(body);
+      if (!error.temporary) this.#unresolved.delete(body);
       return error;
     }
   }

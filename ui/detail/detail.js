@@ -1,58 +1,58 @@
 import { copy } from "../browser/clipboard.js";
 import { announce, find, setText, showText } from "../browser/dom.js";
 import { ApiError } from "../server/api.js";
-import { progressLabel, queueLabel, shortPrompt, stateLabel, timeLeftLabel } from "../videos/labels.js";
+import { ACTIONS, availableActions } from "../videos/available_actions.js";
+import { activityLabel, failureLabel, shortPrompt, stateLabel, timeLeftLabel, titleLabel } from "../videos/labels.js";
 import { asCurl, asPython } from "../videos/snippets.js";
-import { isActive, shownState } from "../videos/state.js";
-import { showFacts } from "./rows.js";
-import { Screen } from "./screen.js";
+import { displayState, isActive } from "../videos/state.js";
+import { showFacts } from "./facts_list.js";
+import { Player } from "./player.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
-/** @typedef {import("../videos/available_actions.js").Means} Means */
+/** @typedef {import("../videos/available_actions.js").ViewDependencies} ViewDependencies */
 
-// A label that says what was done, for as long as it takes to read.
-const SAID_MS = 1_500;
-const BUTTONS = /** @type {const} */ (["download", "remix", "again", "cancel", "remove"]);
+// How long a button says that it has copied.
+const COPIED_MS = 1_500;
 
 /**
- * @typedef {object} Doings
+ * @typedef {object} DetailHandlers
  * @property {() => void} close
- * @property {(step: number) => void} step to the next (1) or the last (-1) video of the list
+ * @property {(step: number) => void} step to the next (1) or the previous (-1) video of the list
  * @property {(video: Video) => void} downloadPoster
- * @property {() => boolean} withKey whether requests need a key
+ * @property {() => boolean} withKey whether requests need an API key
  */
 
-/** One video with everything about it, above the page. */
+/** The dialog with everything about one video. */
 export class Detail {
   /** @type {Video | null} */
   #video = null;
 
-  /** @param {Means} means @param {Doings} doings */
-  constructor(means, doings) {
-    this.means = means;
-    this.doings = doings;
+  /** @param {ViewDependencies} dependencies @param {DetailHandlers} handlers */
+  constructor({ media, actions, secondsLeft }, handlers) {
+    this.secondsLeft = secondsLeft;
+    this.handlers = handlers;
     this.dialog = find(document, "#detail", HTMLDialogElement);
-    this.screen = new Screen(this.dialog, means.media);
+    this.player = new Player(this.dialog, media);
     this.dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
-      doings.close();
+      handlers.close();
     });
     this.dialog.addEventListener("click", (event) => {
-      if (event.target === this.dialog) doings.close(); // the shade around it
+      if (event.target === this.dialog) handlers.close(); // the backdrop
     });
-    this.dialog.addEventListener("keydown", (event) => this.#key(event));
-    this.#press("close", () => doings.close());
-    this.#press("previous", () => doings.step(-1));
-    this.#press("next", () => doings.step(1));
-    this.#press("poster", (video) => doings.downloadPoster(video));
-    for (const name of BUTTONS) this.#press(name, (video) => means.actions[name](video));
+    this.dialog.addEventListener("keydown", (event) => this.#handleKey(event));
+    this.#onClick("close", () => handlers.close());
+    this.#onClick("previous", () => handlers.step(-1));
+    this.#onClick("next", () => handlers.step(1));
+    this.#onClick("poster", (video) => handlers.downloadPoster(video));
+    for (const name of ACTIONS) this.#onClick(name, (video) => actions[name](video));
     const texts = {
       "copy-prompt": (/** @type {Video} */ video) => video.prompt,
-      "copy-curl": (/** @type {Video} */ video) => asCurl(video, location.origin, doings.withKey()),
-      "copy-python": (/** @type {Video} */ video) => asPython(video, location.origin, doings.withKey()),
+      "copy-curl": (/** @type {Video} */ video) => asCurl(video, location.origin, handlers.withKey()),
+      "copy-python": (/** @type {Video} */ video) => asPython(video, location.origin, handlers.withKey()),
     };
     for (const [name, text] of Object.entries(texts)) {
-      this.#press(name, (video, button) => this.#copy(text(video), button));
+      this.#onClick(name, (video, button) => this.#copy(text(video), button));
     }
   }
 
@@ -61,39 +61,39 @@ export class Detail {
     return this.dialog.open ? this.dialog.dataset.id ?? null : null;
   }
 
-  /** Open, before anything is known. @param {string} id */
+  /** Open the dialog, while the video is loading. @param {string} id */
   open(id) {
     this.dialog.dataset.id = id;
     this.#video = null;
     this.dialog.dataset.state = "";
     setText(this.#part("title"), "Loading…");
-    for (const name of [...BUTTONS, "poster", "copies", "working", "facts", "timings", "negative"]) {
+    for (const name of [...ACTIONS, "poster", "copies", "working", "facts", "timings", "negative"]) {
       this.#part(name).hidden = true;
     }
     showText(this.#part("problem"), "");
-    this.screen.show(null);
+    this.player.show(null);
     if (!this.dialog.open) this.dialog.showModal();
   }
 
   close() {
     this.dialog.close();
-    this.screen.show(null);
+    this.player.show(null);
     this.#video = null;
     document.title = "Kinora";
   }
 
-  /** @param {Video} video the one that is open, perhaps newer */
+  /** Show the video, if it is the open one. @param {Video} video */
   update(video) {
     if (video.id !== this.id) return;
     this.#video = video;
-    this.dialog.dataset.state = shownState(video);
+    this.dialog.dataset.state = displayState(video);
     document.title = `${shortPrompt(video.prompt)} – Kinora`;
-    setText(this.#part("title"), video.prompt || "(no prompt)");
+    setText(this.#part("title"), titleLabel(video));
     showText(this.#part("negative"), video.negative_prompt ? `Not: ${video.negative_prompt}` : "");
     setText(this.#part("state"), stateLabel(video));
-    showText(this.#part("problem"), video.status === "failed" ? video.error?.message ?? "It failed." : "");
-    this.screen.show(video);
-    this.#offer(video);
+    showText(this.#part("problem"), failureLabel(video));
+    this.player.show(video);
+    this.#showButtons(video);
     showFacts(this.dialog, video);
     this.tick();
   }
@@ -103,12 +103,10 @@ export class Detail {
     const active = video !== null && isActive(video);
     this.#part("working").hidden = !active;
     if (!active) return;
-    const running = video.status === "in_progress";
-    const left = this.means.secondsLeft(video);
-    setText(this.#part("stage"), running ? progressLabel(video) : queueLabel(video.queue_position));
-    setText(this.#part("left"), left === null ? "" : timeLeftLabel(left));
+    setText(this.#part("stage"), activityLabel(video));
+    setText(this.#part("left"), timeLeftLabel(this.secondsLeft(video)));
     const bar = find(this.dialog, "progress", HTMLProgressElement);
-    bar.hidden = !running;
+    bar.hidden = video.status !== "in_progress";
     bar.value = video.progress;
   }
 
@@ -119,41 +117,38 @@ export class Detail {
   }
 
   /** @param {Video} video */
-  #offer(video) {
-    const done = video.status === "completed";
-    const made = video.size !== null && video.prompt !== "";
-    this.#part("download").hidden = this.#part("poster").hidden = !done;
-    this.#part("remix").hidden = this.#part("copies").hidden = !made;
-    this.#part("again").hidden = video.status !== "failed" || !made;
-    this.#part("cancel").hidden = !isActive(video);
-    this.#part("remove").hidden = false;
+  #showButtons(video) {
+    const available = availableActions(video);
+    for (const name of ACTIONS) this.#part(name).hidden = !available[name];
+    this.#part("poster").hidden = !available.download;
+    this.#part("copies").hidden = !available.remix;
   }
 
   /** @param {KeyboardEvent} event */
-  #key(event) {
+  #handleKey(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const elsewhere = event.target instanceof HTMLMediaElement || event.ctrlKey || event.metaKey || event.altKey;
-    if (!step || elsewhere) return;
+    const ignored = event.target instanceof HTMLMediaElement || event.ctrlKey || event.metaKey || event.altKey;
+    if (!step || ignored) return;
     event.preventDefault();
-    this.doings.step(step);
+    this.handlers.step(step);
   }
 
   /** @param {string} text @param {HTMLElement} button */
   async #copy(text, button) {
-    const done = await copy(text, this.dialog);
+    const copied = await copy(text, this.dialog);
     const label = find(button, ".label", HTMLElement);
-    const usual = (button.dataset.label ??= label.textContent ?? "");
-    setText(label, done ? "Copied" : "Can't copy here");
+    const original = (button.dataset.label ??= label.textContent ?? "");
+    setText(label, copied ? "Copied" : "Can't copy here");
     announce(label.textContent ?? "");
-    setTimeout(() => setText(label, usual), SAID_MS);
+    setTimeout(() => setText(label, original), COPIED_MS);
   }
 
   /** @param {string} name @param {(video: Video, button: HTMLElement) => void} action */
-  #press(name, action) {
+  #onClick(name, action) {
     const button = this.#part(name);
-    const needless = ["close", "previous", "next"].includes(name);
+    const needsVideo = !["close", "previous", "next"].includes(name);
     button.addEventListener("click", () => {
-      if (this.#video || needless) action(/** @type {Video} */ (this.#video), button);
+      if (this.#video || !needsVideo) action(/** @type {Video} */ (this.#video), button);
     });
   }
 

@@ -3,10 +3,10 @@ import { bytesLabel, durationLabel, lengthLabel, momentLabel, sizeLabel, stageLa
 /** @typedef {import("../server/types.js").Video} Video */
 
 /**
- * Everything that is known about a video, as names and values.
+ * Everything known about a video, as names and values.
  *
  * @param {Video} video
- * @returns {[string, string][]} without what is not known
+ * @returns {[string, string][]} without unknown values
  */
 export function factsOf(video) {
   const known = video.num_frames !== null && video.fps !== null;
@@ -38,7 +38,7 @@ export function factsOf(video) {
 }
 
 /**
- * The time that each stage took.
+ * The duration of each stage.
  *
  * @param {Video} video
  * @returns {{name: string, label: string, share: number}[]} `share` from 0 to 1

@@ -1,26 +1,26 @@
 import { find } from "../browser/dom.js";
 import { Card } from "./card.js";
-import { goalOf } from "./keys.js";
-import { between, heightOf, layoutFor, placeOf } from "./layout.js";
-import { Newcomers } from "./newcomers.js";
+import { targetIndex } from "./keyboard.js";
+import { heightOf, indexesBetween, layoutFor, positionOf } from "./layout.js";
+import { ScrollAnchor } from "./scroll_anchor.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
-/** @typedef {import("../videos/available_actions.js").Means} Means */
+/** @typedef {import("../videos/available_actions.js").ViewDependencies} ViewDependencies */
 /** @typedef {import("../videos/library.js").Library} Library */
 /** @typedef {import("./layout.js").Layout} Layout */
 
-// So many screens of cards exist above and below the one that is seen.
-const AROUND = 0.75;
-// So many screens before its end the list is read on.
-const AHEAD = 5;
-// A card that is only scrolled past needs no picture.
+// Cards exist this many screens above and below the visible one.
+const MARGIN_SCREENS = 0.75;
+// The next page is read this many screens before the end.
+const PREFETCH_SCREENS = 5;
+// Cards that are only scrolled past load no picture.
 const AT_REST_MS = 90;
 
-/** The list of videos as a grid, of which only the part around the screen exists. */
+/** The list of videos as a grid, in which only cards near the screen exist. */
 export class Gallery {
   /** @type {Map<string, Card>} */
   #cards = new Map();
-  /** @type {Card[]} cards to use again */
+  /** @type {Card[]} cards to reuse */
   #spare = [];
   /** @type {Layout} */
   #layout = { columns: 1, width: 1, height: 1, gap: 0 };
@@ -29,25 +29,25 @@ export class Gallery {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #resting;
   #scrolling = false;
-  /** @type {string[]} the videos that have a place */
+  /** @type {string[]} the videos in the grid */
   #ids = [];
 
-  /** @param {Library} library @param {Means} means @param {() => Promise<void>} readOn */
-  constructor(library, means, readOn) {
+  /** @param {Library} library @param {ViewDependencies} dependencies @param {() => Promise<void>} readMore */
+  constructor(library, dependencies, readMore) {
     this.library = library;
-    this.means = means;
-    this.readOn = readOn;
+    this.dependencies = dependencies;
+    this.readMore = readMore;
     this.list = find(document, "#videos", HTMLElement);
-    this.newcomers = new Newcomers();
+    this.anchor = new ScrollAnchor();
     window.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(this.list);
-    this.list.addEventListener("keydown", (event) => this.#move(event));
+    this.list.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
-  /** The list has changed. */
+  /** Show the list after a change. */
   show() {
     this.#arranged = false;
-    this.#soon();
+    this.#scheduleRender();
   }
 
   /** @param {Video} video */
@@ -55,21 +55,21 @@ export class Gallery {
     this.#cards.get(video.id)?.update(video);
   }
 
-  /** Times go by. */
+  /** Update the times. */
   tick() {
     for (const card of this.#cards.values()) card.tick();
   }
 
-  /** Show the newest. Where the form stands above the list, it is below and needs no move. */
+  /** Scroll to the newest video, unless the top of the list is in view or further down. */
   toTop() {
     if (this.list.getBoundingClientRect().top < 0) window.scrollTo({ top: 0 });
   }
 
-  /** @param {string} id @returns {boolean} whether it is in the list, and has the focus now */
+  /** @param {string} id @returns {boolean} whether it is in the list */
   focus(id) {
     const index = this.#ids.indexOf(id);
     if (index < 0) return false;
-    const { y } = placeOf(this.#layout, index);
+    const { y } = positionOf(this.#layout, index);
     const top = this.list.getBoundingClientRect().top + y;
     if (top < 0 || top + this.#layout.height > innerHeight) {
       window.scrollBy({ top: top - innerHeight / 3, behavior: "instant" });
@@ -83,7 +83,7 @@ export class Gallery {
     this.#scrolling = true;
     clearTimeout(this.#resting);
     this.#resting = setTimeout(() => this.#atRest(), AT_REST_MS);
-    this.#soon();
+    this.#scheduleRender();
   }
 
   #atRest() {
@@ -101,7 +101,7 @@ export class Gallery {
     this.show();
   }
 
-  #soon() {
+  #scheduleRender() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#render();
@@ -110,45 +110,45 @@ export class Gallery {
 
   #render() {
     const top = -this.list.getBoundingClientRect().top;
-    const ids = this.newcomers.shown(this.library.ids, top < this.#layout.height);
+    const ids = this.anchor.visible(this.library.ids, top < this.#layout.height);
     if (ids[0] !== this.#ids[0]) this.#arranged = false;
     this.#ids = ids;
     if (!this.#arranged) this.list.style.height = `${heightOf(this.#layout, ids.length)}px`;
-    // A feed without articles would be none.
+    // ARIA requires a feed to have articles.
     this.list.role = ids.length > 0 ? "feed" : "group";
-    const around = innerHeight * AROUND;
-    const { first, last } = between(this.#layout, top - around, top + innerHeight + around, ids.length);
+    const margin = innerHeight * MARGIN_SCREENS;
+    const { first, last } = indexesBetween(this.#layout, top - margin, top + innerHeight + margin, ids.length);
     const wanted = ids.slice(first, last);
-    const bereft = this.#recycle(new Set(wanted), ids);
+    const unfocused = this.#recycle(new Set(wanted), ids);
     wanted.forEach((id, place) => this.#put(id, first + place, ids.length));
     this.#sort(wanted);
     this.#arranged = true;
-    if (bereft >= 0) this.#focusNear(bereft, ids);
+    if (unfocused >= 0) this.#focusNear(unfocused, ids);
     const end = heightOf(this.#layout, ids.length);
-    if (this.library.hasMore && end - top < innerHeight * (1 + AHEAD)) this.readOn();
+    if (this.library.hasMore && end - top < innerHeight * (1 + PREFETCH_SCREENS)) this.readMore();
   }
 
   /**
-   * Free the cards that are not wanted. The one with the focus stays as long as it is listed.
+   * Free the cards that are not wanted, except the one with the focus while its video is listed.
    *
    * @param {Set<string>} wanted
    * @param {string[]} ids
-   * @returns {number} where the card stood that had the focus and is gone, or -1
+   * @returns {number} the index of the removed card that had the focus, or -1
    */
   #recycle(wanted, ids) {
-    let bereft = -1;
+    let unfocused = -1;
     for (const [id, card] of this.#cards) {
       if (wanted.has(id)) continue;
       if (card.element.contains(document.activeElement)) {
         if (ids.includes(id)) continue;
-        bereft = card.index;
+        unfocused = card.index;
       }
       card.release();
       card.element.remove();
       this.#cards.delete(id);
       this.#spare.push(card);
     }
-    return bereft;
+    return unfocused;
   }
 
   /** @param {number} index @param {string[]} ids */
@@ -165,33 +165,33 @@ export class Gallery {
     if (!video) return;
     let card = this.#cards.get(id);
     if (!card) {
-      card = this.#spare.pop() ?? new Card(this.means);
+      card = this.#spare.pop() ?? new Card(this.dependencies);
       card.show(video, this.#scrolling);
       this.#cards.set(id, card);
     } else if (this.#arranged) {
       return;
     }
-    card.place(placeOf(this.#layout, index), index, this.library.hasMore ? -1 : count);
+    card.moveTo(positionOf(this.#layout, index), index, this.library.hasMore ? -1 : count);
   }
 
-  /** Cards stand in the order of the list, for who reads or tabs through it. @param {string[]} wanted */
+  /** Order the elements as in the list, for screen readers and the Tab key. @param {string[]} wanted */
   #sort(wanted) {
     let next = this.list.firstElementChild;
     for (const id of wanted) {
       const element = this.#cards.get(id)?.element;
       if (!element) continue;
-      // A card that is in order is never moved: that would stop its video.
+      // Only cards out of order are moved, as moving one stops its video.
       if (element === next) next = next.nextElementSibling;
       else this.list.insertBefore(element, next);
     }
   }
 
   /** @param {KeyboardEvent} event */
-  #move(event) {
+  #moveFocus(event) {
     const card = event.target instanceof Element ? event.target.closest("article") : null;
     const index = this.#ids.indexOf(card?.dataset.id ?? "");
-    const goal = index < 0 ? null : goalOf(event, index, this.#ids.length, this.#layout);
-    const id = goal === null ? undefined : this.#ids[goal];
+    const target = index < 0 ? null : targetIndex(event, index, this.#ids.length, this.#layout);
+    const id = target === null ? undefined : this.#ids[target];
     if (!id) return;
     event.preventDefault();
     this.focus(id);

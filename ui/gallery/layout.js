@@ -1,6 +1,6 @@
 /**
- * Where cards stand: a grid of equal cards, so that a place follows from an index alone, and only
- * those that can be seen need to exist.
+ * A grid of equal cards: positions follow from indexes alone, so only cards near the screen need to
+ * exist.
  *
  * @typedef {object} Layout
  * @property {number} columns
@@ -11,8 +11,8 @@
 
 /**
  * @param {number} room the width of the list
- * @param {{least: number, gap: number, text: number}} sizes the least width of a card, the gap
- *   between two, and the height of the text below a picture
+ * @param {{least: number, gap: number, text: number}} sizes the minimum width of a card, the gap
+ *   between cards, and the height of the text below a picture
  * @returns {Layout}
  */
 export function layoutFor(room, { least, gap, text }) {
@@ -22,28 +22,28 @@ export function layoutFor(room, { least, gap, text }) {
 }
 
 /** @param {Layout} layout @param {number} index */
-export function placeOf({ columns, width, height, gap }, index) {
+export function positionOf({ columns, width, height, gap }, index) {
   return {
     x: (index % columns) * (width + gap),
     y: Math.floor(index / columns) * (height + gap),
   };
 }
 
-/** The height of the whole list. @param {Layout} layout @param {number} count */
+/** The height of the whole grid. @param {Layout} layout @param {number} count */
 export function heightOf({ columns, height, gap }, count) {
   const rows = Math.ceil(count / columns);
   return Math.max(0, rows * (height + gap) - gap);
 }
 
 /**
- * The indexes from `first` to `last` (not included) that lie between two heights of the list.
+ * The cards between two heights of the grid, as indexes from `first` up to but excluding `last`.
  *
  * @param {Layout} layout
  * @param {number} top
  * @param {number} bottom
  * @param {number} count
  */
-export function between({ columns, height, gap }, top, bottom, count) {
+export function indexesBetween({ columns, height, gap }, top, bottom, count) {
   const row = height + gap;
   const first = Math.max(0, Math.floor(top / row)) * columns;
   const last = Math.max(0, Math.ceil(bottom / row)) * columns;

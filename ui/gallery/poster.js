@@ -1,19 +1,17 @@
 import { find } from "../browser/dom.js";
+import { autoplayAllowed, isPixelated } from "../videos/playback.js";
 
 /** @typedef {import("../server/media.js").Media} Media */
 /** @typedef {import("../server/types.js").Video} Video */
 
-// A pointer on its way over a card does not want to see it.
+// A pointer that only crosses a card starts nothing.
 const HOVER_MS = 150;
-// Below this width a video is shown larger than it is, and smoothing would only blur it.
-const SMALL_PX = 256;
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** The picture of a card: a still, and the video itself while one points at it. */
+/** The picture of a card: a still, or the video while the card has the pointer or the focus. */
 export class Poster {
-  /** @type {Video | null} whose picture is shown, or will be */
+  /** @type {Video | null} the video whose picture is shown or loading */
   #video = null;
-  #asked = false;
+  #requested = false;
   /** @type {HTMLVideoElement | null} */
   #player = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -24,7 +22,7 @@ export class Poster {
     this.box = find(card, "[data-part=screen]", HTMLElement);
     this.image = find(card, "img", HTMLImageElement);
     this.media = media;
-    // Until it is there, and if it can't be had, the box is empty rather than broken.
+    // An empty box instead of a broken image while it loads, or if it can't.
     this.image.addEventListener("load", () => (this.image.hidden = false));
     this.image.addEventListener("error", () => (this.image.hidden = true));
     for (const type of ["pointerenter", "focusin"]) card.addEventListener(type, () => this.#play());
@@ -36,22 +34,22 @@ export class Poster {
     if (video?.id === this.#video?.id) return;
     this.stop();
     this.#video = video;
-    this.#asked = false;
+    this.#requested = false;
     this.image.hidden = true;
     this.image.removeAttribute("src");
-    this.box.classList.toggle("small", parseInt(video?.size ?? "", 10) < SMALL_PX);
+    this.box.classList.toggle("small", isPixelated(video));
   }
 
   async show() {
     const video = this.#video;
-    if (!video || this.#asked) return;
-    this.#asked = true;
+    if (!video || this.#requested) return;
+    this.#requested = true;
     const url = await this.media.url(video.id, "thumbnail").catch(() => null);
     if (url !== null && this.#video === video) this.image.src = url;
   }
 
   #play() {
-    if (!this.#video || this.#player || calm.matches) return;
+    if (!this.#video || this.#player || !autoplayAllowed()) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#start(), HOVER_MS);
   }
@@ -61,7 +59,7 @@ export class Poster {
     if (!video || this.#player) return;
     const player = document.createElement("video");
     Object.assign(player, { muted: true, loop: true, playsInline: true, tabIndex: -1 });
-    // The card says what it is; this is its picture.
+    // The card already has a label; this is only its picture.
     player.ariaHidden = "true";
     player.addEventListener("playing", () => player.classList.add("playing"));
     this.#player = player;
@@ -69,7 +67,7 @@ export class Poster {
     if (url === null || this.#player !== player) return;
     player.src = url;
     this.box.append(player);
-    player.play().catch(() => {}); // stopped before it began, or not allowed: the still remains
+    player.play().catch(() => {}); // stopped before it started, or refused by the browser: the still remains
   }
 
   stop() {
@@ -78,7 +76,7 @@ export class Poster {
     if (!player) return;
     this.#player = null;
     player.remove();
-    // Without this the browser goes on loading.
+    // Without this, the browser continues to load it.
     player.removeAttribute("src");
     player.load();
   }

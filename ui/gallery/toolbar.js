@@ -1,14 +1,14 @@
 import { find } from "../browser/dom.js";
-import { EVERYTHING, dayBefore } from "../server/query.js";
+import { ALL_VIDEOS, dayBefore } from "../server/query.js";
 
 /** @typedef {import("../server/query.js").Query} Query */
 
-// Long enough to type on, short enough to seem immediate.
+// Long enough to keep typing, short enough to seem immediate.
 const TYPING_MS = 250;
-/** @type {Record<string, number>} choices of time, and how many days before today they begin */
+/** @type {Record<string, number>} the time presets, and how many days before today they start */
 const DAYS = { today: 0, week: 6, month: 29 };
 
-/** Search and filters above the gallery. */
+/** The search and the filters above the gallery. */
 export class Toolbar {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -47,7 +47,7 @@ export class Toolbar {
   }
 
   clear() {
-    this.show(EVERYTHING);
+    this.show(ALL_VIDEOS);
     this.#changed(0);
     this.search.focus();
   }

@@ -2,10 +2,10 @@ import { find, setText, showText } from "../browser/dom.js";
 
 /** @typedef {import("../server/api.js").ApiError} ApiError */
 
-// A blip that is over before one has read about it is not worth a banner.
-const PATIENCE_MS = 700;
+// Interruptions shorter than this show no banner.
+const GRACE_MS = 700;
 
-/** Tells whether what is shown is up to date, and if not, why. */
+/** Shows whether the page is up to date, and if not, why. */
 export class Connection {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -16,21 +16,21 @@ export class Connection {
     this.light = find(document, "#live", HTMLElement);
   }
 
-  /** @param {ApiError | null} error of the latest request @param {boolean} live whether events arrive */
+  /** @param {ApiError | null} error of the latest update @param {boolean} live whether events arrive */
   show(error, live) {
     const state = error ? "down" : live ? "live" : "polling";
     this.light.dataset.state = state;
     setText(this.light, { down: "Disconnected", live: "Live", polling: "Every few seconds" }[state]);
-    this.#tell(textOf(error));
+    this.#showBanner(textOf(error));
   }
 
   /** @param {string} text */
-  #tell(text) {
+  #showBanner(text) {
     if (text === this.#text) return;
     this.#text = text;
     clearTimeout(this.#timer);
     const show = () => showText(this.banner, text);
-    if (text && this.banner.hidden) this.#timer = setTimeout(show, PATIENCE_MS);
+    if (text && this.banner.hidden) this.#timer = setTimeout(show, GRACE_MS);
     else show();
   }
 }

@@ -1,23 +1,23 @@
 import { find, setText } from "../browser/dom.js";
 import { keep, recall } from "../browser/storage.js";
-import { shortPrompt, stateLabel } from "../videos/labels.js";
+import { summaryLabel } from "../videos/labels.js";
 import { isActive } from "../videos/state.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
 
 const NAME = "kinora.notify";
 
-/** Tells through the system when a video is done. Asks only when its button is pressed. */
+/** System notifications of completed videos. Asks for permission only when its button is pressed. */
 export class Notifications {
-  /** @type {Set<string>} videos that were asked for on this page */
-  #awaited = new Set();
+  /** @type {Set<string>} ids of unfinished videos that were created on this page */
+  #expected = new Set();
 
   /** @param {(id: string) => void} open @param {(text: string) => void} explain */
   constructor(open, explain) {
     this.open = open;
     this.explain = explain;
     this.button = find(document, "#notify", HTMLButtonElement);
-    // Browsers have no notifications where a page comes without TLS from another machine.
+    // Notifications need TLS or localhost.
     this.button.hidden = !("Notification" in window) || !window.isSecureContext;
     this.button.addEventListener("click", () => this.#toggle());
     this.#show();
@@ -28,21 +28,21 @@ export class Notifications {
   }
 
   /** @param {string} id */
-  await(id) {
-    this.#awaited.add(id);
+  expect(id) {
+    this.#expected.add(id);
   }
 
   /** @param {Video} video */
-  heard(video) {
-    if (isActive(video) || !this.#awaited.delete(video.id) || !this.on) return;
-    // Whoever looks at the page sees it anyway.
+  update(video) {
+    if (isActive(video) || !this.#expected.delete(video.id) || !this.on) return;
+    // Not needed while the page is in view.
     if (document.visibilityState === "visible" && document.hasFocus()) return;
-    const title = `${stateLabel(video)}: ${shortPrompt(video.prompt)}`;
-    const notice = new Notification(title, { body: video.error?.message ?? "", tag: video.id });
-    notice.addEventListener("click", () => {
+    const title = summaryLabel(video);
+    const notification = new Notification(title, { body: video.error?.message ?? "", tag: video.id });
+    notification.addEventListener("click", () => {
       window.focus();
       this.open(video.id);
-      notice.close();
+      notification.close();
     });
   }
 

@@ -1,32 +1,32 @@
 const VIDEO = /^\/videos\/([A-Za-z0-9_-]{1,64})$/;
 
-/** The address of the page: which video is open, and which are listed. */
+/** The page's address: which video is open, and the query of the list. */
 export class Router {
-  /** Whether the page before in the history is the list. */
+  /** Whether the previous entry of the history is the list. */
   #fromList = false;
 
   /** @param {(id: string | null) => void} onOpen called with the open video, or null, when it changes */
   constructor(onOpen) {
     this.onOpen = onOpen;
-    // The list is longer than what exists of it: where it was scrolled to is the gallery's to know.
+    // Only part of the list exists as elements, so the browser can't restore its position.
     history.scrollRestoration = "manual";
     window.addEventListener("popstate", () => {
       this.#fromList = false;
-      this.onOpen(this.open);
+      this.onOpen(this.videoId);
     });
-    // Links to videos stay links: a click with Ctrl opens a tab, as everywhere.
+    // Links to videos remain links: Ctrl and a click open a tab, as everywhere.
     document.addEventListener("click", (event) => this.#follow(event));
   }
 
   /** The id of the video that is open, or null. */
-  get open() {
+  get videoId() {
     return VIDEO.exec(location.pathname)?.[1] ?? null;
   }
 
   /** @param {string} id */
-  show(id) {
+  showVideo(id) {
     const path = `/videos/${id}`;
-    if (this.open === null) {
+    if (this.videoId === null) {
       history.pushState(null, "", path + location.search);
       this.#fromList = true;
     } else {
@@ -35,17 +35,17 @@ export class Router {
     this.onOpen(id);
   }
 
-  /** Back to the list. */
+  /** Return to the list. */
   close() {
-    if (this.open === null) return;
+    if (this.videoId === null) return;
     if (this.#fromList) history.back();
     else history.replaceState(null, "", `/${location.search}`);
-    // Not only when the history is there: what is done next may need the list.
+    // Now, and not only after the navigation: the caller may need the list.
     this.onOpen(null);
   }
 
   /** @param {string} search "" or "?..." */
-  list(search) {
+  setSearch(search) {
     history.replaceState(null, "", location.pathname + search);
   }
 
@@ -62,8 +62,8 @@ export class Router {
     const id = VIDEO.exec(link.pathname)?.[1];
     if (!id && !link.hash) return;
     event.preventDefault();
-    if (id) this.show(id);
-    // Not with the address: going back to it would scroll there again.
+    if (id) this.showVideo(id);
+    // Without changing the address: going back to it would scroll there again.
     else this.#skipTo(document.querySelector(link.hash));
   }
 }

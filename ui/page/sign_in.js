@@ -3,7 +3,7 @@ import { ApiError } from "../server/api.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
 
-/** Asks for the API key where the server wants one, and forgets it again. */
+/** The dialog that asks for an API key where the server requires one, and the button to sign out. */
 export class SignIn {
   /** @param {Api} api @param {() => void} onSignedIn */
   constructor(api, onSignedIn) {
@@ -11,31 +11,31 @@ export class SignIn {
     this.onSignedIn = onSignedIn;
     this.dialog = find(document, "#sign-in", HTMLDialogElement);
     this.key = find(document, "#api-key", HTMLInputElement);
-    this.problem = find(document, "#api-key-error", HTMLElement);
+    this.error = find(document, "#api-key-error", HTMLElement);
     this.button = find(this.dialog, "button[type=submit]", HTMLButtonElement);
     this.signOut = find(document, "#sign-out", HTMLButtonElement);
     this.signOut.hidden = !api.session.signedIn;
     this.signOut.addEventListener("click", () => api.session.signOut());
-    api.session.onRefused = () => this.ask();
-    // Without a key there is nothing behind the dialog.
+    api.session.onRejected = () => this.ask();
+    // Without a key, there is nothing behind the dialog.
     this.dialog.addEventListener("cancel", (event) => event.preventDefault());
     find(this.dialog, "form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#try();
+      this.#signIn();
     });
   }
 
   ask() {
     if (this.dialog.open) return;
-    const refused = this.api.session.signedIn ? "The server does not know the key that was kept here." : "";
-    this.#complain(refused);
+    const message = this.api.session.signedIn ? "The server does not know the key that was kept here." : "";
+    this.#showError(message);
     this.dialog.showModal();
   }
 
-  async #try() {
+  async #signIn() {
     const key = this.key.value.trim();
-    // HTTP headers carry no other characters.
-    if (!/^[\x21-\x7e]+$/.test(key)) return this.#complain("Enter the key as you were given it.");
+    // HTTP headers allow no other characters.
+    if (!/^[\x21-\x7e]+$/.test(key)) return this.#showError("Enter the key as you were given it.");
     this.button.disabled = true;
     try {
       this.api.session.signIn(key);
@@ -47,16 +47,16 @@ export class SignIn {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.api.session.forget();
-      this.#complain(error.message);
+      this.#showError(error.message);
     } finally {
       this.button.disabled = false;
     }
   }
 
   /** @param {string} message */
-  #complain(message) {
+  #showError(message) {
     this.key.ariaInvalid = message ? "true" : null;
-    showText(this.problem, message);
+    showText(this.error, message);
     this.key.focus();
   }
 }

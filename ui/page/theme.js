@@ -1,4 +1,4 @@
-// Run before anything is painted, so that nobody sees the other theme first; therefore no module.
+// Not a module: it must run before the first paint, so that the other theme never shows.
 (() => {
   const NAME = "kinora.theme";
   const THEMES = ["system", "light", "dark"];
@@ -29,7 +29,7 @@
       try {
         localStorage.setItem(NAME, select.value);
       } catch {
-        // It lasts as long as the page.
+        // Kept until the page is closed.
       }
     });
   });

@@ -1,17 +1,17 @@
 import { copyOf, find, setText } from "../browser/dom.js";
 
-// Time enough to read two lines and reach for the button; it stands still while one is on it.
+// Enough to read two lines and reach the button; paused while the pointer or the focus is on it.
 const SHOWN_MS = 7_000;
-const MOST = 3;
+const MAX_TOASTS = 3;
 
 /**
- * @typedef {object} Choice
+ * @typedef {object} ToastAction
  * @property {string} label of the button
- * @property {() => void} chosen
- * @property {() => void} [over] it was not chosen
+ * @property {() => void} onChosen
+ * @property {() => void} [onDismissed] the toast closed without its button being pressed
  */
 
-/** Short notices at the edge of the page, which go away by themselves. */
+/** Short messages at the edge of the page, which close by themselves. */
 export class Toasts {
   /** @type {Toast[]} */
   #shown = [];
@@ -20,13 +20,13 @@ export class Toasts {
     this.list = find(document, "#toasts", HTMLElement);
   }
 
-  /** @param {string} text @param {Choice} [choice] */
-  show(text, choice) {
-    const toast = new Toast(text, choice, () => {
+  /** @param {string} text @param {ToastAction} [action] */
+  show(text, action) {
+    const toast = new Toast(text, action, () => {
       this.#shown = this.#shown.filter((other) => other !== toast);
     });
     this.#shown.push(toast);
-    if (this.#shown.length > MOST) this.#shown[0]?.close();
+    if (this.#shown.length > MAX_TOASTS) this.#shown[0]?.close();
     this.list.append(toast.element);
   }
 }
@@ -35,38 +35,38 @@ class Toast {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {string} text @param {Choice | undefined} choice @param {() => void} onClose */
-  constructor(text, choice, onClose) {
+  /** @param {string} text @param {ToastAction | undefined} action @param {() => void} onClose */
+  constructor(text, action, onClose) {
     this.element = copyOf("#toast", HTMLLIElement);
-    this.choice = choice;
+    this.action = action;
     this.onClose = onClose;
     setText(find(this.element, "p", HTMLElement), text);
-    const button = find(this.element, "[data-part=choice]", HTMLButtonElement);
-    button.hidden = !choice;
-    setText(button, choice?.label ?? "");
-    button.addEventListener("click", () => this.close(choice?.chosen));
+    const button = find(this.element, "[data-part=action]", HTMLButtonElement);
+    button.hidden = !action;
+    setText(button, action?.label ?? "");
+    button.addEventListener("click", () => this.close(action?.onChosen));
     find(this.element, "[data-part=close]", HTMLButtonElement)
       .addEventListener("click", () => this.close());
     for (const type of ["pointerenter", "focusin"]) {
       this.element.addEventListener(type, () => clearTimeout(this.#timer));
     }
     for (const type of ["pointerleave", "focusout"]) {
-      this.element.addEventListener(type, () => this.#wait());
+      this.element.addEventListener(type, () => this.#startTimer());
     }
-    this.#wait();
+    this.#startTimer();
   }
 
-  #wait() {
+  #startTimer() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.close(), SHOWN_MS);
   }
 
-  /** @param {() => void} [outcome] what happens now; else that it is over */
-  close(outcome = this.choice?.over) {
+  /** @param {() => void} [callback] */
+  close(callback = this.action?.onDismissed) {
     if (!this.element.isConnected) return;
     clearTimeout(this.#timer);
     this.element.remove();
     this.onClose();
-    outcome?.();
+    callback?.();
   }
 }

@@ -1,4 +1,4 @@
-import { takeEarly } from "./early.js";
+import { backoffMs } from "./backoff.js";
 
 /** @typedef {import("./types.js").Model} Model */
 /** @typedef {import("./types.js").Video} Video */
@@ -7,11 +7,10 @@ import { takeEarly } from "./early.js";
 /** @typedef {import("./types.js").Variant} Variant */
 /** @typedef {import("./session.js").Session} Session */
 
-// Longer than the 5 s that the server itself keeps trying before it answers 503.
+// Longer than the 5 s for which the server itself retries before it responds with 503.
 const TIMEOUT_MS = 15_000;
-const RETRY_MS = 1_000;
 
-/** A request that was refused, or that got no answer (`status` 0). */
+/** A request that was refused, or that got no response (`status` 0). */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -27,12 +26,12 @@ export class ApiError extends Error {
     this.retryAfterMs = retryAfterSeconds * 1000;
   }
 
-  /** Nobody knows whether the server did it, or it may do it later: asking again can help. */
+  /** Whether a retry can succeed: the outcome is unknown, or the server may accept the request later. */
   get temporary() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 
-  /** Nobody answered, or only the gateway, on behalf of what is down behind it. */
+  /** Whether the server is down: no response, or only the gateway's error for a service behind it. */
   get unreachable() {
     return this.status === 0 || this.status === 502 || this.status === 503;
   }
@@ -40,9 +39,13 @@ export class ApiError extends Error {
 
 /** The HTTP API, called with this browser's key. Every method rejects with an `ApiError`. */
 export class Api {
-  /** @param {Session} session */
-  constructor(session) {
+  /**
+   * @param {Session} session
+   * @param {(path: string) => Promise<Response> | undefined} [takePrefetched] responses already requested
+   */
+  constructor(session, takePrefetched = () => undefined) {
     this.session = session;
+    this.takePrefetched = takePrefetched;
   }
 
   /** @returns {Promise<Model>} */
@@ -62,7 +65,7 @@ export class Api {
   }
 
   /**
-   * Ask for a video. Without an answer it asks once more; the key makes that one video, not two.
+   * Create a video. Retries once if there is no response; the key keeps that from creating two.
    *
    * @param {VideoRequest} request
    * @param {string} idempotencyKey
@@ -76,7 +79,7 @@ export class Api {
       return await send();
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 0) throw error;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      await new Promise((resolve) => setTimeout(resolve, backoffMs()));
       return send();
     }
   }
@@ -86,14 +89,14 @@ export class Api {
     return this.#json("POST", `${videoPath(id)}/cancel`);
   }
 
-  /** Outlives the page, if it is being left just now. @param {string} id @returns {Promise<unknown>} */
+  /** Completes even if the page is being closed. @param {string} id @returns {Promise<unknown>} */
   remove(id) {
     return this.#json("DELETE", videoPath(id), { keepalive: true });
   }
 
   /** @param {string} id @param {Variant} variant @returns {Promise<Blob>} */
   async content(id, variant) {
-    const response = await this.#answer("GET", contentPath(id, variant));
+    const response = await this.#fetch("GET", contentPath(id, variant));
     try {
       return await response.blob();
     } catch {
@@ -102,7 +105,7 @@ export class Api {
   }
 
   /**
-   * The event feed, open. It ends with `signal`, and never by time.
+   * Open the event stream. It has no timeout, and ends with `signal`.
    *
    * @param {string | null} lastEventId
    * @param {AbortSignal} signal
@@ -111,36 +114,36 @@ export class Api {
   async events(lastEventId, signal) {
     /** @type {Record<string, string>} */
     const headers = lastEventId === null ? {} : { "Last-Event-ID": lastEventId };
-    const response = await this.#answer("GET", "/v1/events", { headers, signal });
+    const response = await this.#fetch("GET", "/v1/events", { headers, signal });
     if (!response.body) throw unreachable();
     return response.body;
   }
 
   /** @param {string} method @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
   async #json(method, path, options = {}) {
-    const response = await this.#answer(method, path, options);
+    const response = await this.#fetch(method, path, options);
     try {
       return await response.json();
     } catch {
-      // A 200 that is no JSON comes from something else than the API, such as a captive portal.
+      // A 200 without JSON comes from something other than the API, such as a captive portal.
       throw new ApiError(502, { message: "The answer can't be read." });
     }
   }
 
   /** @param {string} method @param {string} path @param {RequestInit} [options] */
-  async #answer(method, path, options = {}) {
+  async #fetch(method, path, options = {}) {
     const headers = { ...options.headers, ...this.session.headers };
     const signal = options.signal ?? AbortSignal.timeout(TIMEOUT_MS);
     /** @type {Response} */
     let response;
     try {
-      const early = method === "GET" ? takeEarly(path) : undefined;
-      response = await (early ?? fetch(path, { ...options, method, headers, signal }));
+      const prefetched = method === "GET" ? this.takePrefetched(path) : undefined;
+      response = await (prefetched ?? fetch(path, { ...options, method, headers, signal }));
     } catch {
       throw unreachable();
     }
     if (response.ok) return response;
-    if (response.status === 401) this.session.refuse();
+    if (response.status === 401) this.session.reject();
     const json = await response.json().catch(() => null);
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     throw new ApiError(response.status, json?.error ?? {}, retryAfter);
@@ -152,8 +155,8 @@ export function contentPath(id, variant) {
   return `${videoPath(id)}/content${variant === "video" ? "" : `?variant=${variant}`}`;
 }
 
-/** A new key for `create`. `randomUUID` is missing where a page is served without TLS. */
-export function newKey() {
+/** A key for `create`. `randomUUID` is missing where a page is served without TLS. */
+export function newIdempotencyKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,15 +1,14 @@
 import { ApiError } from "./api.js";
+import { backoffMs } from "./backoff.js";
 import { readEvents } from "./sse.js";
 
 /** @typedef {import("./api.js").Api} Api */
-/** @typedef {import("./sse.js").Sent} Sent */
+/** @typedef {import("./sse.js").ServerSentEvent} ServerSentEvent */
 
-// The server sends a sign of life every 10 s.
+// The server sends a keep-alive every 10 s.
 const SILENCE_MS = 25_000;
-const FIRST_RETRY_MS = 500;
-const LAST_RETRY_MS = 10_000;
 
-/** What happens to the videos, as it happens; comes back by itself, and misses nothing then. */
+/** The event stream. Reconnects and resumes after interruptions, without missing an event. */
 export class Feed {
   /** @type {string | null} */
   lastEventId = null;
@@ -22,7 +21,7 @@ export class Feed {
 
   /**
    * @param {Api} api
-   * @param {(sent: Sent) => void} onEvent
+   * @param {(event: ServerSentEvent) => void} onEvent
    * @param {(open: boolean, resumed: boolean) => void} onState
    */
   constructor(api, onEvent, onState) {
@@ -44,7 +43,7 @@ export class Feed {
     this.#wake();
   }
 
-  /** Wait no longer before the next try. */
+  /** Reconnect without waiting for the backoff to end. */
   retryNow() {
     this.#failures = 0;
     this.#wake();
@@ -52,13 +51,13 @@ export class Feed {
 
   async #run() {
     while (this.#running) {
-      let wait = 0;
+      let retryAfterMs = 0;
       try {
-        await this.#listen();
+        await this.#readStream();
       } catch (error) {
         if (error instanceof ApiError) {
-          wait = error.retryAfterMs;
-          // Not an id of this server's streams any more.
+          retryAfterMs = error.retryAfterMs;
+          // The server no longer knows the id: its streams were recreated.
           if (error.status === 400) this.lastEventId = null;
           if (error.status === 401) this.#running = false;
         } else {
@@ -66,36 +65,36 @@ export class Feed {
         }
       }
       this.onState(false, false);
-      if (this.#running) await this.#pause(wait);
+      if (this.#running) await this.#pause(retryAfterMs);
     }
   }
 
-  async #listen() {
+  async #readStream() {
     const connection = new AbortController();
     this.#connection = connection;
-    const silence = () => setTimeout(() => connection.abort(), SILENCE_MS);
-    let timer = silence();
+    const startTimer = () => setTimeout(() => connection.abort(), SILENCE_MS);
+    let timer = startTimer();
     try {
       const resumed = this.lastEventId !== null;
       let open = false;
       const stream = await this.api.events(this.lastEventId, connection.signal);
-      for await (const sent of readEvents(stream)) {
+      for await (const event of readEvents(stream)) {
         clearTimeout(timer);
-        timer = silence();
+        timer = startTimer();
         if (!open) this.onState(true, resumed);
         open = true;
         this.#failures = 0;
-        if (sent.data) this.onEvent(sent);
-        this.lastEventId = sent.id ?? this.lastEventId;
+        if (event.data) this.onEvent(event);
+        this.lastEventId = event.id ?? this.lastEventId;
       }
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** @param {number} least milliseconds */
-  #pause(least) {
-    const wait = Math.max(least, Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures));
+  /** @param {number} retryAfterMs */
+  #pause(retryAfterMs) {
+    const wait = backoffMs(this.#failures, retryAfterMs);
     this.#failures += 1;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, wait);

@@ -4,14 +4,14 @@ import { contentPath } from "./api.js";
 /** @typedef {import("./types.js").Variant} Variant */
 
 // A few screens of posters, and some videos of a few megabytes each.
-const KEPT = { thumbnail: 300, video: 12, spritesheet: 12 };
+const MAX_COPIES = { thumbnail: 300, video: 12, spritesheet: 12 };
 
 /**
- * Addresses of files for `img` and `video`. These elements can't send an API key: with one, the
- * file is fetched here, and the address is that of the copy in memory.
+ * URLs of files for `img` and `video`. These elements can't send an API key: with one, the file is
+ * fetched here, and the URL is that of a copy in memory.
  */
 export class Media {
-  /** @type {Map<string, {variant: Variant, url: Promise<string>}>} in the order of their last use */
+  /** @type {Map<string, {variant: Variant, url: Promise<string>}>} least recently used first */
   #copies = new Map();
 
   /** @param {Api} api */
@@ -43,7 +43,7 @@ export class Media {
   /** @param {Variant} variant */
   #evict(variant) {
     const paths = [...this.#copies].filter(([, copy]) => copy.variant === variant);
-    for (const [path, copy] of paths.slice(0, Math.max(0, paths.length - KEPT[variant]))) {
+    for (const [path, copy] of paths.slice(0, Math.max(0, paths.length - MAX_COPIES[variant]))) {
       this.#copies.delete(path);
       copy.url.then((url) => URL.revokeObjectURL(url), () => {});
     }

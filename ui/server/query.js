@@ -1,48 +1,52 @@
 /** @typedef {import("./types.js").Video} Video */
 
 /**
- * Which videos are shown. Days are the reader's own, as YYYY-MM-DD; "" stands for any.
+ * Which videos the list shows; "" means any.
  *
  * @typedef {object} Query
- * @property {string} q
+ * @property {string} q text in the prompt
  * @property {string} status
- * @property {string} from
- * @property {string} to
+ * @property {string} from the first day, as YYYY-MM-DD in the browser's time zone
+ * @property {string} to the last day
  */
 
 /** @type {Readonly<Query>} */
-export const EVERYTHING = Object.freeze({ q: "", status: "", from: "", to: "" });
+export const ALL_VIDEOS = Object.freeze({ q: "", status: "", from: "", to: "" });
 
-const STATES = ["queued", "in_progress", "completed", "failed"];
+const STATUSES = ["queued", "in_progress", "completed", "failed"];
+// The first page is small, so that something shows soon.
+export const FIRST_PAGE_SIZE = 30;
+// The API's limit.
+export const MAX_PAGE_SIZE = 100;
 
-/** From the address of the page; what can't be used is left out. @param {string} search @returns {Query} */
+/** Read the query from the page's address; invalid values are ignored. @param {string} search @returns {Query} */
 export function readQuery(search) {
-  const given = new URLSearchParams(search);
+  const parameters = new URLSearchParams(search);
   const day = (/** @type {string} */ name) => {
-    const text = given.get(name) ?? "";
+    const text = parameters.get(name) ?? "";
     return Number.isNaN(startOf(text)) ? "" : text;
   };
-  const status = given.get("status") ?? "";
+  const status = parameters.get("status") ?? "";
   return {
-    q: given.get("q") ?? "",
-    status: STATES.includes(status) ? status : "",
+    q: parameters.get("q") ?? "",
+    status: STATUSES.includes(status) ? status : "",
     from: day("from"),
     to: day("to"),
   };
 }
 
-/** For the address of the page. @param {Query} query @returns {string} "" or "?..." */
+/** The query as the page's address holds it. @param {Query} query @returns {string} "" or "?..." */
 export function writeQuery(query) {
-  const filled = Object.entries(query).filter(([, value]) => value !== "");
-  return filled.length === 0 ? "" : `?${new URLSearchParams(filled)}`;
+  const set = Object.entries(query).filter(([, value]) => value !== "");
+  return set.length === 0 ? "" : `?${new URLSearchParams(set)}`;
 }
 
 /**
- * For the API.
+ * The query string of `GET /v1/videos`.
  *
  * @param {Query} query
- * @param {number} limit of videos
- * @param {string} [after] the id of the video before the page
+ * @param {number} limit
+ * @param {string} [after] the `last_id` of the previous page
  */
 export function apiQuery({ q, status, from, to }, limit, after) {
   return new URLSearchParams({
@@ -72,16 +76,16 @@ export function isFiltered(query) {
 export function dayBefore(daysAgo) {
   const date = new Date();
   date.setDate(date.getDate() - daysAgo);
-  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const twoDigits = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  return `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())}`;
 }
 
-/** In Unix seconds; NaN if it is no day. @param {string} day */
+/** The start of a day in Unix seconds; NaN if it is not a valid day. @param {string} day */
 function startOf(day) {
   return /^\d{4}-\d\d-\d\d$/.test(day) ? new Date(`${day}T00:00:00`).getTime() / 1000 : NaN;
 }
 
-/** @param {string} day */
+/** The start of the next day, in Unix seconds. @param {string} day */
 function endOf(day) {
   const date = new Date(`${day}T00:00:00`);
   date.setDate(date.getDate() + 1);

@@ -2,19 +2,19 @@ import { keep, recall } from "../browser/storage.js";
 
 const NAME = "kinora.api-key";
 
-/** What to send with each request. @returns {Record<string, string>} */
+/** The headers for each request. @returns {Record<string, string>} */
 export function authorization(key = recall(NAME)) {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-/** The API key that this browser keeps, if any. A server without keys needs none. */
+/** The API key stored in this browser, if any. A server without keys needs none. */
 export class Session {
-  /** @type {() => void} called when the server refuses the key, or misses one */
-  onRefused = () => {};
+  /** @type {() => void} called when the server rejects the key, or requires one */
+  onRejected = () => {};
   #key = recall(NAME) ?? "";
 
   constructor() {
-    // Another tab signed in or out: what is shown here belongs to somebody else now.
+    // Another tab signed in or out: this page shows the videos of a different account.
     window.addEventListener("storage", (event) => {
       if (event.key === NAME && (event.newValue ?? "") !== this.#key) location.reload();
     });
@@ -39,13 +39,13 @@ export class Session {
     keep(NAME, null);
   }
 
-  /** Forget the key, and everything that it showed. */
+  /** Delete the key, and reload the page without it. */
   signOut() {
     this.forget();
     location.assign("/");
   }
 
-  refuse() {
-    this.onRefused();
+  reject() {
+    this.onRejected();
   }
 }

@@ -1,34 +1,34 @@
 import { Feed } from "./feed.js";
 
 /** @typedef {import("./api.js").Api} Api */
-/** @typedef {import("./sse.js").Sent} Sent */
-/** @typedef {{sent?: Sent, open?: boolean, hello?: true}} Message */
+/** @typedef {import("./sse.js").ServerSentEvent} ServerSentEvent */
+/** @typedef {{event?: ServerSentEvent, open?: boolean, hello?: true}} Message between tabs */
 
 const NAME = "kinora.feed";
 
 /**
- * One feed for all tabs of this browser: without it, six tabs use up the connections that a browser
- * opens to one HTTP/1.1 server, and nothing else gets through. The tab that holds the lock listens
- * and tells the others; when it goes, the next one goes on from the last event that it heard.
+ * One event stream for all tabs of this browser. With one for each, six tabs would use up all the
+ * connections that a browser opens to an HTTP/1.1 server. The tab that holds the lock reads the stream
+ * and broadcasts it; when that tab closes, another resumes after the last event it received.
  *
- * Locks need TLS or localhost. Elsewhere each tab listens itself, while it can be seen.
+ * Locks need TLS or localhost. Without them, each visible tab has a stream of its own.
  */
 export class SharedFeed {
   #open = false;
-  #leading = false;
+  #leader = false;
   #started = false;
   #channel = new BroadcastChannel(NAME);
 
   /**
    * @param {Api} api
-   * @param {(sent: Sent) => void} onEvent
-   * @param {(open: boolean, resumed: boolean) => void} onState
+   * @param {(event: ServerSentEvent) => void} onEvent
+   * @param {(open: boolean, resumed: boolean) => void} onState `resumed`: no event was missed
    */
   constructor(api, onEvent, onState) {
     this.onEvent = onEvent;
     this.onState = onState;
-    this.feed = new Feed(api, (sent) => this.#tell(sent), (open, resumed) => this.#say(open, resumed));
-    this.#channel.addEventListener("message", ({ data }) => this.#hear(data));
+    this.feed = new Feed(api, (event) => this.#shareEvent(event), (open, resumed) => this.#shareState(open, resumed));
+    this.#channel.addEventListener("message", ({ data }) => this.#receive(data));
   }
 
   /** @returns {boolean} whether events arrive */
@@ -36,53 +36,49 @@ export class SharedFeed {
     return this.#open;
   }
 
-  /** Can be called again. */
+  /** Does nothing if already started. */
   start() {
     if (this.#started) return;
     this.#started = true;
     if (navigator.locks) {
       navigator.locks.request(NAME, () => {
-        this.#leading = true;
+        this.#leader = true;
         this.feed.start();
         return new Promise(() => {}); // held until the tab is closed
       });
       this.#post({ hello: true });
     } else {
-      document.addEventListener("visibilitychange", () => this.#whileSeen());
-      this.#whileSeen();
+      document.addEventListener("visibilitychange", () => this.#followVisibility());
+      this.#followVisibility();
     }
   }
 
-  retryNow() {
-    this.feed.retryNow();
-  }
-
-  #whileSeen() {
+  #followVisibility() {
     if (document.hidden) this.feed.stop();
     else this.feed.start();
   }
 
   /** @param {Message} message */
-  #hear(message) {
-    if (this.#leading) {
+  #receive(message) {
+    if (this.#leader) {
       if (message.hello) this.#post({ open: this.#open });
-    } else if (navigator.locks && message.sent) {
-      this.feed.lastEventId = message.sent.id;
-      this.onEvent(message.sent);
+    } else if (navigator.locks && message.event) {
+      this.feed.lastEventId = message.event.id;
+      this.onEvent(message.event);
     } else if (navigator.locks && message.open !== undefined) {
       this.#open = message.open;
       this.onState(message.open, false);
     }
   }
 
-  /** @param {Sent} sent */
-  #tell(sent) {
-    this.onEvent(sent);
-    this.#post({ sent });
+  /** @param {ServerSentEvent} event */
+  #shareEvent(event) {
+    this.onEvent(event);
+    this.#post({ event });
   }
 
   /** @param {boolean} open @param {boolean} resumed */
-  #say(open, resumed) {
+  #shareState(open, resumed) {
     this.#open = open;
     this.onState(open, resumed);
     this.#post({ open });

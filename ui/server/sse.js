@@ -1,18 +1,18 @@
-// Server-Sent Events as the HTML standard has them (section 9.2.6), read from a stream: the
-// browser's own EventSource can't send an API key.
+// Server-Sent Events as in the HTML standard (section 9.2.6), read with fetch: the browser's own
+// EventSource can't send an API key.
 
 /**
- * @typedef {object} Sent
- * @property {string | null} id the newest id so far
+ * @typedef {object} ServerSentEvent
+ * @property {string | null} id the latest id so far
  * @property {string} type
- * @property {string} data "" for a block that only sets the id, or keeps the connection alive
+ * @property {string} data "" for a block that only sets the id, or is a keep-alive
  */
 
 /**
- * Every block of the stream, whether it carries data or not. A stream that breaks off ends.
+ * Yields every block of the stream, even without data. Ends when the stream breaks off.
  *
  * @param {ReadableStream<Uint8Array>} stream
- * @returns {AsyncGenerator<Sent, void>}
+ * @returns {AsyncGenerator<ServerSentEvent, void>}
  */
 export async function* readEvents(stream) {
   const reader = stream.getReader();
@@ -27,9 +27,9 @@ export async function* readEvents(stream) {
       const blocks = (rest + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/);
       rest = blocks.pop() ?? "";
       for (const block of blocks) {
-        const sent = parseBlock(block);
-        id = sent.id ?? id;
-        yield { ...sent, id };
+        const event = parseBlock(block);
+        id = event.id ?? id;
+        yield { ...event, id };
       }
     }
   } finally {
@@ -37,7 +37,7 @@ export async function* readEvents(stream) {
   }
 }
 
-/** @param {string} block @returns {Sent} */
+/** @param {string} block @returns {ServerSentEvent} */
 function parseBlock(block) {
   /** @type {Record<string, string[]>} */
   const fields = {};

@@ -1,4 +1,4 @@
-// The shapes of the HTTP API, for the type checker; nothing here runs.
+// Types of the HTTP API, for the type checker only.
 
 /** @typedef {"queued" | "in_progress" | "completed" | "failed"} Status */
 
@@ -8,13 +8,13 @@
  * @property {string | null} model
  * @property {Status} status
  * @property {number} progress whole percent
- * @property {string | null} stage what the worker does now
+ * @property {string | null} stage what the worker is doing
  * @property {number} created_at Unix seconds, as are the other times
  * @property {number | null} started_at
  * @property {number | null} completed_at
  * @property {number} expires_at
  * @property {string} prompt
- * @property {string | null} negative_prompt null, as are all settings, if the request was not valid
+ * @property {string | null} negative_prompt null, like all settings, if the request was not valid
  * @property {string | null} seconds from the first frame to the last
  * @property {string | null} size "WIDTHxHEIGHT"
  * @property {number | null} seed
@@ -24,7 +24,7 @@
  * @property {number | null} guidance_scale
  * @property {Record<string, string>} metadata
  * @property {number | null} queue_position 1 is next
- * @property {number | null} [eta_seconds] until it will be completed
+ * @property {number | null} [eta_seconds] until it is completed
  * @property {number} attempt
  * @property {{code: string, message: string} | null} error
  * @property {{bytes: number, sha256: string, width: number, height: number, frames: number} | null} output
@@ -40,10 +40,11 @@
  * @property {boolean} has_more
  */
 
-/** @typedef {{min: number, max: number, default: number, multiple?: number}} Span */
+/** @typedef {{min: number, max: number, default: number}} Span */
+/** @typedef {Span & {multiple: number}} LengthSpan lengths are one more than a multiple of `multiple` */
 
 /**
- * What the deployed model can make.
+ * The deployed model and its limits.
  *
  * @typedef {object} Model
  * @property {string} id
@@ -51,7 +52,7 @@
  * @property {boolean} demo
  * @property {string[]} sizes suggestions, as "WIDTHxHEIGHT"
  * @property {string} default_size
- * @property {Span} num_frames one more than a multiple of `multiple`
+ * @property {LengthSpan} num_frames
  * @property {Span} fps
  * @property {Span} num_inference_steps
  * @property {Span} guidance_scale
@@ -59,7 +60,7 @@
  */
 
 /**
- * The body of `POST /v1/videos`; what is left out takes the model's default.
+ * The body of `POST /v1/videos`; omitted fields take the model's defaults.
  *
  * @typedef {object} VideoRequest
  * @property {string} prompt
@@ -74,7 +75,7 @@
  */
 
 /**
- * A CloudEvent about a video, as the feed tells it.
+ * A CloudEvent about a video, from the event stream.
  *
  * @typedef {object} VideoEvent
  * @property {string} type such as "dev.kinora.video.completed.v1"

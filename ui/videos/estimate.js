@@ -1,18 +1,18 @@
 /** @typedef {import("../server/types.js").Video} Video */
 /** @typedef {import("../server/types.js").Model} Model */
 
-// Mochi packs 6 frames (after the first) and 16x16 pixels into one token of its transformer.
-const FRAMES = 6;
+// One token of Mochi's transformer covers 6 frames (after the first) and 16x16 pixels.
+const FRAMES_PER_LATENT = 6;
 const PATCH = 16;
-// Of a token's two costs, linear layers and attention, these are the terms in GFLOP: 48 layers
-// with 3,072 channels (docs of the model: 10.03 B parameters, 24 heads of 128).
+// GFLOP for each token in linear layers, and for each pair of tokens in attention: 48 layers with
+// 3,072 channels (the model's documentation: 10.03 B parameters, 24 heads of 128).
 const LINEAR = 10.87;
 const ATTENTION = (4 * 3072 * 48) / 1e9;
-// What is newer counts; a change of hardware is forgotten after so many videos.
-const REMEMBERED = 24;
+// Only the newest videos count, so that a change of hardware shows after this many.
+const MAX_SAMPLES = 24;
 
 /**
- * What decides how long a video takes.
+ * The settings that determine how long a video takes.
  *
  * @typedef {object} Effort
  * @property {string} size "WIDTHxHEIGHT"
@@ -21,7 +21,7 @@ const REMEMBERED = 24;
  * @property {number} guidance_scale
  */
 
-/** Learns from finished videos how long others will take to make. */
+/** Learns from completed videos how long others will take to render. */
 export class Estimate {
   /** @type {Map<string, {id: string, at: number, denoising: number, pixels: number, other: number}>} */
   #samples = new Map();
@@ -38,11 +38,11 @@ export class Estimate {
       pixels: decoding / pixelsOf(effort),
       other: Object.values(rest).reduce((sum, seconds) => sum + seconds, 0),
     });
-    const newest = [...this.#samples.values()].sort((a, b) => b.at - a.at).slice(0, REMEMBERED);
+    const newest = [...this.#samples.values()].sort((a, b) => b.at - a.at).slice(0, MAX_SAMPLES);
     this.#samples = new Map(newest.map((sample) => [sample.id, sample]));
   }
 
-  /** Seconds of work; null before anything was learned. @param {Effort} effort */
+  /** Seconds of render time; null before the first completed video. @param {Effort} effort */
   seconds(effort) {
     const samples = [...this.#samples.values()];
     if (samples.length === 0) return null;
@@ -53,20 +53,20 @@ export class Estimate {
     );
   }
 
-  /** How many times the work of `usual`. @param {Effort} effort @param {Effort} usual */
-  relative(effort, usual) {
-    return denoisingWork(effort) / denoisingWork(usual);
+  /** Render time as a multiple of that of `reference`. @param {Effort} effort @param {Effort} reference */
+  relative(effort, reference) {
+    return denoisingWork(effort) / denoisingWork(reference);
   }
 }
 
-/** The settings of a video; null where a request was not valid. @param {Video} video @returns {Effort | null} */
+/** The settings of a video; null if its request was not valid. @param {Video} video @returns {Effort | null} */
 export function effortOf({ size, num_frames, num_inference_steps, guidance_scale }) {
   if (size === null || num_frames === null || num_inference_steps === null) return null;
   return { size, num_frames, num_inference_steps, guidance_scale: guidance_scale ?? 0 };
 }
 
-/** @param {Model} model @returns {Effort} */
-export function usualEffort(model) {
+/** With the default settings. @param {Model} model @returns {Effort} */
+export function defaultEffort(model) {
   return {
     size: model.default_size,
     num_frames: model.num_frames.default,
@@ -75,19 +75,24 @@ export function usualEffort(model) {
   };
 }
 
-/** @param {Effort} effort */
+/** In GFLOP. @param {Effort} effort */
 function denoisingWork(effort) {
-  const [width = 0, height = 0] = effort.size.split("x").map(Number);
-  const tokens = ((effort.num_frames - 1) / FRAMES + 1) * (width / PATCH) * (height / PATCH);
-  // Without guidance there is one pass a step instead of two.
+  const latentFrames = (effort.num_frames - 1) / FRAMES_PER_LATENT + 1;
+  const tokens = latentFrames * (areaOf(effort.size) / PATCH ** 2);
+  // Without guidance, a step takes one pass instead of two.
   const passes = effort.guidance_scale > 1 ? 2 : 1;
   return effort.num_inference_steps * passes * (LINEAR * tokens + ATTENTION * tokens ** 2);
 }
 
 /** @param {Effort} effort */
 function pixelsOf(effort) {
-  const [width = 0, height = 0] = effort.size.split("x").map(Number);
-  return width * height * effort.num_frames;
+  return areaOf(effort.size) * effort.num_frames;
+}
+
+/** @param {string} size "WIDTHxHEIGHT" */
+function areaOf(size) {
+  const [width = 0, height = 0] = size.split("x").map(Number);
+  return width * height;
 }
 
 /** @param {number[]} values */

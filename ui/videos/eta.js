@@ -4,40 +4,40 @@ import { isActive } from "./state.js";
 /** @typedef {import("../server/types.js").Video} Video */
 /** @typedef {import("./estimate.js").Estimate} Estimate */
 
-/** How long videos will still take: what the server last said, less the time since. */
+/** The time left for each active video: the latest estimate, less the time since. */
 export class Eta {
-  /** @type {Map<string, {seconds: number, at: number, sure: boolean}>} */
-  #said = new Map();
+  /** @type {Map<string, {seconds: number, at: number, fromServer: boolean}>} */
+  #latest = new Map();
 
-  /** @param {Estimate} estimate what to go by where the server says nothing */
+  /** @param {Estimate} estimate used where the server gives no `eta_seconds` */
   constructor(estimate) {
     this.estimate = estimate;
   }
 
   /** @param {Video} video */
-  heard(video) {
+  update(video) {
     if (!isActive(video)) {
-      this.#said.delete(video.id);
+      this.#latest.delete(video.id);
       return;
     }
-    const told = video.eta_seconds ?? null;
-    // An event tells no time left; what the server said before is better than a guess.
-    if (told === null && this.#said.get(video.id)?.sure) return;
-    const seconds = told ?? this.#guess(video);
+    const eta = video.eta_seconds ?? null;
+    // Events carry no `eta_seconds`. The server's previous one beats an estimate made here.
+    if (eta === null && this.#latest.get(video.id)?.fromServer) return;
+    const seconds = eta ?? this.#estimateLeft(video);
     if (seconds === null) return;
-    this.#said.set(video.id, { seconds, at: performance.now(), sure: told !== null });
+    this.#latest.set(video.id, { seconds, at: performance.now(), fromServer: eta !== null });
   }
 
-  /** Until it is completed; null if nobody knows. @param {Video} video */
+  /** Until the video is completed; null if unknown. @param {Video} video */
   secondsLeft(video) {
-    const said = this.#said.get(video.id);
-    return said ? Math.max(0, said.seconds - (performance.now() - said.at) / 1000) : null;
+    const latest = this.#latest.get(video.id);
+    return latest ? Math.max(0, latest.seconds - (performance.now() - latest.at) / 1000) : null;
   }
 
-  /** Of a running video only: how long others hold up a queued one is the server's to say. @param {Video} video */
-  #guess(video) {
+  /** Of running videos only: how long a queued one waits for others is known to the server alone. @param {Video} video */
+  #estimateLeft(video) {
     const effort = effortOf(video);
-    const whole = effort && this.estimate.seconds(effort);
-    return whole && video.status === "in_progress" ? whole * (1 - video.progress / 100) : null;
+    const total = effort && this.estimate.seconds(effort);
+    return total && video.status === "in_progress" ? total * (1 - video.progress / 100) : null;
   }
 }

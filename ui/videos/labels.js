@@ -1,7 +1,6 @@
 import { isCancelled } from "./state.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
-/** @typedef {import("../server/types.js").Span} Span */
 
 const STATES = {
   queued: "Queued", in_progress: "In progress", completed: "Completed", failed: "Failed",
@@ -20,29 +19,40 @@ export function stateLabel(video) {
   return isCancelled(video) ? "Cancelled" : STATES[video.status];
 }
 
+/** The video in one line, for announcements. @param {Video} video */
+export function summaryLabel(video) {
+  return `${stateLabel(video)}: ${shortPrompt(video.prompt)}`;
+}
+
+/** @param {Video} video */
+export function titleLabel(video) {
+  return video.prompt || "(no prompt)";
+}
+
+/** @param {Video} video "" unless it failed */
+export function failureLabel(video) {
+  return video.status === "failed" ? video.error?.message ?? "It failed." : "";
+}
+
 /** @param {string | null} stage */
 export function stageLabel(stage) {
   return STAGES[stage ?? "encoding"] ?? String(stage).replaceAll("_", " ");
 }
 
-/** @param {Video} video */
-export function progressLabel(video) {
-  const again = video.attempt > 1 ? `, attempt ${video.attempt}` : "";
-  return `${stageLabel(video.stage)} · ${video.progress}%${again}`;
+/** What an active video is doing: its stage, or its place in the queue. @param {Video} video */
+export function activityLabel(video) {
+  if (video.status !== "in_progress") return queueLabel(video.queue_position);
+  const attempt = video.attempt > 1 ? `, attempt ${video.attempt}` : "";
+  return `${stageLabel(video.stage)} · ${video.progress}%${attempt}`;
 }
 
-/** @param {number | null | undefined} position 1 is next */
-export function queueLabel(position) {
-  if (!position) return "Waiting";
-  return position === 1 ? "Next in the queue" : `${ordinal(position)} in the queue`;
-}
-
-/** @param {number} seconds */
+/** @param {number | null} seconds null if unknown */
 export function timeLeftLabel(seconds) {
+  if (seconds === null) return "";
   return seconds < 1.5 ? "nearly done" : `${durationLabel(Math.round(seconds))} left`;
 }
 
-/** About so long, in few words. @param {number} seconds */
+/** A rough duration. @param {number} seconds */
 export function durationLabel(seconds) {
   if (seconds < 1) return `${seconds.toFixed(2)} s`;
   if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
@@ -62,12 +72,12 @@ export function lengthLabel(numFrames, fps) {
   return `${Math.round(((numFrames - 1) / fps) * 10) / 10} s`;
 }
 
-/** One line of a card. @param {Video} video */
-export function settingsLine(video) {
+/** The settings that a card shows. @param {Video} video */
+export function settingsLabel(video) {
   if (video.size === null || video.num_frames === null || video.fps === null) return "";
   const length = lengthLabel(video.num_frames, video.fps);
   const parts = [sizeLabel(video.size), length];
-  // No-break spaces, so that a line breaks only between settings.
+  // No-break spaces within a setting, so that lines break only between settings.
   return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
 }
 
@@ -81,7 +91,7 @@ export function bytesLabel(bytes) {
 
 /** @param {number} unixSeconds @param {number} [now] in milliseconds */
 export function ageLabel(unixSeconds, now = Date.now()) {
-  // The two clocks differ, so a video can seem to come from the future.
+  // Clocks differ between machines, so a video can seem to come from the future.
   const minutes = Math.max(0, Math.floor((now / 1000 - unixSeconds) / 60));
   if (minutes < 1) return "just now";
   if (minutes < 60) return `${minutes} min ago`;
@@ -95,10 +105,16 @@ export function momentLabel(unixSeconds) {
   return new Date(unixSeconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });
 }
 
-/** @param {string} prompt its beginning, for announcements */
+/** The beginning of a prompt. @param {string} prompt */
 export function shortPrompt(prompt) {
   const characters = [...prompt];
   return characters.length > 60 ? `${characters.slice(0, 59).join("")}…` : prompt;
+}
+
+/** @param {number | null} position 1 is next */
+function queueLabel(position) {
+  if (!position) return "Waiting";
+  return position === 1 ? "Next in the queue" : `${ordinal(position)} in the queue`;
 }
 
 /** @param {number} n */

@@ -1,21 +1,18 @@
-import { FIRST_PAGE } from "../server/early.js";
-import { EVERYTHING, apiQuery, matches } from "../server/query.js";
-import { isActive, later } from "./state.js";
+import { ALL_VIDEOS, FIRST_PAGE_SIZE, MAX_PAGE_SIZE, apiQuery, matches } from "../server/query.js";
+import { isActive, reconcile } from "./state.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
 /** @typedef {import("../server/types.js").Video} Video */
 /** @typedef {import("../server/types.js").VideoPage} VideoPage */
 /** @typedef {import("../server/query.js").Query} Query */
 
-// The most that the API gives at a time.
-const PAGE = 100;
-// How long the server's list may take to hear of a video that was just made.
+// How long the server's list may lag behind a request that it accepted.
 const LAG_MS = 10_000;
 
 /** The videos that this page knows, and the list of those that are shown, newest first. */
 export class Library {
   /** @type {Query} */
-  query = EVERYTHING;
+  query = ALL_VIDEOS;
   /** Whether the first page of the list has come. */
   loaded = false;
   hasMore = false;
@@ -72,7 +69,7 @@ export class Library {
   async reload() {
     const reading = ++this.#reading;
     this.#more = null;
-    const page = await this.#page(FIRST_PAGE);
+    const page = await this.#page(FIRST_PAGE_SIZE);
     if (reading !== this.#reading) return;
     this.loaded = true;
     this.hasMore = page.has_more;
@@ -95,7 +92,7 @@ export class Library {
     if (!this.loaded) return this.reload();
     const reading = this.#reading;
     const before = new Set(this.#order);
-    const page = await this.#page(PAGE);
+    const page = await this.#page(MAX_PAGE_SIZE);
     if (reading !== this.#reading) return;
     const listed = new Set(page.data.map(({ id }) => id));
     const reached = page.has_more
@@ -112,7 +109,7 @@ export class Library {
   put(video) {
     if (this.#gone.has(video.id)) return;
     const before = this.#videos.get(video.id);
-    const now = later(before, video);
+    const now = reconcile(before, video);
     this.#videos.set(video.id, now);
     if (now !== before) this.onVideo(now, before);
     this.#place(now);
@@ -149,7 +146,7 @@ export class Library {
 
   async #readOn() {
     const reading = this.#reading;
-    const page = await this.#page(PAGE, this.#order.at(-1));
+    const page = await this.#page(MAX_PAGE_SIZE, this.#order.at(-1));
     if (reading !== this.#reading) return;
     this.hasMore = page.has_more;
     this.#take(page);

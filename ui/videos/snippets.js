@@ -1,44 +1,27 @@
+import { requestOf } from "./request.js";
+
 /** @typedef {import("../server/types.js").Video} Video */
 
-/** The request that makes the same video again. @param {Video} video @returns {Record<string, string | number>} */
-function requestOf(video) {
-  const settings = {
-    prompt: video.prompt,
-    negative_prompt: video.negative_prompt,
-    size: video.size,
-    num_frames: video.num_frames,
-    fps: video.fps,
-    num_inference_steps: video.num_inference_steps,
-    guidance_scale: video.guidance_scale,
-    seed: video.seed,
-  };
-  /** @type {Record<string, string | number>} */
-  const filled = {};
-  for (const [name, value] of Object.entries(settings)) {
-    if (value !== null && value !== undefined && value !== "") filled[name] = value;
-  }
-  return filled;
-}
-
 /**
- * A shell command that makes the video again. The API key stays out of it.
+ * A shell command that produces the same video again. It reads the API key from the environment.
  *
  * @param {Video} video
  * @param {string} origin such as "https://kinora.example"
- * @param {boolean} withKey whether the server asks for one
+ * @param {boolean} withKey whether the server requires an API key
  */
 export function asCurl(video, origin, withKey) {
   const lines = [
-    `curl -s ${quoted(`${origin}/v1/videos`)}`,
+    `curl -s ${shellQuoted(`${origin}/v1/videos`)}`,
     ...(withKey ? ['-H "Authorization: Bearer $KINORA_API_KEY"'] : []),
     "-H 'content-type: application/json'",
-    `-d ${quoted(JSON.stringify(requestOf(video)))}`,
+    `-d ${shellQuoted(JSON.stringify(requestOf(video)))}`,
   ];
   return `${lines.join(" \\\n  ")}\n`;
 }
 
 /**
- * The same with the openai package; what its `create` has no name for goes into `extra_body`.
+ * A program for the openai package that does the same. Fields that its `create` has no parameter for
+ * go into `extra_body`.
  *
  * @param {Video} video
  * @param {string} origin
@@ -47,14 +30,14 @@ export function asCurl(video, origin, withKey) {
 export function asPython(video, origin, withKey) {
   const { prompt, size, ...extra } = requestOf(video);
   const key = withKey ? 'os.environ["KINORA_API_KEY"]' : '"any"';
-  const named = Object.entries({ prompt, size }).filter(([, value]) => value !== undefined);
   return [
     ...(withKey ? ["import os", ""] : []),
     "from openai import OpenAI  # pip install openai",
     "",
     `client = OpenAI(base_url=${literal(`${origin}/v1`)}, api_key=${key})`,
     "video = client.videos.create_and_poll(",
-    ...named.map(([name, value]) => `    ${name}=${literal(value)},`),
+    `    prompt=${literal(prompt)},`,
+    ...(size ? [`    size=${literal(size)},`] : []),
     `    extra_body={`,
     ...Object.entries(extra).map(([name, value]) => `        ${literal(name)}: ${literal(value)},`),
     "    },",
@@ -64,12 +47,12 @@ export function asPython(video, origin, withKey) {
   ].join("\n");
 }
 
-/** For a POSIX shell, which reads nothing but the closing quote in single quotes. @param {string} text */
-function quoted(text) {
+/** In single quotes, where a POSIX shell interprets only the closing quote. @param {string} text */
+function shellQuoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Texts and numbers are written in Python as in JSON. @param {unknown} value */
+/** A Python literal: strings and numbers are written as in JSON. @param {string | number | undefined} value */
 function literal(value) {
   return JSON.stringify(value);
 }

@@ -10,24 +10,24 @@ export function isCancelled(video) {
   return video.status === "failed" && video.error?.code === "cancelled";
 }
 
-/** What the page shows: the API's states, and a cancelled video is no failure. @param {Video} video */
-export function shownState(video) {
+/** The API's status, except that the page does not count a cancelled video as failed. @param {Video} video */
+export function displayState(video) {
   return isCancelled(video) ? "cancelled" : video.status;
 }
 
 /**
- * The later of two states of the same video. Answers overtake each other: what has ended never
- * starts again, and progress only grows within an attempt.
+ * The newer of two states of the same video. Responses can arrive out of order: a terminal state is
+ * final, and progress only grows within an attempt.
  *
  * @param {Video | undefined} known
- * @param {Video} read
+ * @param {Video} received
  * @returns {Video}
  */
-export function later(known, read) {
-  if (!known) return read;
-  if (!isActive(known) && isActive(read)) return known;
-  if (known.attempt > read.attempt && isActive(read)) return known;
-  const behind = known.attempt === read.attempt && known.progress > read.progress;
-  if (!isActive(read) || !behind) return read;
-  return { ...read, status: known.status, progress: known.progress, stage: known.stage };
+export function reconcile(known, received) {
+  if (!known) return received;
+  if (!isActive(known) && isActive(received)) return known;
+  if (known.attempt > received.attempt && isActive(received)) return known;
+  const behind = known.attempt === received.attempt && known.progress > received.progress;
+  if (!isActive(received) || !behind) return received;
+  return { ...received, status: known.status, progress: known.progress, stage: known.stage };
 }

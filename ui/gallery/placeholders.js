@@ -3,8 +3,8 @@ import { isFiltered } from "../server/query.js";
 
 /** @typedef {import("../videos/library.js").Library} Library */
 
-/** What stands in the place of videos: that they are coming, or why there are none. */
-export class Notes {
+/** The texts around the videos: loading, none yet, none found, end of the list. */
+export class Placeholders {
   constructor() {
     this.loading = find(document, "#loading", HTMLElement);
     this.empty = find(document, "#empty", HTMLElement);
@@ -18,7 +18,7 @@ export class Notes {
     this.loading.hidden = loaded;
     this.empty.hidden = !none || isFiltered(query);
     this.unmatched.hidden = !none || !isFiltered(query);
-    // Worth saying only to who has scrolled there.
+    // Short lists need no end: it is in view anyway.
     this.end.hidden = !loaded || hasMore || ids.length < 12;
   }
 }

@@ -3,15 +3,15 @@ import { factsOf, timingsOf } from "./facts.js";
 
 /** @typedef {import("../server/types.js").Video} Video */
 
-/** Fill the lists of settings and timings. @param {HTMLElement} root @param {Video} video */
+/** Show the facts and the timings of a video. @param {HTMLElement} root @param {Video} video */
 export function showFacts(root, video) {
   const facts = factsOf(video);
   const list = find(root, "[data-part=facts]", HTMLElement);
   list.hidden = false;
-  // Only when something changed: a selection in it would be lost.
-  const print = JSON.stringify(facts);
-  if (list.dataset.print !== print) {
-    list.dataset.print = print;
+  // Only after a change, as writing loses a text selection.
+  const fingerprint = JSON.stringify(facts);
+  if (list.dataset.fingerprint !== fingerprint) {
+    list.dataset.fingerprint = fingerprint;
     list.replaceChildren(...facts.map(([name, value]) => row(name, value)));
   }
   const stages = timingsOf(video);

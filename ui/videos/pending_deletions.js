@@ -5,36 +5,37 @@ import { ApiError } from "../server/api.js";
 /** @typedef {import("./library.js").Library} Library */
 
 /**
- * @typedef {object} Offer
- * @property {(undo: () => void, over: () => void) => void} undo ask whether to undo; one is called
- * @property {(video: Video, error: ApiError) => void} failed
+ * @typedef {object} DeletionHandlers
+ * @property {(undo: () => void, confirm: () => void) => void} offerUndo must call one of the two
+ * @property {(video: Video, error: ApiError) => void} onFailed
  */
 
-/** Deletes with a time for regret: the server hears of it when that is over, or the page is left. */
-export class Removal {
+/** Deletes videos after a chance to undo: the server is called when that is over, or the page is left. */
+export class PendingDeletions {
   /** @type {Map<string, Video>} */
   #pending = new Map();
 
-  /** @param {Api} api @param {Library} library @param {Offer} offer */
-  constructor(api, library, offer) {
+  /** @param {Api} api @param {Library} library @param {DeletionHandlers} handlers */
+  constructor(api, library, handlers) {
     this.api = api;
     this.library = library;
-    this.offer = offer;
-    // Not `beforeunload`, which phones skip; a page that comes back from the cache has it done.
+    this.handlers = handlers;
+    // Not `beforeunload`, which phones skip. A page restored from the back/forward cache has already
+    // sent its deletions.
     window.addEventListener("pagehide", () => this.flush());
   }
 
   /** @param {Video} video */
-  remove(video) {
+  add(video) {
     if (this.#pending.has(video.id)) return;
     this.#pending.set(video.id, video);
     this.library.hide(video.id, true);
-    this.offer.undo(() => this.#undo(video), () => this.#carryOut(video));
+    this.handlers.offerUndo(() => this.#undo(video), () => this.#delete(video));
   }
 
-  /** Wait no longer with any of them. */
+  /** Delete all pending videos now. */
   flush() {
-    for (const video of [...this.#pending.values()]) this.#carryOut(video);
+    for (const video of [...this.#pending.values()]) this.#delete(video);
   }
 
   /** @param {Video} video */
@@ -43,17 +44,17 @@ export class Removal {
   }
 
   /** @param {Video} video */
-  async #carryOut(video) {
+  async #delete(video) {
     if (!this.#pending.delete(video.id)) return;
     try {
       await this.api.remove(video.id);
       this.library.remove(video.id);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      // Somebody else was faster.
+      // Already deleted by someone else.
       if (error.status === 404 || error.status === 410) return this.library.remove(video.id);
       this.library.hide(video.id, false);
-      this.offer.failed(video, error);
+      this.handlers.onFailed(video, error);
     }
   }
 }
