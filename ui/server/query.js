@@ -59,12 +59,12 @@ export function apiQuery({ q, status, from, to }, limit, after) {
   });
 }
 
-/** Whether the API would list the video. @param {Video} video @param {Query} query */
+/** Whether the API lists the video. @param {Video} video @param {Query} query */
 export function matches(video, { q, status, from, to }) {
   if (status && video.status !== status) return false;
   if (from && video.created_at < startOf(from)) return false;
   if (to && video.created_at >= endOf(to)) return false;
-  return folded(video.prompt).includes(folded(q.trim()));
+  return foldCase(video.prompt).includes(foldCase(q.trim()));
 }
 
 /** @param {Query} query */
@@ -92,7 +92,17 @@ function endOf(day) {
   return date.getTime() / 1000;
 }
 
-/** @param {string} text */
-function folded(text) {
-  return text.normalize("NFC").toLowerCase();
+/**
+ * The form in which texts are compared, as on the server (`folded` in functions/status/filters.py).
+ *
+ * JavaScript has no case folding. Going to lower, upper and lower case again gives the same matches as
+ * Python's `str.casefold`, with two exceptions: a dotless ı also matches i, and so do letters that are
+ * newer than the server's Unicode version match their other case.
+ *
+ * @param {string} text
+ */
+export function foldCase(text) {
+  const lower = text.normalize("NFC").toLowerCase().toUpperCase().toLowerCase();
+  // At the end of a word, toLowerCase() writes Σ as ς.
+  return lower.replaceAll("ς", "σ").normalize("NFC");
 }

@@ -57,9 +57,8 @@ export function durationLabel(seconds) {
   if (seconds < 1) return `${seconds.toFixed(2)} s`;
   if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
   if (seconds < 100) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  const hours = Math.floor(seconds / 3600);
-  return `${hours} h ${Math.round((seconds % 3600) / 60)} min`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** @param {string} size "WIDTHxHEIGHT" */

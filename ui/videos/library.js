@@ -2,40 +2,45 @@ import { ALL_VIDEOS, FIRST_PAGE_SIZE, MAX_PAGE_SIZE, apiQuery, matches } from ".
 import { isActive, reconcile } from "./state.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
+/** @typedef {import("../server/query.js").Query} Query */
 /** @typedef {import("../server/types.js").Video} Video */
 /** @typedef {import("../server/types.js").VideoPage} VideoPage */
-/** @typedef {import("../server/query.js").Query} Query */
 
 // How long the server's list may lag behind a request that it accepted.
 const LAG_MS = 10_000;
 
-/** The videos that this page knows, and the list of those that are shown, newest first. */
+/** All videos that the page knows, and the list of those that match the query, newest first. */
 export class Library {
   /** @type {Query} */
   query = ALL_VIDEOS;
-  /** Whether the first page of the list has come. */
+  /** Whether the first page of the list has been read. */
   loaded = false;
   hasMore = false;
-  /** @type {(video: Video, before: Video | undefined) => void} */
+  /** @type {(video: Video, before: Video | undefined) => void} called when a video is new or changed */
   onVideo = () => {};
-  /** @type {() => void} called when the list has other videos, or another order */
+  /** @type {() => void} called when the list may have changed */
   onList = () => {};
 
   /** @type {Map<string, Video>} */
   #videos = new Map();
   /** @type {string[]} */
   #order = [];
-  /** @type {Map<string, number>} ids that are newer than any list may be, and since when */
+  /** @type {string | null} the `last_id` after which the next page starts */
+  #cursor = null;
+  /** @type {Set<string>} ids that the server has listed for the query */
+  #listed = new Set();
+  /** @type {Map<string, number>} ids that the server's list may not have yet, and since when */
   #fresh = new Map();
-  /** @type {Set<string>} ids that were deleted, which a list read before may still hold */
-  #gone = new Set();
+  /** @type {Set<string>} deleted ids, which responses sent earlier may still contain */
+  #deleted = new Set();
   /** @type {Set<string>} ids whose deletion can still be undone */
   #hidden = new Set();
-  #reading = 0;
+  /** Counts restarts of the list: pages requested before one are ignored. */
+  #generation = 0;
   /** @type {Promise<void> | null} */
   #more = null;
 
-  /** @param {Api} api */
+  /** @param {Pick<Api, "videos">} api */
   constructor(api) {
     this.api = api;
   }
@@ -47,67 +52,73 @@ export class Library {
 
   /** @param {string} id @returns {Video | undefined} */
   get(id) {
-    return this.#gone.has(id) ? undefined : this.#videos.get(id);
+    return this.#deleted.has(id) ? undefined : this.#videos.get(id);
   }
 
-  /** Every known video that has not ended. */
+  /** All known videos that have not ended. */
   get active() {
-    return [...this.#videos.values()].filter((video) => isActive(video) && !this.#gone.has(video.id));
+    return [...this.#videos.values()].filter((video) => isActive(video) && !this.#deleted.has(video.id));
   }
 
-  /** Show the list of `query` from its beginning. @param {Query} query */
+  /** Show the videos that match `query`. @param {Query} query */
   async show(query) {
     this.query = query;
     this.loaded = false;
     this.hasMore = false;
+    this.#listed.clear();
     this.#order = [];
     this.onList();
     await this.reload();
   }
 
-  /** Read the list again from its beginning. */
+  /** Read the list from the start. */
   async reload() {
-    const reading = ++this.#reading;
-    this.#more = null;
-    const page = await this.#page(FIRST_PAGE_SIZE);
-    if (reading !== this.#reading) return;
+    const generation = this.#restart();
+    const page = await this.#read(FIRST_PAGE_SIZE);
+    if (generation !== this.#generation) return;
     this.loaded = true;
-    this.hasMore = page.has_more;
     this.#order = [];
-    this.#take(page);
+    this.#append(page);
   }
 
-  /** Read on. One reading at a time: callers in the meantime wait for the same one. */
+  /** Read the next page. Calls share the request that is in flight. */
   more() {
     if (this.#more) return this.#more;
-    const more = this.#readOn().finally(() => {
+    const more = this.#readMore().finally(() => {
       if (this.#more === more) this.#more = null;
     });
     this.#more = more;
     return more;
   }
 
-  /** Read what came since. What stands in the list and not on the server is dropped. */
+  /** Read the first page again, and drop videos that the server no longer lists in its range. */
   async refresh() {
     if (!this.loaded) return this.reload();
-    const reading = this.#reading;
+    const generation = this.#generation;
     const before = new Set(this.#order);
-    const page = await this.#page(MAX_PAGE_SIZE);
-    if (reading !== this.#reading) return;
-    const listed = new Set(page.data.map(({ id }) => id));
-    const reached = page.has_more
-      ? this.#order.findLastIndex((id) => listed.has(id)) : this.#order.length - 1;
-    // With nothing in common there may be more between the page and what is known here.
-    const beyond = (/** @type {number} */ place) => reached >= 0 && place > reached;
+    const cursor = this.#cursor;
+    const page = await this.#read(MAX_PAGE_SIZE);
+    if (generation !== this.#generation) return;
+    // Added by an event in the meantime, and not with a page.
+    const isNew = (/** @type {string} */ id) => !before.has(id) && cursor === this.#cursor;
+    const ids = new Set(page.data.map(({ id }) => id));
+    const overlap = this.#order.findLastIndex((id) => ids.has(id));
+    // Without an overlap, the list may lack videos between the page and what was known.
+    const disjoint = overlap < 0;
+    const covered = !page.has_more || disjoint ? this.#order.length : overlap + 1;
     this.#order = this.#order.filter((id, place) =>
-      beyond(place) || listed.has(id) || this.#isFresh(id) || !before.has(id));
-    if (reached < 0 || !page.has_more) this.hasMore = page.has_more;
-    this.#take(page);
+      place >= covered || ids.has(id) || this.#isFresh(id) || isNew(id));
+    if (disjoint) this.#restart();
+    const last = page.data.findLastIndex(({ id }) => before.has(id));
+    const continues = last >= 0 && page.data[last]?.id === this.#order.at(-1);
+    if (disjoint || continues) return this.#append(page, last + 1);
+    if (!page.has_more) this.hasMore = false;
+    this.#putAll(page);
   }
 
-  /** Take over what the server said about a video. @param {Video} video */
+  /** Add a video, or a newer state of one. @param {Video} video */
   put(video) {
-    if (this.#gone.has(video.id)) return;
+    if (this.#deleted.has(video.id)) return;
     const before = this.#videos.get(video.id);
     const now = reconcile(before, video);
     this.#videos.set(video.id, now);
@@ -115,7 +126,7 @@ export class Library {
     this.#place(now);
   }
 
-  /** A video that no list may have heard of yet. @param {Video} video */
+  /** Add a video that was just created, which the server's list may not have yet. @param {Video} video */
   add(video) {
     this.#fresh.set(video.id, Date.now());
     this.put(video);
@@ -123,7 +134,7 @@ export class Library {
 
   /** @param {string} id */
   remove(id) {
-    this.#gone.add(id);
+    this.#deleted.add(id);
     this.#hidden.delete(id);
     this.#videos.delete(id);
     const rest = this.#order.filter((other) => other !== id);
@@ -132,42 +143,56 @@ export class Library {
     this.onList();
   }
 
-  /** Leave a video out of the list, or put it back. @param {string} id @param {boolean} hidden */
+  /** Hide a video from the list, or show it again. @param {string} id @param {boolean} hidden */
   hide(id, hidden) {
     if (hidden) this.#hidden.add(id);
     else this.#hidden.delete(id);
     this.onList();
   }
 
-  /** @param {number} limit @param {string} [after] */
-  #page(limit, after) {
-    return this.api.videos(apiQuery(this.query, limit, after));
+  /** @returns {number} the new generation */
+  #restart() {
+    this.#more = null;
+    return ++this.#generation;
   }
 
-  async #readOn() {
-    const reading = this.#reading;
-    const page = await this.#page(MAX_PAGE_SIZE, this.#order.at(-1));
-    if (reading !== this.#reading) return;
+  /** @param {number} limit @param {string | null} [after] */
+  #read(limit, after) {
+    return this.api.videos(apiQuery(this.query, limit, after ?? undefined));
+  }
+
+  async #readMore() {
+    const generation = this.#generation;
+    const cursor = this.#cursor;
+    const page = await this.#read(MAX_PAGE_SIZE, cursor);
+    if (generation !== this.#generation) return;
+    this.#append(page);
+    // The next page would be this one again.
+    if (page.last_id === null || page.last_id === cursor) this.hasMore = false;
+  }
+
+  /** Continue the list with the videos of a page. @param {VideoPage} page @param {number} [start] of those */
+  #append(page, start = 0) {
+    const known = new Set(this.#order);
+    const added = page.data.slice(start).filter(({ id }) => !known.has(id) && !this.#deleted.has(id));
+    this.#order = [...this.#order, ...added.map(({ id }) => id)];
+    this.#cursor = page.last_id;
     this.hasMore = page.has_more;
-    this.#take(page);
+    this.#putAll(page);
   }
 
   /** @param {VideoPage} page */
-  #take(page) {
-    const known = new Set(this.#order);
-    const news = page.data.filter(({ id }) => !known.has(id) && !this.#gone.has(id));
-    const oldest = this.#videos.get(this.#order.at(-1) ?? "");
-    const onward = news.every((video) => !oldest || video.created_at <= oldest.created_at);
-    if (onward) this.#order = [...this.#order, ...news.map(({ id }) => id)];
-    // The oldest first: of two of the same second, the later one then comes before it.
+  #putAll(page) {
+    for (const { id } of page.data) this.#listed.add(id);
+    // The oldest first: of two videos of the same second, the later one is then placed before the other.
     for (const video of page.data.toReversed()) this.put(video);
     this.onList();
   }
 
-  /** Put a video where it belongs in the list, or take it out. @param {Video} video */
+  /** Insert a video into the list or take it out, depending on the query. @param {Video} video */
   #place(video) {
     const place = this.#order.indexOf(video.id);
-    const wanted = this.loaded && matches(video, this.query);
+    const wanted = this.loaded && this.#matches(video);
     if (place >= 0 === wanted) return;
     if (place >= 0) {
       this.#order = this.#order.toSpliced(place, 1);
@@ -175,11 +200,22 @@ export class Library {
       const older = (/** @type {string} */ id) =>
         (this.#videos.get(id)?.created_at ?? 0) <= video.created_at;
       const found = this.#order.findIndex(older);
-      // Below what was read so far it comes with a later page.
+      // Older than everything read so far: it comes with a later page.
       if (found < 0 && this.hasMore) return;
       this.#order = this.#order.toSpliced(found < 0 ? this.#order.length : found, 0, video.id);
     }
     this.onList();
+  }
+
+  /**
+   * Whether the video belongs to the list. The server decides about text and days, which never change
+   * for a video, where it has listed it; only the status can have changed since.
+   *
+   * @param {Video} video
+   */
+  #matches(video) {
+    const { query } = this;
+    return matches(video, this.#listed.has(video.id) ? { ...ALL_VIDEOS, status: query.status } : query);
   }
 
   /** @param {string} id */

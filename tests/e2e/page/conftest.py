@@ -63,23 +63,24 @@ def page(new_context: NewContext, kinora: RunningStack) -> Page:
     return page
 
 
-KEYS = {"crowd-key": "crowd", "solo-key": "solo", "empty-key": "empty"}
+KEYS = {"crowd-key": "crowd", "street-key": "street", "solo-key": "solo", "empty-key": "empty"}
 
 
 @pytest.fixture(scope="session")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack that asks for API keys and makes no videos; the account `crowd` has 10,000."""
+    """A stack with API keys and without `generate`. `crowd` has 10,000 videos, `street` has 150."""
     folder = tmp_path_factory.mktemp("keyed")
     keys = folder / "keys"
     lines = [f"{hashlib.sha256(key.encode()).hexdigest()} {name}\n" for key, name in KEYS.items()]
     keys.write_text("".join(lines))
     stack = RunningStack(folder / "data", {"API_KEYS_FILE": str(keys)})
-    # Nothing is lost when it ends, so nothing has to reach the disk ten thousand times.
+    # Nothing has to survive the stack, so ten thousand messages need no sync to disk each.
     config = stack.stack.data / "nats.conf"
     config.write_text(config.read_text().replace("sync_interval: always", "sync_interval: 1m"))
     try:
         stack.start_servers()
         publish(stack.nats_url, "crowd")
+        publish(stack.nats_url, "street", 150, "Straße {}".format)
         stack.start("submit", "status", "gateway")
         yield stack
     finally:

@@ -1,10 +1,11 @@
-"""Ten thousand videos, put straight into JetStream as `generate` would have left them."""
+"""Thousands of videos, published straight into JetStream as `generate` would have left them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -17,9 +18,9 @@ from functions.shared.video.profiles import Profile, load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 NUMBER: Final = 10_000
-# Within what is kept (30 days), and evenly spread.
+# Evenly spread, and within the 30 days for which videos are kept.
 DAYS: Final = 25
-# Acknowledgements that are waited for at a time.
+# Publishes in flight at a time.
 WINDOW: Final = 1_000
 
 
@@ -29,22 +30,27 @@ def prompt_of(number: int) -> str:
     return f"{subject} crosses the evening sky above a small harbour town, take {number}"
 
 
-def publish(nats_url: str, account: str) -> None:
-    """Fill the account."""
+def publish(
+    nats_url: str,
+    account: str,
+    count: int = NUMBER,
+    prompt: Callable[[int], str] = prompt_of,
+) -> None:
+    """Fill the account with `count` videos, the newest of which has the number 0."""
     # On a thread of its own: Playwright runs an event loop on the test's.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _publish(nats_url, account)).result()
+        thread.submit(asyncio.run, _publish(nats_url, account, count, prompt)).result()
 
 
-async def _publish(nats_url: str, account: str) -> None:
+async def _publish(nats_url: str, account: str, count: int, prompt: Callable[[int], str]) -> None:
     client = await nats.connect(nats_url)
     stream = client.jetstream(publish_async_max_pending=2 * WINDOW)
     profile, now = load_profile("demo"), time.time_ns()
     acknowledged = []
-    for number in range(NUMBER):
+    for number in range(count):
         key = VideoKey(account, f"video_{number:05d}")
-        created = now - number * (DAYS * 86_400 * NANOSECONDS // NUMBER)
-        event = _event(key, number, created, profile)
+        created = now - number * (DAYS * 86_400 * NANOSECONDS // count)
+        event = _event(key, number, prompt(number), created, profile)
         acknowledged.append(
             await stream.publish_async(
                 key.event_subject(EventName(event["name"])), json.dumps(event["body"]).encode()
@@ -57,10 +63,12 @@ async def _publish(nats_url: str, account: str) -> None:
     await client.close()
 
 
-def _event(key: VideoKey, number: int, created: int, profile: Profile) -> dict[str, Any]:
-    """What ended the video: one of twenty failed."""
-    asked = VideoRequest(prompt=prompt_of(number), seed=number)
-    request = ResolvedRequest.resolve(asked, profile, key.account, key.video_id)
+def _event(
+    key: VideoKey, number: int, prompt: str, created: int, profile: Profile
+) -> dict[str, Any]:
+    """The terminal event of a video; one of twenty failed."""
+    wanted = VideoRequest(prompt=prompt, seed=number)
+    request = ResolvedRequest.resolve(wanted, profile, key.account, key.video_id)
     data: dict[str, Any] = {
         "created_at": format_rfc3339(created),
         "started_at": format_rfc3339(created),

@@ -135,6 +135,18 @@ def test_search_and_filters_narrow_the_list_down(signed_in: Open, keyed: Running
     expect(page.get_by_label("From")).to_have_value("2001-01-01")
 
 
+def test_a_search_that_ignores_case_reads_each_page_once(signed_in: Open) -> None:
+    """Everything that the server finds in any case is shown, and each page is requested once."""
+    page = signed_in("street-key", "/?q=STRASSE")
+    expect(card_of(page, "Straße 0")).to_be_visible()
+    requested: list[str] = []
+    page.on("request", lambda r: requested.append(r.url) if "/v1/videos?" in r.url else None)
+    last = card_of(page, "Straße 149")
+    _scroll_to(page, last)
+    expect(last).to_have_attribute("aria-setsize", "150")
+    assert len(requested) < 10, requested
+
+
 def test_the_gallery_without_a_mouse(signed_in: Open) -> None:
     """From the address bar on with the keyboard only: through the list, into a video, and back."""
     page = signed_in("crowd-key")

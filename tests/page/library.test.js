@@ -1,0 +1,203 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { ALL_VIDEOS } from "../../ui/server/query.js";
+import { Library } from "../../ui/videos/library.js";
+import { FakeApi, videoOf } from "./fakes.js";
+
+const api = new FakeApi();
+let library = new Library(api);
+
+beforeEach(() => {
+  Object.assign(api, new FakeApi());
+  library = new Library(api);
+});
+afterEach(() => mock.timers.reset());
+
+/** Videos named after `numbers`, of which higher ones are newer. @param {...number} numbers */
+const videos = (...numbers) => numbers.map((n) => videoOf(`v${n}`, { created_at: 1_000 + n }));
+/** @param {number} count */
+const many = (count) => videos(...Array.from({ length: count }, (_, place) => count - place));
+const ids = (/** @type {{id: string}[]} */ list) => list.map(({ id }) => id);
+const after = (/** @type {string} */ query) => new URLSearchParams(query).get("after");
+
+test("pages are read one after another, each video once and in the server's order", async () => {
+  api.stored = many(250);
+  await library.reload();
+  while (library.hasMore) await library.more();
+  deepEqual(library.ids, ids(api.stored));
+  deepEqual(api.requests.map(after), [null, "v221", "v121", "v21"]);
+});
+
+test("the next page starts after the API's last_id, even if nothing of the last page is shown", async () => {
+  api.stored = many(250).map((video) => ({ ...video, status: "queued" }));
+  await library.show({ ...ALL_VIDEOS, status: "queued" });
+  for (const video of api.stored) library.put({ ...video, status: "completed" });
+  deepEqual(library.ids, []);
+  while (library.hasMore) await library.more();
+  deepEqual(api.requests.map(after), [null, "v221", "v121", "v21"]);
+  deepEqual(library.ids, []);
+});
+
+test("a server that repeats a page forever is not asked forever", async () => {
+  api.stored = many(100);
+  await library.reload();
+  api.videos = async (query) => {
+    api.requests.push(String(query));
+    return { data: api.stored.slice(0, 30), last_id: "v71", has_more: true };
+  };
+  while (library.hasMore) await library.more();
+  equal(api.requests.length, 2);
+  api.videos = FakeApi.prototype.videos;
+});
+
+test("an empty page ends the list, whatever it says about more", async () => {
+  api.stored = many(100);
+  await library.reload();
+  api.videos = async () => ({ data: [], last_id: null, has_more: true });
+  await library.more();
+  equal(library.hasMore, false);
+  api.videos = FakeApi.prototype.videos;
+});
+
+test("what the server finds is shown, even if the page's own comparison does not find it", async () => {
+  api.stored = [videoOf("v1", { prompt: "Straße" }), videoOf("v2", { prompt: "something else" })];
+  await library.show({ ...ALL_VIDEOS, q: "strasse" });
+  deepEqual(library.ids, ["v1", "v2"]);
+  library.put(videoOf("v2", { prompt: "something else", expires_at: 9_001 }));
+  deepEqual(library.ids, ["v1", "v2"]);
+});
+
+test("a video that the server has not listed yet is compared here", async () => {
+  await library.show({ ...ALL_VIDEOS, q: "strasse" });
+  library.add(videoOf("v1", { prompt: "Eine STRASSE" }));
+  library.add(videoOf("v2", { prompt: "eine Straße" }));
+  library.add(videoOf("v3", { prompt: "ein Weg" }));
+  deepEqual(library.ids.toSorted(), ["v1", "v2"]);
+});
+
+test("calls of more() during a request share it", async () => {
+  api.stored = many(100);
+  await library.reload();
+  await Promise.all([library.more(), library.more(), library.more()]);
+  equal(api.requests.length, 2);
+});
+
+test("a change of status moves a video in and out of a filtered list", async () => {
+  const newer = videoOf("v2", { created_at: 1_002 });
+  api.stored = [videoOf("v1", { status: "failed" })];
+  await library.show({ ...ALL_VIDEOS, status: "failed" });
+  library.put({ ...newer, status: "in_progress", progress: 50 });
+  deepEqual(library.ids, ["v1"]);
+  library.put({ ...newer, status: "failed" });
+  deepEqual(library.ids, ["v2", "v1"]);
+});
+
+test("a refresh adds new videos and drops deleted ones", async () => {
+  api.stored = videos(3, 2, 1);
+  await library.reload();
+  api.stored = videos(5, 4, 3, 1);
+  await library.refresh();
+  deepEqual(library.ids, ["v5", "v4", "v3", "v1"]);
+});
+
+test("a refresh keeps the server's order among videos of the same second", async () => {
+  api.stored = [videoOf("a")];
+  await library.reload();
+  api.stored = [videoOf("b"), videoOf("a")];
+  await library.refresh();
+  deepEqual(library.ids, ["b", "a"]);
+});
+
+test("a refresh that reaches further than the list extends it, and the next page starts there", async () => {
+  api.stored = many(150);
+  await library.reload();
+  await library.refresh();
+  equal(library.ids.length, 100);
+  await library.more();
+  equal(after(api.requests.at(-1) ?? ""), "v51");
+  deepEqual(library.ids, ids(api.stored));
+});
+
+test("a refresh keeps what was read beyond its page", async () => {
+  api.stored = many(250);
+  await library.reload();
+  while (library.hasMore) await library.more();
+  api.stored = api.stored.filter(({ id }) => id !== "v249" && id !== "v2");
+  await library.refresh();
+  equal(library.ids.includes("v249"), false);
+  equal(library.ids.includes("v2"), true);
+  equal(library.hasMore, false);
+});
+
+test("a refresh without a video in common starts over, and ignores an older page in flight", async () => {
+  api.stored = many(60);
+  await library.reload();
+  const more = library.more();
+  api.stored = Array.from({ length: 120 }, (_, place) => videoOf(`w${place}`, { created_at: 9_000 - place }));
+  await library.refresh();
+  await more;
+  deepEqual(library.ids, ids(api.stored).slice(0, 100));
+  await library.more();
+  deepEqual(library.ids, ids(api.stored));
+});
+
+test("a video that an event adds during a refresh stays", async () => {
+  api.stored = videos(2, 1);
+  await library.reload();
+  const refresh = library.refresh();
+  library.put(videoOf("v3", { created_at: 1_003 }));
+  await refresh;
+  deepEqual(library.ids, ["v3", "v2", "v1"]);
+});
+
+test("a response to an earlier query is ignored", async () => {
+  api.stored = [videoOf("v1", { status: "failed" }), videoOf("v2")];
+  const first = library.show({ ...ALL_VIDEOS, status: "failed" });
+  const second = library.show({ ...ALL_VIDEOS, status: "completed" });
+  await Promise.all([first, second]);
+  deepEqual(library.ids, ["v2"]);
+});
+
+test("a new video survives a list that lacks it for ten seconds", async () => {
+  mock.timers.enable({ apis: ["Date"], now: 1_000_000 });
+  api.stored = videos(1);
+  await library.reload();
+  library.add(videoOf("new", { created_at: 2_000 }));
+  mock.timers.tick(9_000);
+  await library.refresh();
+  deepEqual(library.ids, ["new", "v1"]);
+  mock.timers.tick(2_000);
+  await library.refresh();
+  deepEqual(library.ids, ["v1"]);
+});
+
+test("a deleted video does not return with a response that was sent before", async () => {
+  api.stored = videos(2, 1);
+  await library.reload();
+  library.remove("v1");
+  await library.refresh();
+  library.put(videoOf("v1"));
+  deepEqual(library.ids, ["v2"]);
+  equal(library.get("v1"), undefined);
+});
+
+test("a hidden video leaves the list until it is shown again", async () => {
+  api.stored = videos(2, 1);
+  await library.reload();
+  library.hide("v2", true);
+  deepEqual(library.ids, ["v1"]);
+  library.hide("v2", false);
+  deepEqual(library.ids, ["v2", "v1"]);
+});
+
+test("a failed request leaves the list as it was, and can be repeated", async () => {
+  api.stored = many(60);
+  await library.reload();
+  const failing = library.api;
+  library.api = { videos: () => Promise.reject(new TypeError("offline")) };
+  await library.more().catch(() => {});
+  equal(library.ids.length, 30);
+  library.api = failing;
+  await library.more();
+  equal(library.ids.length, 60);
+});

@@ -1,0 +1,189 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { ApiError } from "../../ui/server/api.js";
+import { Library } from "../../ui/videos/library.js";
+import { Live } from "../../ui/videos/live.js";
+import { FakeApi, fakeDocument, fakeWindow, newBrowser, settle, videoOf } from "./fakes.js";
+
+/** @typedef {import("../../ui/server/api.js").Api} Api */
+
+let api = new FakeApi();
+let library = new Library(api);
+/** @type {{error: ApiError | null, live: boolean}[]} */
+let reports = [];
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  api = new FakeApi();
+  library = new Library(api);
+  reports = [];
+  newBrowser();
+});
+afterEach(() => mock.timers.reset());
+
+/** @param {number} milliseconds */
+async function wait(milliseconds) {
+  await settle();
+  mock.timers.tick(milliseconds);
+  await settle();
+}
+
+/** Started, with the first page read and the event stream open. */
+async function start() {
+  const live = new Live(/** @type {Api} */ (/** @type {unknown} */ (api)), library, (error, isLive) => {
+    reports.push({ error, live: isLive });
+  });
+  live.start();
+  await wait(0);
+  api.send("id: 1\n\n");
+  await wait(0);
+  api.requests = [];
+  return live;
+}
+
+/** @param {string} name @param {string} id @param {object} [data] */
+function sendEvent(name, id, data = {}) {
+  api.send(`id: 2\ndata: ${JSON.stringify({ type: `dev.kinora.video.${name}.v1`, subject: id, data })}\n\n`);
+}
+
+test("the list is read first, then the event stream is opened", async () => {
+  api.stored = [videoOf("v1")];
+  await start();
+  deepEqual(library.ids, ["v1"]);
+  deepEqual(api.resumedAfter, [null]);
+  equal(reports.at(-1)?.live, true);
+});
+
+test("a burst of events about a video is one request", async () => {
+  await start();
+  api.stored = [videoOf("v1", { status: "in_progress", progress: 0 })];
+  sendEvent("requested", "v1");
+  sendEvent("started", "v1");
+  await wait(200);
+  deepEqual(api.reads, ["v1"]);
+  equal(library.get("v1")?.status, "in_progress");
+});
+
+test("many changed videos are read as one list", async () => {
+  await start();
+  api.stored = Array.from({ length: 20 }, (_, place) => videoOf(`v${place}`));
+  for (const { id } of api.stored) sendEvent("completed", id);
+  await wait(200);
+  deepEqual(api.reads, []);
+  deepEqual(api.requests, ["limit=100"]);
+  equal(library.ids.length, 20);
+});
+
+test("progress is shown from the event alone", async () => {
+  api.stored = [videoOf("v1", { status: "in_progress", progress: 10 })];
+  await start();
+  sendEvent("progressed", "v1", { progress: 40, stage: "denoising" });
+  await wait(0);
+  equal(library.get("v1")?.progress, 40);
+  deepEqual(api.reads, []);
+});
+
+test("a deleted video disappears without a request", async () => {
+  api.stored = [videoOf("v1")];
+  await start();
+  sendEvent("deleted", "v1");
+  await wait(0);
+  deepEqual(library.ids, []);
+  deepEqual(api.requests, []);
+});
+
+test("a video that is gone when it is read disappears", async () => {
+  api.stored = [videoOf("v1")];
+  await start();
+  api.stored = [];
+  sendEvent("completed", "v1");
+  await wait(200);
+  deepEqual(library.ids, []);
+});
+
+test("a reset of the stream reads the list again", async () => {
+  await start();
+  api.stored = [videoOf("v1")];
+  api.send("event: reset\ndata: {}\n\n");
+  await wait(200);
+  deepEqual(library.ids, ["v1"]);
+});
+
+test("a stream that breaks off is resumed after the last event", async () => {
+  await start();
+  sendEvent("deleted", "v9");
+  await settle();
+  api.stream?.close();
+  await wait(1_000);
+  deepEqual(api.resumedAfter, [null, "2"]);
+});
+
+test("without the event stream the list is polled", async () => {
+  api.events = () => Promise.reject(new ApiError(503, {}, 60));
+  await start();
+  equal(reports.at(-1)?.live, false);
+  await wait(5_000);
+  deepEqual(api.requests, ["limit=100"]);
+});
+
+test("active videos are updated every few seconds, and one that ended without an event is read", async () => {
+  api.stored = [videoOf("v1", { status: "in_progress", progress: 10 })];
+  await start();
+  api.stored = [videoOf("v1")];
+  await wait(4_000);
+  deepEqual(api.requests.map((query) => new URLSearchParams(query).get("status")), ["queued,in_progress"]);
+  equal(library.get("v1")?.status, "completed");
+});
+
+test("nothing is requested for a minute while nothing is active", async () => {
+  api.stored = [videoOf("v1")];
+  await start();
+  await wait(59_000);
+  deepEqual(api.requests, []);
+});
+
+test("after failures the waits double up to eight seconds", async () => {
+  await start();
+  api.error = new ApiError(0, {});
+  fakeWindow.dispatchEvent(new Event("offline"));
+  await wait(0);
+  const waits = [];
+  while (waits.length < 6) {
+    const before = reports.length;
+    let waited = 0;
+    for (; reports.length === before; waited += 500) await wait(500);
+    waits.push(waited);
+  }
+  deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+  ok(reports.at(-1)?.error);
+});
+
+test("a wait that the server asks for is respected", async () => {
+  await start();
+  api.error = new ApiError(429, {}, 20);
+  fakeWindow.dispatchEvent(new Event("offline"));
+  await wait(0);
+  api.requests = [];
+  await wait(19_000);
+  deepEqual(api.requests, []);
+  await wait(1_000);
+  equal(api.requests.length, 1);
+});
+
+test("a hidden page does not follow places in the queue", async () => {
+  api.stored = [videoOf("v1", { status: "queued", progress: 0, queue_position: 3 })];
+  await start();
+  fakeDocument.hidden = true;
+  await wait(4_000);
+  api.requests = [];
+  await wait(55_000);
+  deepEqual(api.requests, []);
+});
+
+test("coming back online updates at once", async () => {
+  await start();
+  api.stored = [videoOf("v1")];
+  fakeWindow.dispatchEvent(new Event("online"));
+  await wait(0);
+  deepEqual(library.ids, ["v1"]);
+});
