@@ -25,8 +25,8 @@ import { requestOf } from "./videos/request.js";
 export function videoActions({ api, library, media, toasts, submission, router, form }) {
   const deletions = new PendingDeletions(api, library, {
     offerUndo: (undo, confirm) =>
-      toasts.show("The video was deleted.", { label: "Undo", onChosen: undo, onDismissed: confirm }),
-    onFailed: (video, error) => toasts.show(`${shortPrompt(video.prompt)} was not deleted: ${error.message}`),
+      toasts.show("Video deleted.", { label: "Undo", onChosen: undo, onDismissed: confirm }),
+    onFailed: (video, error) => toasts.show(`Couldn't delete “${shortPrompt(video.prompt)}”: ${error.message}`),
   });
   return {
     async cancel(video) {
@@ -34,13 +34,13 @@ export function videoActions({ api, library, media, toasts, submission, router, 
         library.put(await api.cancel(video.id));
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        toasts.show(`It was not cancelled: ${error.message}`);
+        toasts.show(`Couldn't cancel the video: ${error.message}`);
       }
     },
     remove(video) {
       router.close();
       deletions.add(video);
-      announce("Deleted. The Undo button is at the end of the page.");
+      announce("Video deleted. The Undo button is at the end of the page.");
     },
     remix(video) {
       router.close();
@@ -48,7 +48,7 @@ export function videoActions({ api, library, media, toasts, submission, router, 
     },
     async retry(video) {
       const { error } = await submission.send([requestOf(video)]);
-      if (error) toasts.show(`It was not sent: ${error.message}`);
+      if (error) toasts.show(`Couldn't create the video: ${error.message}`);
       else router.close();
     },
     download: (video) => download(media, toasts, video, "video"),
@@ -64,6 +64,6 @@ export async function download(media, toasts, video, variant) {
     link.click();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    toasts.show(`It can't be downloaded: ${error.message}`);
+    toasts.show(`Couldn't download the file: ${error.message}`);
   }
 }

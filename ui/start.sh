@@ -1,7 +1,7 @@
 #!/bin/sh
-# Starts the gateway in a cluster. Knative routes by host name, <service>.<namespace>.svc.<domain>,
-# and a pod's search path begins with all but the first part of it. So no manifest has to name the
-# namespace or the cluster's domain.
+# Starts the gateway in a cluster. Knative routes by host name, <service>.<namespace>.svc.<domain>. All
+# of it but the service comes first in a pod's search path, so no manifest has to name the namespace or
+# the cluster's domain.
 set -eu
 
 resolver="${RESOLV_CONF:-/etc/resolv.conf}"

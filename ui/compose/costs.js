@@ -27,7 +27,7 @@ export class Costs {
     const estimated = this.estimate.seconds(effort) !== null;
     const each = count > 1 ? " each" : "";
     const cost = this.#cost(effort, model);
-    setText(this.total, estimated ? `${cost} of work${each}` : `${cost} the usual work${each}`);
+    setText(this.total, estimated ? `${cost} render time${each}` : `${cost} the default render time${each}`);
   }
 
   /** @param {Model} model @returns {Effort} */

@@ -43,11 +43,11 @@ export class Fields {
   /** Show the errors of all fields. @returns {boolean} whether there are none */
   validate() {
     this.clear();
-    if (!this.get("prompt").value.trim()) this.mark("prompt", "Write what the video should show.");
+    if (!this.get("prompt").value.trim()) this.mark("prompt", "Enter a prompt.");
     for (const control of this.all) {
       const length = [...control.value.trim()].length;
       if (length > MAX_PROMPT) {
-        this.mark(control.name, `${length} characters; at most ${MAX_PROMPT} fit.`);
+        this.mark(control.name, `${length} characters; the limit is ${MAX_PROMPT}.`);
       } else if (control instanceof HTMLInputElement && !control.validity.valid) {
         this.mark(control.name, control.validationMessage);
       }

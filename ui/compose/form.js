@@ -77,7 +77,7 @@ export class VideoForm {
     this.fields.clear();
     this.#changed();
     this.focus();
-    announce("The form has the prompt and the settings of this video.");
+    announce("Prompt and settings copied to the form.");
   }
 
   /** @param {string} prompt */
@@ -120,7 +120,7 @@ export class VideoForm {
   /** @param {Outcome} outcome */
   #showOutcome({ accepted, error }) {
     if (!error) return;
-    const done = accepted ? `${accepted} of ${this.#count} were accepted. ` : "";
+    const done = accepted ? `${accepted} of ${this.#count} videos created. ` : "";
     if (this.fields.mark(error.param, error.message)) this.fields.focusFirstError();
     else showText(this.error, done + error.message);
     this.error.scrollIntoView({ block: "nearest" });
@@ -170,7 +170,7 @@ export class VideoForm {
     this.fields.clear();
     this.#restoreText();
     this.setModel(model);
-    announce("All settings are the model's own.");
+    announce("Settings reset to the model's defaults.");
   }
 
   #restoreText() {

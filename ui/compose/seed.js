@@ -21,7 +21,7 @@ export class Seed {
 
   set locked(locked) {
     this.lock.ariaPressed = String(locked);
-    this.lock.title = locked ? "This seed is used until it is unlocked" : "Each video gets a new seed";
+    this.lock.title = locked ? "Seed locked for all videos" : "New seed for each video";
     if (locked && this.input.value === "") this.roll();
   }
 

@@ -89,7 +89,7 @@ export class Detail {
     this.dialog.dataset.state = displayState(video);
     document.title = `${shortPrompt(video.prompt)} – Kinora`;
     setText(this.#part("title"), titleLabel(video));
-    showText(this.#part("negative"), video.negative_prompt ? `Not: ${video.negative_prompt}` : "");
+    showText(this.#part("negative"), video.negative_prompt ? `Negative prompt: ${video.negative_prompt}` : "");
     setText(this.#part("state"), stateLabel(video));
     showText(this.#part("problem"), failureLabel(video));
     this.player.show(video);
@@ -112,8 +112,8 @@ export class Detail {
 
   /** @param {ApiError} error */
   fail(error) {
-    setText(this.#part("title"), error.status === 404 ? "There is no such video" : "This video can't be shown");
-    showText(this.#part("problem"), error.status === 404 ? "It was deleted, or never there." : error.message);
+    setText(this.#part("title"), error.status === 404 ? "Video not found" : "Couldn't load this video");
+    showText(this.#part("problem"), error.status === 404 ? "It may have been deleted." : error.message);
   }
 
   /** @param {Video} video */
@@ -138,7 +138,7 @@ export class Detail {
     const copied = await copy(text, this.dialog);
     const label = find(button, ".label", HTMLElement);
     const original = (button.dataset.label ??= label.textContent ?? "");
-    setText(label, copied ? "Copied" : "Can't copy here");
+    setText(label, copied ? "Copied" : "Couldn't copy");
     announce(label.textContent ?? "");
     setTimeout(() => setText(label, original), COPIED_MS);
   }

@@ -26,11 +26,11 @@ export function factsOf(video) {
     ["Created", momentLabel(video.created_at)],
     ["Started", momentLabel(video.started_at)],
     [video.status === "completed" ? "Completed" : "Ended", momentLabel(video.completed_at)],
-    ["Kept until", momentLabel(video.expires_at)],
+    ["Expires", momentLabel(video.expires_at)],
     ["Attempt", video.attempt > 1 ? video.attempt : null],
     ["Remix of", video.remixed_from_video_id],
     ...Object.entries(video.metadata ?? {}),
-    ["Id", video.id],
+    ["ID", video.id],
   ];
   return facts
     .filter(([, value]) => value !== null && value !== undefined && value !== "")

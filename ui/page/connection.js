@@ -20,7 +20,7 @@ export class Connection {
   show(error, live) {
     const state = error ? "down" : live ? "live" : "polling";
     this.light.dataset.state = state;
-    setText(this.light, { down: "Disconnected", live: "Live", polling: "Every few seconds" }[state]);
+    setText(this.light, { down: "Disconnected", live: "Live", polling: "Polling" }[state]);
     this.#showBanner(textOf(error));
   }
 
@@ -38,7 +38,7 @@ export class Connection {
 /** @param {ApiError | null} error */
 function textOf(error) {
   if (error === null || error.status === 401) return "";
-  if (!navigator.onLine) return "You are offline. This page goes on by itself when you are back.";
-  if (error.unreachable) return "The server does not answer. Trying again by itself…";
+  if (!navigator.onLine) return "You're offline. Reconnects when you're back online.";
+  if (error.unreachable) return "Can't reach the server. Retrying…";
   return error.message;
 }

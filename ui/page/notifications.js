@@ -52,7 +52,7 @@ export class Notifications {
     } else {
       const permission = await Notification.requestPermission();
       if (permission === "granted") keep(NAME, "on");
-      else this.explain("The browser does not allow notifications of this page. Its settings can.");
+      else this.explain("Notifications are blocked. You can allow them in your browser's settings.");
     }
     this.#show();
   }

@@ -27,7 +27,7 @@ export class SignIn {
 
   ask() {
     if (this.dialog.open) return;
-    const message = this.api.session.signedIn ? "The server does not know the key that was kept here." : "";
+    const message = this.api.session.signedIn ? "The server rejected the saved API key." : "";
     this.#showError(message);
     this.dialog.showModal();
   }
@@ -35,7 +35,7 @@ export class SignIn {
   async #signIn() {
     const key = this.key.value.trim();
     // HTTP headers allow no other characters.
-    if (!/^[\x21-\x7e]+$/.test(key)) return this.#showError("Enter the key as you were given it.");
+    if (!/^[\x21-\x7e]+$/.test(key)) return this.#showError("Enter a valid API key.");
     this.button.disabled = true;
     try {
       this.api.session.signIn(key);

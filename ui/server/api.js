@@ -18,7 +18,7 @@ export class ApiError extends Error {
    * @param {number} [retryAfterSeconds]
    */
   constructor(status, error, retryAfterSeconds = 0) {
-    super(error.message || `The server answered ${status}.`);
+    super(error.message || `The server responded with ${status}.`);
     this.name = "ApiError";
     this.status = status;
     this.param = error.param ?? null;
@@ -126,7 +126,7 @@ export class Api {
       return await response.json();
     } catch {
       // A 200 without JSON comes from something other than the API, such as a captive portal.
-      throw new ApiError(502, { message: "The answer can't be read." });
+      throw new ApiError(502, { message: "The server's response can't be read." });
     }
   }
 
@@ -168,5 +168,5 @@ function videoPath(id) {
 }
 
 function unreachable() {
-  return new ApiError(0, { message: "The server can't be reached." });
+  return new ApiError(0, { message: "Can't reach the server." });
 }

@@ -7,7 +7,7 @@ const STATES = {
 };
 /** @type {Record<string, string>} */
 const STAGES = {
-  encoding: "Reading the prompt",
+  encoding: "Encoding the prompt",
   denoising: "Denoising",
   decoding: "Decoding frames",
   saving: "Saving",
@@ -26,12 +26,12 @@ export function summaryLabel(video) {
 
 /** @param {Video} video */
 export function titleLabel(video) {
-  return video.prompt || "(no prompt)";
+  return video.prompt || "(No prompt)";
 }
 
 /** @param {Video} video "" unless it failed */
 export function failureLabel(video) {
-  return video.status === "failed" ? video.error?.message ?? "It failed." : "";
+  return video.status === "failed" ? video.error?.message ?? "The video failed." : "";
 }
 
 /** @param {string | null} stage */
@@ -49,7 +49,7 @@ export function activityLabel(video) {
 /** @param {number | null} seconds null if unknown */
 export function timeLeftLabel(seconds) {
   if (seconds === null) return "";
-  return seconds < 1.5 ? "nearly done" : `${durationLabel(Math.round(seconds))} left`;
+  return seconds < 1.5 ? "almost done" : `${durationLabel(Math.round(seconds))} left`;
 }
 
 /** A rough duration. @param {number} seconds */
@@ -113,7 +113,7 @@ export function shortPrompt(prompt) {
 /** @param {number | null} position 1 is next */
 function queueLabel(position) {
   if (!position) return "Waiting";
-  return position === 1 ? "Next in the queue" : `${ordinal(position)} in the queue`;
+  return position === 1 ? "Next in queue" : `${ordinal(position)} in queue`;
 }
 
 /** @param {number} n */

@@ -7,7 +7,7 @@ import shutil
 
 from playwright.sync_api import Browser, Playwright
 
-# The first is built for running without a window, and has less to do for it.
+# The first is built to run without a window, and is smaller.
 NAMES = (
     "chromium-headless-shell",
     "chromium",
@@ -15,12 +15,12 @@ NAMES = (
     "google-chrome",
     "google-chrome-stable",
 )
-# What Chromium does on its own: it asks for updates and the like.
+# No requests of Chromium's own, such as update checks.
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Start it, without a window; `make test` installs one where there is none."""
+    """Start Chromium without a window. `make test` installs it if it is missing."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     assert path is not None, "no Chromium on the PATH: run `make test`"
     # Chromium's sandbox refuses to run as root, which is what containers and CI are.

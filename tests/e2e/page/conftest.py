@@ -1,4 +1,4 @@
-"""A real Chromium, and the page of the running stack in it."""
+"""A real Chromium with the page of a running stack."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.e2e.page.browsers import launch
 from tests.e2e.page.crowd import publish
-from tests.e2e.page.look import watched
+from tests.e2e.page.page_actions import watched
 from tests.harness import RunningStack
 from tests.patience import scaled
 
 
-# Not for the whole run: while Playwright runs, the thread of the tests has a running event loop,
-# and tests of other folders in the same process could start none.
+# Not for the session: Playwright keeps an event loop running in the tests' thread, so that tests of
+# other folders in the same process could not start one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests; each has a profile of its own in it."""
+    """One browser for all tests of a module; each test has its own profile."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
@@ -38,7 +38,7 @@ NewContext = Callable[..., BrowserContext]
 
 @pytest.fixture
 def new_context(browser: Browser) -> Iterator[NewContext]:
-    """Opens browser profiles of their own; errors in the page's scripts fail the test."""
+    """Opens new browser profiles. Errors in the page's scripts fail the test."""
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
@@ -57,7 +57,7 @@ def new_context(browser: Browser) -> Iterator[NewContext]:
 
 @pytest.fixture
 def page(new_context: NewContext, kinora: RunningStack) -> Page:
-    """The page, freshly opened in a profile that has never seen it."""
+    """The page, open in a new profile."""
     page = new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.goto(kinora.url)
     return page
@@ -89,11 +89,11 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture
 def signed_in(new_context: NewContext, keyed: RunningStack) -> Callable[..., Page]:
-    """Opens the page of an account, signed in; further settings are the browser's."""
+    """Opens the page signed in to an account; further settings are for the browser profile."""
 
     def open_page(key: str, path: str = "/", **settings: Any) -> Page:
         context = new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
-        # Once, so that a test can sign out; the empty page before the first one has no storage.
+        # Only once, so that a test can sign out. The initial about:blank has no storage.
         script = (
             "if (location.protocol === 'http:' && !sessionStorage.getItem('signed-in')) {"
             " sessionStorage.setItem('signed-in', 'yes');"

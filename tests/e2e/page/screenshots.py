@@ -1,6 +1,6 @@
-"""Pictures of the page's main states, at three widths, in both themes: `make screenshots`.
+"""Screenshots of the page's main states, at three widths, in both themes: `make screenshots`.
 
-They are for looking at; nothing compares them.
+They are for people to look at; no test compares them.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def _composing(page: Page) -> None:
     page.locator("#settings").evaluate("e => e.open = true")
     page.locator("#examples button").first.click()
     page.locator("#variations input").nth(2).check()
-    page.get_by_role("button", name="Another seed").click()
-    page.get_by_role("button", name="Keep this seed").click()
+    page.get_by_role("button", name="New random seed").click()
+    page.get_by_role("button", name="Lock seed").click()
 
 
 def _deleting(page: Page) -> None:
-    # A video of its own: leaving the page carries the deletion out.
+    # A separate video, because leaving the page completes the deletion.
     video = Client(page.url.rstrip("/")).create(prompt="to be deleted")
     page.locator(f"[data-id={video['id']}]").get_by_role("button", name="Delete").click()
 
@@ -81,7 +81,7 @@ def _none(page: Page) -> None:
     expect(page.locator("#empty")).to_be_visible()
 
 
-# The states: where they begin, and what leads to them.
+# The states: the path to open, and the steps that lead to them.
 STATES: Final[dict[str, tuple[str, Callable[[Page], None]]]] = {
     "gallery": ("/", lambda _: None),
     "composing": ("/", _composing),
@@ -97,7 +97,7 @@ STATES: Final[dict[str, tuple[str, Callable[[Page], None]]]] = {
 }
 
 
-def _begun(client: Client, video_id: str) -> bool:
+def _started(client: Client, video_id: str) -> bool:
     return int(client.get(video_id)["progress"]) > 0
 
 
@@ -118,8 +118,10 @@ def _stack() -> Iterator[tuple[RunningStack, dict[str, str]]]:
             long = {"size": "160x96", "num_frames": 61, "num_inference_steps": 60}
             busy = [client.create(prompt=prompt, **long) for prompt in PROMPTS[:5]]
             for video in busy[:2]:
-                wait_until(partial(_begun, client, video["id"]), seconds=60, what="it is denoised")
-            # With nobody to go on, it stays so for all pictures.
+                wait_until(
+                    partial(_started, client, video["id"]), seconds=60, what="denoising started"
+                )
+            # Without these, the states stay the same for all screenshots.
             for name in ("dispatch", "generate-1", "generate-2"):
                 stack.kill(name)
             yield stack, {"done": made[0]["id"], "running": busy[0]["id"]}
@@ -128,7 +130,7 @@ def _stack() -> Iterator[tuple[RunningStack, dict[str, str]]]:
 
 
 def main(target: Path) -> None:
-    """Write all pictures to the folder `target`."""
+    """Write all screenshots to the folder `target`."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     with _stack() as (stack, ids), sync_playwright() as playwright:
@@ -145,11 +147,11 @@ def main(target: Path) -> None:
                     page.goto(stack.url + path.format(**ids))
                     expect(page.locator("#size input").first).to_be_attached()
                     lead(page)
-                    page.wait_for_timeout(600)  # posters come when they come
+                    page.wait_for_timeout(600)  # posters load in the meantime
                     page.screenshot(path=target / f"{state}-{size}-{theme}.png")
                     context.close()
         browser.close()
-    print(f"{len(list(target.iterdir()))} pictures are in {target}")  # noqa: T201 - for the person who ran it
+    print(f"{len(list(target.iterdir()))} screenshots are in {target}")  # noqa: T201 - output of a command
 
 
 if __name__ == "__main__":

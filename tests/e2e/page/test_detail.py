@@ -1,4 +1,4 @@
-"""One video with everything about it, and what can be done with it."""
+"""The detail view of a video, and its actions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from functions.shared.streams.jetstream import JetStream
 from tests.e2e.client import Client
-from tests.e2e.page.look import (
+from tests.e2e.page.page_actions import (
     LONG,
     SHORT,
     card_of,
@@ -43,8 +43,10 @@ def _download(page: Page, dialog: Locator, name: str, folder: Path) -> Path:
     return path
 
 
-def test_it_has_an_address_a_player_and_all_that_is_known(page: Page, kinora: RunningStack) -> None:
-    """The address opens it again, the back button closes it."""
+def test_the_detail_view_has_an_address_a_player_and_all_facts(
+    page: Page, kinora: RunningStack
+) -> None:
+    """The back button closes it, and its address opens it again."""
     card = create(page, new_prompt("with an address"), **SHORT, seed="11")
     expect_state(card, "completed")
     video_id = str(card.get_attribute("data-id"))
@@ -68,8 +70,8 @@ def test_it_has_an_address_a_player_and_all_that_is_known(page: Page, kinora: Ru
     expect(page).to_have_url(f"{kinora.url}/")
 
 
-def test_from_one_video_to_the_next(page: Page) -> None:
-    """The arrow keys go through the list."""
+def test_arrow_keys_move_to_the_next_video(page: Page) -> None:
+    """The arrow keys move through the list."""
     older, newer = new_prompt("the older one"), new_prompt("the newer one")
     create(page, older, **SHORT)
     expect(card_of(page, older)).to_be_visible()
@@ -83,22 +85,22 @@ def test_from_one_video_to_the_next(page: Page) -> None:
     expect(dialog).to_be_hidden()
 
 
-def test_a_video_that_is_not_there(page: Page, kinora: RunningStack) -> None:
-    """An old address says so, and leads back to the list."""
+def test_an_unknown_video_is_not_found(page: Page, kinora: RunningStack) -> None:
+    """The address of a video that does not exist says so, and leads back to the list."""
     page.goto(f"{kinora.url}/videos/nothing")
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("heading").first).to_have_text("There is no such video")
+    expect(dialog.get_by_role("heading").first).to_have_text("Video not found")
     _press(dialog, "Close")
     expect(page).to_have_url(f"{kinora.url}/")
 
 
 def test_download_and_remix(page: Page, tmp_path: Path) -> None:
-    """The mp4 and the poster come as files; the form takes over all settings, and the seed."""
+    """MP4 and poster are saved as files; a remix copies all settings and the seed to the form."""
     prompt = new_prompt("to be saved")
     card = create(page, prompt, **SHORT, seed="21", negative_prompt="blue")
     expect_state(card, "completed")
     dialog = open_detail(card)
-    video_file = _download(page, dialog, "Download mp4", tmp_path)
+    video_file = _download(page, dialog, "Download MP4", tmp_path)
     assert video_file.suffix == ".mp4"
     with av.open(video_file) as container:
         assert sum(1 for _ in container.decode(video=0)) == 13
@@ -113,8 +115,8 @@ def test_download_and_remix(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#size input[value='64x64']")).to_be_checked()
 
 
-def test_what_is_copied_makes_the_same_video(page: Page, kinora: RunningStack) -> None:
-    """The curl line runs in a shell, the Python program with the openai package."""
+def test_copied_commands_create_the_same_video(page: Page, kinora: RunningStack) -> None:
+    """The curl command runs in a shell, the Python program with the openai package."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     prompt = new_prompt(PROMPT)
     card = create(page, prompt, **SHORT, seed="5", negative_prompt="a \"b\" 'c'")
@@ -125,7 +127,7 @@ def test_what_is_copied_makes_the_same_video(page: Page, kinora: RunningStack) -
         button = dialog.get_by_role("button", name=name, exact=True)
         handle = button.element_handle()
         button.click()
-        wait_until(lambda: handle.inner_text() == "Copied", seconds=5, what="it says so")
+        wait_until(lambda: handle.inner_text() == "Copied", seconds=5, what="the button confirms")
         text: str = page.evaluate("navigator.clipboard.readText()")
         return text
 
@@ -156,7 +158,7 @@ def test_what_is_copied_makes_the_same_video(page: Page, kinora: RunningStack) -
 
 
 def test_cancel_then_try_again(page: Page) -> None:
-    """Cancelling stops it; once more makes a new video with the same settings."""
+    """Cancelling stops the video; trying again creates one with the same settings."""
     prompt = new_prompt("to be cancelled")
     card = create(page, prompt, **LONG | {"num_inference_steps": "200"})
     card.get_by_role("button", name="Cancel").click()
@@ -171,8 +173,8 @@ def test_cancel_then_try_again(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
-def test_a_failure_tells_its_reason(page: Page, kinora: GuardedStack) -> None:
-    """Another system's mistake has no settings to show, and breaks nothing."""
+def test_a_failed_video_shows_its_reason(page: Page, kinora: GuardedStack) -> None:
+    """A request that is not valid JSON has no settings, and breaks nothing on the page."""
     bus = JetStream(kinora.nats_url_of("operator"))
     bus.publish("kinora.requests.default.garbage", b"garbage", expected=0)
     bus.close()
@@ -185,7 +187,7 @@ def test_a_failure_tells_its_reason(page: Page, kinora: GuardedStack) -> None:
 
 
 def test_a_deletion_can_be_undone(page: Page, kinora: RunningStack) -> None:
-    """For some seconds nothing has happened; then the video is gone everywhere."""
+    """Undo restores the video; without it, the video is deleted on the server."""
     client = Client(kinora.url)
     prompt = new_prompt("to be deleted")
     card = create(page, prompt, **SHORT)
@@ -199,15 +201,13 @@ def test_a_deletion_can_be_undone(page: Page, kinora: RunningStack) -> None:
     _press(open_detail(card), "Delete")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(card).to_have_count(0)
-    page.get_by_role("button", name="Close this notice").click()
+    page.get_by_role("button", name="Dismiss").click()
     wait_until(lambda: client.get(video_id) == {}, seconds=10, what="it is deleted")
 
 
 @pytest.mark.parametrize("leave", ["close the tab", "go elsewhere"])
-def test_leaving_the_page_carries_deletions_out(
-    page: Page, kinora: RunningStack, leave: str
-) -> None:
-    """What was deleted is not there again the next time, although nobody waited for the undo."""
+def test_leaving_the_page_completes_deletions(page: Page, kinora: RunningStack, leave: str) -> None:
+    """Deletions that can still be undone are completed when the page is closed."""
     client = Client(kinora.url)
     card = create(page, new_prompt(f"deleted, then {leave}"), **SHORT)
     expect(card).to_be_visible()
@@ -221,8 +221,8 @@ def test_leaving_the_page_carries_deletions_out(
     wait_until(lambda: client.get(video_id) == {}, seconds=10, what="it is deleted")
 
 
-def test_another_video_is_linked_from_its_remix(page: Page, kinora: RunningStack) -> None:
-    """A remix names the video that it was made from, as a link."""
+def test_a_remix_links_to_its_original(page: Page, kinora: RunningStack) -> None:
+    """A remix names the video that it is based on, as a link."""
     client = Client(kinora.url)
     first = client.create(prompt=new_prompt("the first"), num_inference_steps=2, size="64x64")
     answer = requests.post(

@@ -1,4 +1,4 @@
-"""What holds for the whole page: whom it asks, what it weighs, and that everybody can use it."""
+"""Qualities of the whole page: its own server only, small, fast, and accessible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from local.stack import ROOT
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import prompt_of
-from tests.e2e.page.look import card_of
+from tests.e2e.page.page_actions import card_of
 from tests.harness import RunningStack
 from tests.patience import wait_until
 
@@ -22,8 +22,8 @@ Open = Callable[..., Page]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 VIEWS = ("gallery", "no match", "detail", "failure", "empty", "queued", "wrong form", "sign-in")
 
-# Notes when the first card of the list has been drawn. It comes into the document in a frame's
-# callback; a message sent then is handled when that frame has been drawn.
+# Records when the first card is painted. It is added in a frame's callback; a message sent then is
+# handled right after that frame is painted.
 FIRST_CARD = """
 new MutationObserver((_, observer) => {
   if (!document.querySelector('.card')) return;
@@ -41,7 +41,7 @@ WEIGHT = """
 
 
 def test_everything_comes_from_this_server(browser: Browser, kinora: RunningStack) -> None:
-    """No request leaves for anybody else, and the policy in force would not let it."""
+    """The page makes no request to another server, and its security policy forbids any."""
     context = browser.new_context()
     page = context.new_page()
     hosts: set[str] = set()
@@ -57,7 +57,7 @@ def test_everything_comes_from_this_server(browser: Browser, kinora: RunningStac
 
 
 def _load(new_context: NewContext, url: str) -> tuple[float, float]:
-    """Open the page with nothing in the browser's cache: milliseconds, and bytes transferred."""
+    """Open the page with an empty cache; return milliseconds and bytes transferred."""
     context = new_context(viewport={"width": 1280, "height": 800})
     context.add_init_script(FIRST_CARD)
     context.add_init_script("try { localStorage['kinora.api-key'] = 'crowd-key' } catch {}")
@@ -65,7 +65,9 @@ def _load(new_context: NewContext, url: str) -> tuple[float, float]:
     page.goto(url)
     expect(page.locator("#live")).to_have_text("Live")
     expect(page.locator(".card").first).to_be_visible()
-    drawn = wait_until(partial(page.evaluate, "window.drawn"), seconds=5, what="it is drawn")
+    drawn = wait_until(
+        partial(page.evaluate, "window.drawn"), seconds=5, what="the first card is painted"
+    )
     sizes = dict(page.evaluate(WEIGHT))
     context.close()
     assert len(sizes) > 20, "the page's files are counted"
@@ -73,21 +75,21 @@ def _load(new_context: NewContext, url: str) -> tuple[float, float]:
 
 
 def _share() -> float:
-    """What share of a core a process gets at the moment: other tests run beside this one."""
+    """The share of a core that a process gets at the moment, beside other tests."""
     wall, cpu = time.perf_counter(), time.thread_time()
     while time.perf_counter() - wall < 0.2:
         pass
     return (time.thread_time() - cpu) / (time.perf_counter() - wall)
 
 
-def test_it_is_light_and_shows_the_list_soon(
+def test_the_page_is_small_and_shows_the_list_quickly(
     new_context: NewContext, keyed: RunningStack, record_property: Callable[[str, object], None]
 ) -> None:
-    """Without videos under 100 kB, and the first of 10,000 videos drawn within half a second.
+    """Under 100 kB without videos, and the first of 10,000 videos is painted within 500 ms.
 
-    From the start of the navigation, at first sight: the median, where the machine is free. Where
-    other tests run beside this one, and slow each of the five processes down that take part, the
-    load that was disturbed least counts, with the share of a core that was to be had.
+    Counted from the start of the navigation with an empty cache: the median on an idle machine.
+    Other tests slow down all five processes involved; beside them, the fastest load counts, times
+    the share of a core that was available.
     """
     loads: list[tuple[float, float, float]] = []
     for _ in range(7):
@@ -97,7 +99,7 @@ def test_it_is_light_and_shows_the_list_soon(
     free = all(share > 0.9 for _, share, _ in loads)
     median = statistics.median(milliseconds for milliseconds, _, _ in loads)
     alone = min(milliseconds * share for milliseconds, share, _ in loads)
-    record_property("first list drawn: median, and undisturbed (ms)", (median, alone))
+    record_property("first list painted: median, and corrected for load (ms)", (median, alone))
     record_property("transferred (bytes)", max(size for _, _, size in loads))
     assert max(size for _, _, size in loads) < 100_000
     assert (median if free else alone) < 500, loads
@@ -111,7 +113,7 @@ def _show(view: str, signed_in: Open, **settings: str) -> Page:
         page = signed_in("crowd-key", path.get(view, "/"), **settings)
         awaited = {
             "gallery": card_of(page, prompt_of(0)),
-            "no match": page.get_by_text("No video matches."),
+            "no match": page.get_by_text("No videos found."),
             "detail": page.locator("#detail .facts"),
             "failure": page.locator("#detail").get_by_text("The engine stopped three times."),
         }
@@ -126,7 +128,7 @@ def _show(view: str, signed_in: Open, **settings: str) -> Page:
     if view == "empty":
         expect(page.get_by_text("No videos yet.")).to_be_visible()
     if view == "queued":
-        page.get_by_label("Prompt", exact=True).fill("it waits")
+        page.get_by_label("Prompt", exact=True).fill("it is queued")
     if view in {"queued", "wrong form"}:
         page.get_by_role("button", name="Create video").click()
         shown = page.locator(".card").first if view == "queued" else page.locator("#prompt-error")
@@ -137,21 +139,21 @@ def _show(view: str, signed_in: Open, **settings: str) -> Page:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing(signed_in: Open, view: str, theme: str) -> None:
-    """Roles, names, contrast and the rest of WCAG 2.2 AA that a program can see, in every state."""
+    """Every state passes axe's checks of WCAG 2.2 AA: roles, names, contrast and more."""
     page = _show(view, signed_in, color_scheme=theme)
     page.evaluate(AXE.read_text())
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     options = {"runOnly": {"type": "tag", "values": tags}}
     result = page.evaluate("(options) => axe.run(document, options)", options)
-    assert len(result["passes"]) > 10, "it looked"
+    assert len(result["passes"]) > 10, "axe ran its checks"
     assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in result["violations"]] == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 820, 1280, 2560])
-def test_nothing_runs_out_of_the_page(signed_in: Open, width: int) -> None:
-    """From a small phone to a wide screen, nothing has to be scrolled sideways."""
+def test_no_view_scrolls_sideways(signed_in: Open, width: int) -> None:
+    """From small phones to wide screens, nothing scrolls sideways."""
     for view in ("gallery", "detail", "wrong form"):
-        page = _show(view, signed_in, viewport={"width": width, "height": 800})  # type: ignore[arg-type]  # a setting of the browser's
+        page = _show(view, signed_in, viewport={"width": width, "height": 800})  # type: ignore[arg-type]  # a setting of the browser profile
         wide = page.evaluate(
             "[document.documentElement.scrollWidth - innerWidth,"
             " ...[...document.querySelectorAll('.masthead, .about, .scroll')]"
@@ -161,7 +163,7 @@ def test_nothing_runs_out_of_the_page(signed_in: Open, width: int) -> None:
 
 
 def test_the_theme_is_chosen_and_kept(signed_in: Open) -> None:
-    """The system's theme, until another is chosen; a reload keeps it, and shows no other first."""
+    """The system's theme is the default; a choice survives a reload, with no flash of the other."""
     page = signed_in("crowd-key", color_scheme="light")
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)

@@ -1,4 +1,4 @@
-"""From a prompt to a video, used as a person uses it: a real Chromium against the real stack."""
+"""From a prompt to a video, as people do it: a real Chromium against a real stack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.client import Client
 from tests.e2e.page.conftest import NewContext
-from tests.e2e.page.look import (
+from tests.e2e.page.page_actions import (
     LONG,
     SHORT,
     card_of,
@@ -24,7 +24,7 @@ from tests.patience import wait_until
 
 
 def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:
-    """Stage and progress show on the way, the time that is left too, and then the picture."""
+    """Stage, progress and time left are shown meanwhile, and then the poster."""
     prompt = new_prompt("a red circle moving right")
     card = create(page, prompt, **LONG)
     expect(card.get_by_role("progressbar")).to_be_visible()
@@ -33,7 +33,7 @@ def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:
     left: set[str] = set()
 
     def completed() -> bool:
-        # All in one look: bar and times go away when the video is completed.
+        # In one call, because bar and times disappear when the video is completed.
         state, shown, time_left = card.evaluate(
             "a => { const p = a.querySelector('progress');"
             " const left = a.querySelector('[data-part=left]').textContent;"
@@ -44,17 +44,17 @@ def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:
             seen.append(shown)
         return bool(state == "completed")
 
-    wait_until(completed, seconds=90, what="the card says completed")
+    wait_until(completed, seconds=90, what="the card shows completed")
     assert seen == sorted(seen)
     assert len({value for value in seen if 0 < value < 100}) >= 2, "the bar moved"
-    assert any(re.search("left|nearly done", text) for text in left)
+    assert any(re.search("left|almost done", text) for text in left)
     image = card.locator("img")
     expect(image).to_be_visible()
     assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [160, 96]
 
 
-def test_a_card_plays_while_one_points_at_it(page: Page) -> None:
-    """The video runs, without sound, under the pointer or the focus, and is gone after it."""
+def test_a_card_plays_under_the_pointer_or_the_focus(page: Page) -> None:
+    """The video plays muted under the pointer or the focus, and is removed afterwards."""
     card = create(page, new_prompt("it plays"), **SHORT)
     expect_state(card, "completed")
     assert card.locator("video").count() == 0, "nothing is loaded before"
@@ -68,8 +68,8 @@ def test_a_card_plays_while_one_points_at_it(page: Page) -> None:
     expect(card.locator("video")).to_have_class("playing")
 
 
-def test_who_wants_less_motion_gets_stills(new_context: NewContext, kinora: RunningStack) -> None:
-    """With reduced motion nothing plays by itself."""
+def test_reduced_motion_shows_stills(new_context: NewContext, kinora: RunningStack) -> None:
+    """With reduced motion, nothing plays automatically."""
     page = new_context(reduced_motion="reduce").new_page()
     page.goto(kinora.url)
     card = create(page, new_prompt("it stands still"), **SHORT)
@@ -83,7 +83,7 @@ def test_who_wants_less_motion_gets_stills(new_context: NewContext, kinora: Runn
 
 
 def test_variations_have_different_seeds(page: Page, kinora: RunningStack) -> None:
-    """Four videos of one prompt, each with a seed of its own, sent with Ctrl and Enter."""
+    """Ctrl+Enter creates four videos of one prompt, each with its own seed."""
     prompt = new_prompt("four of it")
     fill(page, prompt, **SHORT, variations="4", seed="4294967294")
     page.get_by_label("Prompt", exact=True).press("Control+Enter")
@@ -94,7 +94,7 @@ def test_variations_have_different_seeds(page: Page, kinora: RunningStack) -> No
 
 
 def test_a_seed_is_new_each_time_unless_it_is_locked(page: Page, kinora: RunningStack) -> None:
-    """Dice and lock do what they say."""
+    """The dice draws a seed, and the lock keeps it."""
 
     def seed_of(text: str) -> int:
         card = create(page, new_prompt(text), **SHORT)
@@ -103,15 +103,15 @@ def test_a_seed_is_new_each_time_unless_it_is_locked(page: Page, kinora: Running
 
     first, second = seed_of("random seed"), seed_of("random seed")
     assert first != second
-    page.get_by_role("button", name="Another seed").click()
-    page.get_by_role("button", name="Keep this seed").click()
+    page.get_by_role("button", name="New random seed").click()
+    page.get_by_role("button", name="Lock seed").click()
     shown = int(page.locator("#seed").input_value())
     assert [seed_of("locked seed"), seed_of("locked seed")] == [shown, shown]
     assert shown != second
 
 
 def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
-    """A reload finds the form as it was; a reset makes it the model's own."""
+    """The form survives a reload; a reset restores the model's defaults."""
     fill(page, "an unfinished thought", **LONG, guidance_scale="3", seed="7", variations="2")
     page.reload()
     expect(page.locator("#size input[value='160x96']")).to_be_checked()
@@ -120,10 +120,8 @@ def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
     values = {"prompt": "an unfinished thought", "num_inference_steps": "60"}
     for name, value in (values | {"guidance_scale": "3", "seed": "7"}).items():
         expect(page.locator(f"#{name}")).to_have_value(value)
-    expect(page.get_by_role("button", name="Keep this seed")).to_have_attribute(
-        "aria-pressed", "true"
-    )
-    page.get_by_role("button", name="Reset the settings").click()
+    expect(page.get_by_role("button", name="Lock seed")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Reset settings").click()
     expect(page.locator("#size input[value='96x64']")).to_be_checked()
     expect(page.locator("#num_inference_steps")).to_have_value("16")
     expect(page.locator("#prompt")).to_have_value("an unfinished thought")
@@ -131,7 +129,7 @@ def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
 
 
 def test_sizes_and_lengths_say_what_they_cost(page: Page) -> None:
-    """After some videos in seconds, and larger ones cost more."""
+    """After the first video, each size and length shows seconds: the larger, the more."""
     expect_state(create(page, new_prompt("to learn from"), **SHORT), "completed")
 
     def seconds(selector: str) -> float:
@@ -142,15 +140,15 @@ def test_sizes_and_lengths_say_what_they_cost(page: Page) -> None:
 
     assert seconds("[value='64x64']") < seconds("[value='160x96']")
     assert seconds("[name=num_frames][value='13']") < seconds("[name=num_frames][value='61']")
-    expect(page.locator("#cost")).to_contain_text("of work")
+    expect(page.locator("#cost")).to_contain_text("render time")
 
 
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
-    [("prompt", " ", "what the video should show"), ("num_inference_steps", "1", "2")],
+    [("prompt", " ", "Enter a prompt"), ("num_inference_steps", "1", "2")],
 )
-def test_what_is_wrong_stands_at_its_field(page: Page, field: str, value: str, reason: str) -> None:
-    """Before anything is sent, with the focus on it."""
+def test_errors_appear_at_their_fields(page: Page, field: str, value: str, reason: str) -> None:
+    """Invalid input is reported before anything is sent, and its field gets the focus."""
     fill(page, "fine", **{field: value})
     page.get_by_role("button", name="Create video").click()
     expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
@@ -158,8 +156,8 @@ def test_what_is_wrong_stands_at_its_field(page: Page, field: str, value: str, r
     expect(page.locator(f"#{field}")).to_be_focused()
 
 
-def test_what_the_server_refuses_stands_at_its_field_too(page: Page) -> None:
-    """The API's `param` finds the field, be it one of several of the page's."""
+def test_errors_of_the_server_appear_at_their_fields(page: Page) -> None:
+    """The API's `param` selects the field, even where several of the API's share one."""
     fill(page, "fine", num_inference_steps="150")
     page.evaluate("document.querySelector('#num_inference_steps').max = 999")
     page.locator("#num_inference_steps").fill("500")
@@ -169,7 +167,7 @@ def test_what_the_server_refuses_stands_at_its_field_too(page: Page) -> None:
 
 
 def test_the_demo_model_is_named_and_examples_are_offered(page: Page) -> None:
-    """Nobody takes the tiny model for the full one, or has to think of a prompt."""
+    """The tiny model is clearly labelled, and there are prompts to start from."""
     expect(page.locator("#model")).to_have_text("Demo model")
     expect(page.locator("#demo-notice")).to_contain_text("demo")
     page.get_by_role("group", name="Example prompts").get_by_role("button").first.click()
@@ -177,7 +175,7 @@ def test_the_demo_model_is_named_and_examples_are_offered(page: Page) -> None:
 
 
 def test_a_prompt_is_shown_as_text(page: Page) -> None:
-    """Markup in a prompt is data, in the gallery and in the detail view, and nothing of it runs."""
+    """Markup in a prompt is shown as text in gallery and detail view, and never runs."""
     prompt = new_prompt('<img src=x onerror="window.gotcha=1"><script>alert(1)</script>🎈')
     card = create(page, prompt, **SHORT)
     expect(card.get_by_role("heading")).to_have_text(prompt)

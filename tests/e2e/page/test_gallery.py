@@ -1,4 +1,4 @@
-"""Ten thousand videos, API keys, and a server that goes away: on a stack that makes no videos."""
+"""The gallery with ten thousand videos, API keys, and outages, on a stack without `generate`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import NUMBER, prompt_of
-from tests.e2e.page.look import card_of, prompts_shown
+from tests.e2e.page.page_actions import card_of, prompts_shown
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
 
 Open = Callable[..., Page]
 
-# Scrolls for a while as a wheel would, three screens a second, and notes what each frame took:
-# `gaps` between frames, `work` of the main thread in each (style, layout and paint included: from
-# the first callback of a frame to a message that is handled right after it was drawn).
+# Scrolls like a wheel, three screens a second, and records milliseconds for each frame: `gaps`
+# between frames, and `work` of the main thread (style, layout and paint included: from the frame's
+# first callback to a message that is handled right after painting).
 SCROLL = """
 (seconds) => new Promise((resolve) => {
   const gaps = [], work = [];
@@ -38,40 +38,40 @@ SCROLL = """
   requestAnimationFrame(step);
 })
 """
-# 60 frames a second, and what the clock of a browser without a screen is off by.
+# 60 frames a second, plus the clock error of a browser without a screen.
 FRAME_MS = 16.7 + 0.3
-# Half a frame, which leaves the other half to slower machines.
+# Half a frame, so that slower machines have the other half.
 WORK_MS = 8
 BOTTOM = "window.scrollTo(0, document.documentElement.scrollHeight)"
 
 
 def _scroll_to(page: Page, last: Locator) -> None:
-    """To the bottom again and again: it moves down with every page of the list that comes in."""
+    """Scroll to the end, which moves down with every page of the list."""
 
     def at_the_end() -> bool:
         page.evaluate(BOTTOM)
         return page.locator("#end").is_visible() and last.is_visible()
 
-    wait_until(at_the_end, seconds=90, what="all of the list was read")
+    wait_until(at_the_end, seconds=90, what="the whole list is read")
 
 
 def test_ten_thousand_videos_scroll_smoothly(
     signed_in: Open, record_property: Callable[[str, object], None]
 ) -> None:
-    """To the end, every one once, with a few dozen cards in the document, at 60 frames a second."""
+    """Down to the last video, with a few dozen cards in the document, at 60 frames a second."""
     page = signed_in("crowd-key")
     expect(card_of(page, prompt_of(0))).to_be_visible()
-    asked: list[str] = []
-    page.on("request", lambda r: asked.append(r.url) if "/v1/videos?" in r.url else None)
+    requested: list[str] = []
+    page.on("request", lambda r: requested.append(r.url) if "/v1/videos?" in r.url else None)
     last = card_of(page, prompt_of(NUMBER - 1))
     _scroll_to(page, last)
     expect(last).to_have_attribute("aria-posinset", str(NUMBER))
     expect(last).to_have_attribute("aria-setsize", str(NUMBER))
     assert page.locator(".card").count() < 100
-    assert len(asked) < NUMBER / 100 + 10, "pages of a hundred, each read once"
+    assert len(requested) < NUMBER / 100 + 10, "pages of a hundred, each read once"
     page.evaluate("window.scrollTo(0, 20000)")
     rounds: list[dict[str, float]] = []
-    # What else the machine does only adds to it: the best of three.
+    # Other load on the machine only adds to the times, so the best of three counts.
     while not rounds or (rounds[-1]["frame"] > FRAME_MS and len(rounds) < 3):
         measured = page.evaluate(SCROLL, 4)
         frame, work = statistics.median(measured["gaps"]), statistics.median(measured["work"])
@@ -81,8 +81,8 @@ def test_ten_thousand_videos_scroll_smoothly(
     assert min(found["work"] for found in rounds) < WORK_MS, rounds
 
 
-def test_what_comes_in_above_pushes_nothing_away(signed_in: Open, keyed: RunningStack) -> None:
-    """Who looks at older videos goes on looking at them, and is told of the new ones."""
+def test_new_videos_do_not_move_those_in_view(signed_in: Open, keyed: RunningStack) -> None:
+    """Videos in view stay in place when new ones are added above, and a button counts those."""
     page = signed_in("crowd-key")
     expect(card_of(page, prompt_of(0))).to_be_visible()
     expect(page.locator("#live")).to_have_text("Live")
@@ -95,26 +95,26 @@ def test_what_comes_in_above_pushes_nothing_away(signed_in: Open, keyed: Running
     made = requests.post(
         f"{keyed.url}/v1/videos", json=body, headers=headers, timeout=scaled(20)
     ).json()
-    told = page.get_by_role("button", name="1 new video")
-    expect(told).to_be_visible()
+    button = page.get_by_role("button", name="1 new video")
+    expect(button).to_be_visible()
     assert seen.bounding_box() == before
-    told.click()
+    button.click()
     card = card_of(page, "from another program")
     expect(card).to_be_in_viewport()
     requests.delete(f"{keyed.url}/v1/videos/{made['id']}", headers=headers, timeout=scaled(20))
     expect(card).to_have_count(0)
 
 
-def test_search_and_filters_narrow_the_list_down(signed_in: Open, keyed: RunningStack) -> None:
-    """By words of the prompt, by state, by day; the address holds them, and a reload keeps them."""
+def test_search_and_filters_narrow_the_list(signed_in: Open, keyed: RunningStack) -> None:
+    """By text, status and day. The query is part of the address, and survives a reload."""
     page = signed_in("crowd-key")
     expect(card_of(page, prompt_of(0))).to_be_visible()
-    page.get_by_label("Search the prompts").fill("A WHALE")
+    page.get_by_label("Search prompts").fill("A WHALE")
     expect(card_of(page, prompt_of(7))).to_be_visible()
     expect(card_of(page, prompt_of(0))).to_have_count(0)
     assert all("whale" in prompt for prompt in prompts_shown(page))
     page.get_by_label("Failed").check()
-    expect(page.get_by_text("No video matches.")).to_be_visible()
+    expect(page.get_by_text("No videos found.")).to_be_visible()
     page.get_by_role("button", name="Clear search and filters").click()
     expect(card_of(page, prompt_of(0))).to_be_visible()
 
@@ -122,16 +122,16 @@ def test_search_and_filters_narrow_the_list_down(signed_in: Open, keyed: Running
     expect(card_of(page, prompt_of(3))).to_be_visible()
     expect(card_of(page, prompt_of(4))).to_have_count(0)
     page.get_by_label("Created").select_option("week")
-    page.get_by_label("Search the prompts").fill("take 43")
+    page.get_by_label("Search prompts").fill("take 43")
     expect(page).to_have_url(re.compile(r"\?q=take\+43&status=failed&from=[0-9-]{10}$"))
     expect(card_of(page, prompt_of(43))).to_be_visible()
     page.reload()
     expect(card_of(page, prompt_of(43))).to_be_visible()
     expect(page.get_by_label("Failed")).to_be_checked()
     expect(page.get_by_label("Created")).to_have_value("week")
-    expect(page.get_by_label("Search the prompts")).to_have_value("take 43")
+    expect(page.get_by_label("Search prompts")).to_have_value("take 43")
     page.goto(f"{keyed.url}/?from=2001-01-01&to=2001-01-02")
-    expect(page.get_by_text("No video matches.")).to_be_visible()
+    expect(page.get_by_text("No videos found.")).to_be_visible()
     expect(page.get_by_label("From")).to_have_value("2001-01-01")
 
 
@@ -147,12 +147,12 @@ def test_a_search_that_ignores_case_reads_each_page_once(signed_in: Open) -> Non
     assert len(requested) < 10, requested
 
 
-def test_the_gallery_without_a_mouse(signed_in: Open) -> None:
-    """From the address bar on with the keyboard only: through the list, into a video, and back."""
+def test_the_gallery_works_with_the_keyboard_alone(signed_in: Open) -> None:
+    """The keyboard leads from the address bar through the list, into a video, and back."""
     page = signed_in("crowd-key")
     expect(card_of(page, prompt_of(0))).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the videos")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to videos")).to_be_focused()
     page.keyboard.press("Enter")
     for _ in range(8):
         page.keyboard.press("Tab")
@@ -174,10 +174,8 @@ def test_the_gallery_without_a_mouse(signed_in: Open) -> None:
     expect(card_of(page, prompt_of(91)).get_by_role("link")).to_be_focused()
 
 
-def test_a_key_is_asked_for_kept_and_forgotten(
-    new_context: NewContext, keyed: RunningStack
-) -> None:
-    """A wrong one is refused, a good one lasts beyond a reload, and sign-out takes all with it."""
+def test_sign_in_lasts_until_sign_out(new_context: NewContext, keyed: RunningStack) -> None:
+    """A wrong key is refused, a valid one survives a reload, and sign-out deletes it."""
     page = new_context().new_page()
     page.goto(keyed.url)
     dialog = page.get_by_role("dialog", name="Sign in")
@@ -201,21 +199,21 @@ def test_a_key_is_asked_for_kept_and_forgotten(
 
 
 def test_a_server_that_goes_away_and_comes_back(signed_in: Open, keyed: RunningStack) -> None:
-    """A banner says so while it lasts; what was there stays, and all goes on without a reload."""
+    """A banner shows the outage, the list stays, and the page recovers without a reload."""
     page = signed_in("solo-key")
     expect(page.locator("#live")).to_have_text("Live")
     keyed.kill("gateway")
-    expect(page.locator("#banner")).to_contain_text("does not answer")
+    expect(page.locator("#banner")).to_contain_text("Can't reach the server")
     keyed.start("gateway")
     expect(page.locator("#banner")).to_be_hidden(timeout=15_000)
     expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
     keyed.kill("status")
-    expect(page.locator("#banner")).to_contain_text("does not answer", timeout=15_000)
+    expect(page.locator("#banner")).to_contain_text("Can't reach the server", timeout=15_000)
     keyed.start("status")
     expect(page.locator("#banner")).to_be_hidden(timeout=15_000)
     page.get_by_label("Prompt", exact=True).fill("after all that")
     page.get_by_role("button", name="Create video").click()
     card = card_of(page, "after all that")
-    expect(card).to_contain_text("in the queue")
+    expect(card).to_contain_text("in queue")
     card.get_by_role("button", name="Cancel").click()
     expect(card).to_have_attribute("data-state", "cancelled")

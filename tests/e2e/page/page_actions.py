@@ -1,4 +1,4 @@
-"""What a person does on the page, and sees there."""
+"""What people do on the page, and check there."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.patience import scaled
 
-# About eight seconds of work on two cores: long enough to do something to it meanwhile.
+# Takes about eight seconds on two cores: long enough to act while the video is rendered.
 LONG = {"size": "160x96", "num_frames": "61", "num_inference_steps": "60"}
-# Less than a second.
+# Takes less than a second.
 SHORT = {"size": "64x64", "num_frames": "13", "num_inference_steps": "2"}
 
 _numbers = itertools.count(1)
 
 
 def watched(page: Page, problems: list[str]) -> None:
-    """Collect the errors of the page's scripts, and what its security policy refused."""
+    """Collect errors of the page's scripts and violations of its security policy."""
     page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
     page.on(
         "console",
@@ -28,12 +28,12 @@ def watched(page: Page, problems: list[str]) -> None:
 
 
 def new_prompt(text: str) -> str:
-    """A prompt that no other test wrote: the stack is shared."""
+    """A unique prompt, because tests share the stack."""
     return f"{text}, number {next(_numbers)}"
 
 
 def fill(page: Page, prompt: str, /, **settings: str) -> None:
-    """Fill in the form; the settings have the names of the API."""
+    """Fill in the form; settings are named as in the API."""
     expect(page.locator("#size input").first).to_be_attached()
     page.get_by_label("Prompt", exact=True).fill(prompt)
     for name, value in settings.items():
@@ -44,7 +44,7 @@ def fill(page: Page, prompt: str, /, **settings: str) -> None:
 
 
 def create(page: Page, prompt: str, /, **settings: str) -> Locator:
-    """Ask for a video; its card."""
+    """Create a video, and return its card."""
     fill(page, prompt, **settings)
     page.get_by_role("button", name="Create video").click()
     return card_of(page, prompt).first
@@ -56,12 +56,12 @@ def card_of(page: Page, prompt: str) -> Locator:
 
 
 def expect_state(card: Locator, state: str, *, seconds: float = 60) -> None:
-    """Wait until the card says `state`."""
+    """Wait until the card shows `state`."""
     expect(card).to_have_attribute("data-state", state, timeout=scaled(seconds) * 1000)
 
 
 def open_detail(card: Locator) -> Locator:
-    """Open the detail view of a card."""
+    """Open the detail view of a card's video."""
     card.get_by_role("link").click()
     dialog = card.page.get_by_role("dialog")
     expect(dialog).to_be_visible()
@@ -69,5 +69,5 @@ def open_detail(card: Locator) -> Locator:
 
 
 def prompts_shown(page: Page) -> list[str]:
-    """The prompts of the cards that exist, in their order."""
+    """The prompts of the cards in the document, in order."""
     return page.locator(".card h3").all_inner_texts()
