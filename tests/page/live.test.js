@@ -54,6 +54,50 @@ test("the list is read first, then the event stream is opened", async () => {
   equal(reports.at(-1)?.live, true);
 });
 
+test("the list is read again when the stream opens and when it breaks off, as events may be missing", async () => {
+  const live = start();
+  await wait(0);
+  api.stored = [videoOf("v1")];
+  await live;
+  deepEqual(library.ids, ["v1"]);
+  api.stored = [videoOf("v2"), videoOf("v1")];
+  api.stream?.close();
+  await wait(0);
+  deepEqual(library.ids, ["v2", "v1"]);
+});
+
+test("an id that the server no longer knows is not sent again", async () => {
+  await start();
+  const { events } = api;
+  api.events = async (lastEventId) => {
+    api.resumedAfter.push(lastEventId);
+    throw new ApiError(400, {});
+  };
+  api.stream?.close();
+  await wait(1_000);
+  api.events = events;
+  await wait(2_000);
+  deepEqual(api.resumedAfter, [null, "1", null]);
+});
+
+test("an event during an update leads to another one", async () => {
+  api.stored = [videoOf("v1")];
+  await start();
+  const read = api.video.bind(api);
+  /** @type {() => void} */
+  let respond = () => {};
+  api.video = (id) => new Promise((resolve) => (respond = () => resolve(read(id))));
+  sendEvent("completed", "v1");
+  await wait(200);
+  api.video = read;
+  api.stored = [videoOf("v2"), videoOf("v1")];
+  sendEvent("requested", "v2");
+  await settle();
+  respond();
+  await wait(200);
+  deepEqual(library.ids, ["v2", "v1"]);
+});
+
 test("a burst of events about a video is one request", async () => {
   await start();
   api.stored = [videoOf("v1", { status: "in_progress", progress: 0 })];
@@ -124,6 +168,16 @@ test("without the event stream the list is polled", async () => {
   equal(reports.at(-1)?.live, false);
   await wait(5_000);
   deepEqual(api.requests, ["limit=100"]);
+});
+
+test("a hidden page without the event stream is not polled", async () => {
+  api.events = () => Promise.reject(new ApiError(503, {}, 60));
+  await start();
+  fakeDocument.hidden = true;
+  await wait(5_000);
+  api.requests = [];
+  await wait(50_000);
+  deepEqual(api.requests, []);
 });
 
 test("active videos are updated every few seconds, and one that ended without an event is read", async () => {

@@ -70,14 +70,16 @@ test("leaving the page deletes what is pending, once", async () => {
   deepEqual(deleted, ["v1"]);
 });
 
-test("a video that was already deleted elsewhere is no failure", async () => {
-  error = new ApiError(404, {});
-  deletions.add(video);
-  offers[0]?.confirm();
-  await settle();
-  deepEqual(failed, []);
-  deepEqual(library.ids, ["v2"]);
-});
+for (const status of [404, 410]) {
+  test(`a video that was already deleted elsewhere is no failure (${status})`, async () => {
+    error = new ApiError(status, {});
+    deletions.add(video);
+    offers[0]?.confirm();
+    await settle();
+    deepEqual(failed, []);
+    deepEqual(library.ids, ["v2"]);
+  });
+}
 
 test("a refused deletion brings the video back, and is reported", async () => {
   error = new ApiError(503, {});

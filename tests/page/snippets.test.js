@@ -25,6 +25,7 @@ test("curl gets the request as JSON, quoted for the shell", () => {
   const command = asCurl(videoOf("v1", { prompt: PROMPT }), ORIGIN, false);
   ok(command.startsWith(`curl -s '${ORIGIN}/v1/videos'`));
   const quoted = /-d '([^]*)'\n$/.exec(command)?.[1] ?? "";
+  ok(!quoted.replaceAll("'\\''", "").includes("'"));
   deepEqual(JSON.parse(quoted.replaceAll("'\\''", "'")), requestOf(videoOf("v1", { prompt: PROMPT })));
 });
 

@@ -112,7 +112,6 @@ export class Library {
     const last = page.data.findLastIndex(({ id }) => before.has(id));
     const continues = last >= 0 && page.data[last]?.id === this.#order.at(-1);
     if (disjoint || continues) return this.#append(page, last + 1);
-    if (!page.has_more) this.hasMore = false;
     this.#putAll(page);
   }
 

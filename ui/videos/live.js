@@ -120,18 +120,13 @@ export class Live {
   async #read() {
     const changed = this.#changed;
     this.#changed = new Set();
-    try {
-      if (this.#stale || !this.feed.open || changed.size > MAX_SINGLE_READS) {
-        this.#stale = false;
-        await this.library.refresh();
-      } else {
-        await Promise.all([...changed].map((id) => this.#readOne(id)));
-      }
-      if (this.library.active.length > 0) await this.#readActive();
-    } catch (error) {
-      for (const id of changed) this.#changed.add(id);
-      throw error;
+    if (this.#stale || !this.feed.open || changed.size > MAX_SINGLE_READS) {
+      this.#stale = false;
+      await this.library.refresh();
+    } else {
+      await Promise.all([...changed].map((id) => this.#readOne(id)));
     }
+    if (this.library.active.length > 0) await this.#readActive();
   }
 
   /** Update places in the queue and times left, and find videos that ended without an event. */
