@@ -65,7 +65,7 @@ export class Api {
   }
 
   /**
-   * Create a video. Retries once if there is no response; the key keeps that from creating two.
+   * Create a video. Retries once if there is no response; the key prevents a second video.
    *
    * @param {VideoRequest} request
    * @param {string} idempotencyKey

@@ -34,7 +34,7 @@ export class Eta {
     return latest ? Math.max(0, latest.seconds - (performance.now() - latest.at) / 1000) : null;
   }
 
-  /** Of running videos only: how long a queued one waits for others is known to the server alone. @param {Video} video */
+  /** For running videos only: the server alone knows how long others delay a queued one. @param {Video} video */
   #estimateLeft(video) {
     const effort = effortOf(video);
     const total = effort && this.estimate.seconds(effort);

@@ -199,7 +199,7 @@ export class Library {
       const older = (/** @type {string} */ id) =>
         (this.#videos.get(id)?.created_at ?? 0) <= video.created_at;
       const found = this.#order.findIndex(older);
-      // Older than everything read so far: it comes with a later page.
+      // Older than everything read so far: it will come with a later page.
       if (found < 0 && this.hasMore) return;
       this.#order = this.#order.toSpliced(found < 0 ? this.#order.length : found, 0, video.id);
     }
@@ -207,8 +207,8 @@ export class Library {
   }
 
   /**
-   * Whether the video belongs to the list. The server decides about text and days, which never change
-   * for a video, where it has listed it; only the status can have changed since.
+   * Whether the video matches the query. Once the server has listed it, only its status can change that:
+   * prompts and times of creation are fixed.
    *
    * @param {Video} video
    */
