@@ -10,7 +10,7 @@ TORCH := torch==2.13.0
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
-# Most tests wait for servers, so more of them than two cores can compute run at a time.
+# Most tests wait for servers, so more of them run in parallel than there are cores.
 TEST_PROCESSES ?= 3
 # Python compiles what it imports, and keeps that unless it is told not to; pip would compile all of
 # it, of which most is never imported.
@@ -43,8 +43,8 @@ help: ## Show this list
 run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
 	@exec .venv/bin/python -m local
 
-# Side by side: downloads wait for the network, and tests for servers, most of the time. The
-# environment comes first: what makes it may come from the package system, as Chromium does.
+# In parallel: downloads mostly wait for the network, tests for servers. The environment comes first:
+# creating it may need the package system, which Chromium needs too.
 test: .venv/bin/python ## Run every check and every test (PYTEST_ARGS chooses among the tests)
 	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium
 	@$(MAKE) --no-print-directory -j2 lint test-page pytest
@@ -55,7 +55,7 @@ test-page: .venv/all-installed ## Run the tests of the page's modules, without a
 		--test --test-timeout=60000 --test-reporter=dot 'tests/page/*.test.js'
 
 .PHONY: pytest
-pytest: # what `test` runs beside `lint`
+pytest: # runs in parallel with `lint`
 	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: test ## Run what CI runs

@@ -1,4 +1,4 @@
-"""`python -m local`, and so `make run`: the whole of Kinora on this machine, until Ctrl-C."""
+"""`python -m local`, run by `make run`: all of Kinora on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def _lock(data: Path) -> int:
-    """Keep others off the data folder until the returned file descriptor is closed everywhere.
+    """Lock the data folder until every copy of the returned file descriptor is closed.
 
     Raises:
         SettingsError: another stack uses the folder.

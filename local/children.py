@@ -1,4 +1,4 @@
-"""The processes of a stack while they run: started, listened to, stopped."""
+"""The running processes of a stack: starting them, relaying their output, stopping them."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from local import leash
+from local import orphan_reaper
 from local.processes import Command
 
-_TAIL_LINES = 40  # shown of a process that failed: a traceback of gunicorn's and one of ours
-_LONGEST_LINE = 64 << 10  # a longer one is shown in pieces
-_LARGEST_LOG = 10 << 20  # a larger log is put aside at a start, in place of the one before
+_TAIL_LINES = 40  # of a failed process: enough for gunicorn's traceback and one of Kinora's
+_LONGEST_LINE = 64 << 10  # a longer one is split
+_LARGEST_LOG = 10 << 20  # a larger log is rotated at the start; one old log is kept
 _IMPORTANT = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^\w*(Error|Exception)\b", re.IGNORECASE)
-# Killed processes are gone within milliseconds, unless nothing reaps them: then waiting is no use.
+# Killed processes exit within milliseconds. Zombies that nothing reaps stay, so waiting is bounded.
 _GROUP_SECONDS = 1.0
 
 
-class Leash:
-    """Holds the process group of a stack, which ends with this process at the latest.
+class ProcessGroup:
+    """The process group of a stack, which is killed when this process exits, if not before.
 
     Args:
-        keep: file descriptors that stay open until the group is gone, such as a lock's.
+        keep: file descriptors that stay open until the group has exited, such as a lock's.
     """
 
     def __init__(self, keep: Iterable[int]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", leash.__file__],
+            [sys.executable, "-I", "-S", orphan_reaper.__file__],
             stdin=subprocess.PIPE,
             process_group=0,
             pass_fds=tuple(keep),
         )
 
     @property
-    def group(self) -> int:
+    def id(self) -> int:
         """The id of the process group."""
         return self._process.pid
 
     def kill(self) -> None:
-        """Kill every process of the group that is still there, and wait until they are gone."""
+        """Kill the remaining processes of the group, and wait until they have exited."""
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
         deadline = time.monotonic() + _GROUP_SECONDS
-        while _exists(self.group) and time.monotonic() < deadline:
+        while _exists(self.id) and time.monotonic() < deadline:
             time.sleep(0.01)
 
 
@@ -85,14 +85,14 @@ class Child:
         return cls(command.name, running, log)
 
     async def ended(self) -> int:
-        """Wait for its end; return its exit status, negative for a signal's number."""
+        """Wait until it exits; return its exit status, or the negated number of a signal."""
         status = await self._running.wait()
-        # A grandchild may hold the pipe open for longer; it has said enough.
+        # A grandchild may hold the pipe open for longer; its output is not needed.
         await asyncio.wait({self._relay}, timeout=0.5)
         return status
 
     async def stop(self, grace_seconds: float) -> None:
-        """Ask it to stop, and kill it where it takes longer than `grace_seconds`."""
+        """Send SIGTERM, and SIGKILL if it has not exited after `grace_seconds`."""
         self.shows_warnings = False
         if self._running.returncode is not None:
             return
@@ -105,7 +105,7 @@ class Child:
 
     async def _relay_output(self) -> None:
         stream = self._running.stdout
-        if stream is None:  # it was opened with a pipe
+        if stream is None:  # never: stdout is a pipe
             return
         rest = b""
         with _open_log(self.log) as log:
@@ -126,12 +126,12 @@ class Child:
             print(f"{self.name:<11} | {line}", flush=True)
 
     def describe_end(self, status: int) -> str:
-        """Say how it ended, from its exit status, with the last lines that it wrote."""
+        """Describe how it exited, with the last lines of its log."""
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
         return f"{self.name} ended with {how}{self.last_lines()}"
 
     def last_lines(self) -> str:
-        """Return the last lines that it wrote, under a heading, ready to follow a sentence."""
+        """Return the last lines of its log under a heading, to be appended to a message."""
         if not self.tail:
             return f"\n{self.log} is empty"
         return f"\nlast lines of {self.log}:" + "".join(f"\n  {line}" for line in self.tail)
@@ -148,5 +148,5 @@ def _exists(group: int) -> bool:
 def _open_log(path: Path) -> BinaryIO:
     if path.exists() and path.stat().st_size > _LARGEST_LOG:
         path.rename(path.with_suffix(".log.1"))
-    # Unbuffered, so that one can follow it; for its owner only, as prompts may be in it.
+    # Unbuffered, so that `tail -f` works; private, as it may contain prompts.
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb", 0)

@@ -1,4 +1,4 @@
-"""What the servers read from the data folder: credentials and configuration, written at each start.
+"""The servers' credentials and configuration in the data folder, written at each start.
 
 Only the credentials are kept from one start to the next; the configuration follows the settings.
 """
@@ -17,20 +17,20 @@ from local.stack import Stack
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the object store asks for: random, made at the first start and kept with its data."""
+    """The object store's keys: random, created at the first start and kept with its data."""
 
     access_key: str
     secret_key: str
 
 
 def prepare(stack: Stack) -> Credentials:
-    """Make the data folder and all files that the servers of `stack` read.
+    """Create the data folder and all files that the servers of `stack` read.
 
     Raises:
         OSError: the data folder can't be written.
     """
     for folder in ("nats", "s3", "caddy", "logs"):
-        # Prompts and videos are nobody else's business.
+        # Prompts and videos are private.
         (stack.data / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.data.chmod(0o700)
     shutil.rmtree(stack.data / "tmp", ignore_errors=True)
@@ -50,7 +50,7 @@ def _credentials(path: Path) -> Credentials:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     draft = path.with_suffix(".tmp")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -61,7 +61,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _s3_config(credentials: Credentials) -> dict[str, object]:
-    """Name one identity: with one, weed refuses everybody else, anonymous callers included."""
+    """Define one identity: weed then refuses all others, anonymous callers included."""
     keys = {"accessKey": credentials.access_key, "secretKey": credentials.secret_key}
     return {"identities": [{"name": "kinora", "credentials": [keys], "actions": ["Admin"]}]}
 
@@ -75,7 +75,7 @@ jetstream {{
   # An acknowledged event is on the disk, as one server has no other copy of it.
   sync_interval: always
   # The streams have limits of their own. The default, a share of the free disk, would refuse the
-  # size that REQUESTS reserves on a disk that is nearly full.
+  # size that REQUESTS reserves when the disk is nearly full.
   max_file_store: 1TB
 }}
 """

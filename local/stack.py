@@ -1,4 +1,4 @@
-"""The settings of one local stack, and where its data lies."""
+"""The settings of one local stack, and the paths of its data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ class Stack:
 
     Attributes:
         root: the checkout; the working directory of every process.
-        data: where everything that outlives a stop is kept.
+        data: the folder of everything that is kept after a stop.
         ports: where each part listens.
         replicas: how many `generate` processes run.
         model: a folder (relative to `root`) or hub id with Mochi's weights.
-        ready_seconds: how long the start may take.
-        environ: the environment that the stack was started in; settings of the functions in it
-            reach them.
+        ready_seconds: time-out of the start.
+        environ: the environment that the stack was started in; it passes settings to the functions.
     """
 
     root: Path
@@ -41,12 +40,12 @@ class Stack:
         """Read PORT, NATS_PORT, S3_PORT, KINORA_DATA, GENERATE_REPLICAS, MODEL and the rest.
 
         Raises:
-            SettingsError: one of them can't be used; it says which and why.
+            SettingsError: one of them is invalid; the message says which and why.
         """
         replicas = whole_number(environ, "GENERATE_REPLICAS", 2, 1, MAX_REPLICAS)
         return cls(
             root=root,
-            # Relative to the checkout, so that it does not depend on where one happens to stand.
+            # Relative to the checkout, not to the working directory.
             data=root / Path(environ.get("KINORA_DATA") or ".kinora").expanduser(),
             ports=derive_ports(environ, replicas),
             replicas=replicas,
@@ -58,7 +57,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where a person or a client finds this stack."""
+        """The address of the gateway."""
         return f"http://127.0.0.1:{self.ports['gateway']}"
 
     def log_of(self, name: str) -> Path:

@@ -1,8 +1,8 @@
-"""Starts a stack, says when it is ready, and stops all of it, whatever ends it.
+"""Starts a stack, reports when it is ready, and stops all of it, whatever ends the supervisor.
 
 This is not honcho, which was the first choice: honcho sends SIGTERM to all processes at once and
 SIGKILL to what is left after five seconds, so that the functions lose NATS and the object store
-while they finish; it has no readiness; and what it started outlives it when it is killed.
+while they drain; it has no readiness probes; and its children outlive it when it is killed.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from local.children import Child, Leash
+from local.children import Child, ProcessGroup
 from local.load import describe_overload
 from local.probes import is_ready
 from local.processes import Command, Process
 from local.stack import Stack
 
-_POLL_SECONDS = 0.1  # between two looks at a server that is not ready yet
-# gunicorn ends requests under way after GRACEFUL_TIMEOUT or DRAIN_SECONDS, 3 s. A video that is
-# cut short goes on at the next start.
+_POLL_SECONDS = 0.1  # between probes of a process that is not ready yet
+# gunicorn cuts off in-flight requests after GRACEFUL_TIMEOUT or DRAIN_SECONDS, 3 s. A video that is
+# cut off is retried at the next start.
 _FUNCTION_GRACE_SECONDS = 5.0
 _SERVER_GRACE_SECONDS = 15.0  # to flush; weed needs 2-3 s
 
 
 class _StopAsked(Exception):
-    """Somebody wants the stack to stop."""
+    """A signal asked the stack to stop."""
 
 
 class _StackFailedError(Exception):
-    """The stack can't go on; the message says why."""
+    """The stack can't continue; the message says why."""
 
 
 class Supervisor:
@@ -39,21 +39,21 @@ class Supervisor:
     Args:
         stack: the settings.
         table: what to run.
-        set_up: what to run to its end when the servers are ready.
-        lock: a file descriptor that stays open until the last process is gone.
+        set_up: a command to run to completion once the servers are ready.
+        lock: a file descriptor that stays open until the last process has exited.
     """
 
     def __init__(self, stack: Stack, table: Iterable[Process], set_up: Command, lock: int) -> None:
         self._stack = stack
         self._table = list(table)
         self._set_up = set_up
-        self._leash = Leash(keep=[lock])
+        self._group = ProcessGroup(keep=[lock])
         self._children: dict[str, Child] = {}
         self._waiting_for: set[str] = set()
         self._stop_asked = asyncio.Event()
 
     async def run(self) -> int:
-        """Run until SIGINT, SIGTERM or SIGHUP (returns 0), or a failure (says it, returns 1)."""
+        """Run until SIGINT, SIGTERM or SIGHUP (returns 0) or a failure (prints it, returns 1)."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
@@ -73,12 +73,12 @@ class Supervisor:
         finally:
             await self._stop({"function", "proxy"}, _FUNCTION_GRACE_SECONDS)
             await self._stop({"server"}, _SERVER_GRACE_SECONDS)
-            self._leash.kill()
+            self._group.kill()
         return status
 
     def _on_signal(self) -> None:
         if self._stop_asked.is_set():
-            self._leash.kill()
+            self._group.kill()
         self._stop_asked.set()
 
     async def _raise_when_stop_asked(self) -> None:
@@ -91,7 +91,7 @@ class Supervisor:
 
     async def _start(self, command: Command) -> Child:
         try:
-            return await Child.start(command, self._stack.log_of(command.name), self._leash.group)
+            return await Child.start(command, self._stack.log_of(command.name), self._group.id)
         except OSError as error:
             raise _StackFailedError(f"{command.name} can't be started: {error}") from error
 
@@ -104,7 +104,7 @@ class Supervisor:
         except TimeoutError as error:
             raise _StackFailedError(self._describe_delay()) from error
         for process in self._of_role({"function"}):
-            # Only from now on: while the servers start, functions warn that they are not there.
+            # Only from now on: while servers start, functions warn that they are unavailable.
             self._children[process.name].shows_warnings = True
         print(f"Kinora is ready: {self._stack.url}", flush=True)
         print(f"Ctrl-C stops it; its data stays in {self._stack.data}", flush=True)
@@ -130,7 +130,7 @@ class Supervisor:
 
     async def _wait_for(self, process: Process) -> None:
         self._waiting_for.add(process.name)
-        # What is waited for is another process, which sets no event of ours.
+        # Another process sets no event of ours, so it is polled.
         while not await asyncio.to_thread(is_ready, process.probe):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         self._waiting_for.discard(process.name)

@@ -37,7 +37,7 @@ cluster {{
   name: kinora
   listen: "127.0.0.1:{routes[name]}"
   routes: {json.dumps(others)}
-  # Clients use the addresses that they were given, which may be those of a proxy.
+  # Clients must use their configured addresses, which may be those of a proxy.
   no_advertise: true
 }}
 """)
@@ -47,7 +47,7 @@ cluster {{
 
 
 def in_step(url: str) -> bool:
-    """Whether every server of the cluster at `url` has all that the streams and consumers hold.
+    """Whether every server of the cluster at `url` is up to date with all streams and consumers.
 
     Three copies survive the loss of one. Lost while another one lags, an acknowledged message may
     be gone: the empty server and the late one are a majority, and would agree without it.
@@ -97,4 +97,4 @@ def _timeout() -> int:
 
 
 async def _ignore(_: Exception) -> None:
-    """The caller hears of it anyway; nats-py would log it with its traceback."""
+    """The call raises it anyway; nats-py would log it with its traceback too."""

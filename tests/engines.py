@@ -1,4 +1,4 @@
-"""Engines that a test can hold: a video then takes as long as the test needs, and no more."""
+"""Engines that a test can pause, so that a video takes exactly as long as the test needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.patience import wait_until
 
 # Two seconds of a core, so that a video can be held in the middle of its steps.
 STEPS: Final[dict[str, Any]] = {"num_inference_steps": 60}
-# Some of these steps, and not all. Processor time passes as slowly as the machine is busy.
+# Some of these steps, not all: CPU time does not depend on the machine's load.
 _INTO_THE_STEPS: Final = 0.2
 
 
@@ -27,18 +27,18 @@ class Engines:
         self._held: dict[str, psutil.Process] = {}
 
     def of(self, name: str) -> psutil.Process | None:
-        """The process of a replica, or None while there is none."""
+        """The engine process of a replica, or None while it has none."""
         worker = psutil.Process(self._stack.worker_pid(name))
         return next((c for c in worker.children() if "spawn_main" in " ".join(c.cmdline())), None)
 
     def hold(self) -> None:
-        """Stop all of them: what is asked for now begins, and makes no step."""
+        """SIGSTOP all of them: videos that are requested now start, and make no step."""
         for name in self._names:
-            self._stack.wait_ready(name)  # one that is loading would never be
+            self._stack.wait_ready(name)  # a stopped engine never finishes loading
             self._hold(name)
 
     def hold_in_the_middle(self, name: str) -> None:
-        """Let one that is held go on with its video, and stop it again among its steps."""
+        """Resume one until it has made some of its video's steps, then stop it again."""
         engine = self._held.pop(name)
         before = _seconds(engine)
         engine.resume()
@@ -51,7 +51,7 @@ class Engines:
         self._hold(name)
 
     def let_go(self, *but: str) -> None:
-        """Let all go on, whatever has become of them, but for these."""
+        """Resume all except these; engines that have exited are skipped."""
         for name in self._held.keys() - set(but):
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._held.pop(name).resume()

@@ -1,4 +1,4 @@
-"""Real servers and functions for tests: the processes of `make run`, each in the test's hands."""
+"""Real servers and functions for tests: the processes of `make run`, controlled by the test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=Command)
 def stands_still(pid: int) -> bool:
     """Whether no thread of a process runs: SIGSTOP has reached all of them, or they have ended.
 
-    It stops a thread when that next runs; on a busy machine the others go on meanwhile.
+    A thread stops when it is next scheduled; on a busy machine others keep running until then.
     """
     try:
         stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
@@ -37,7 +37,7 @@ def stands_still(pid: int) -> bool:
 
 
 class RunningStack:
-    """A stack of its own, on free ports, whose processes can be started, killed and frozen."""
+    """A separate stack on free ports, whose processes a test can start, stop and kill."""
 
     def __init__(
         self,
@@ -84,13 +84,13 @@ class RunningStack:
         return replace(command, env={**command.env, **self._changes})
 
     def start_servers(self) -> None:
-        """Start NATS and the object store, and make streams, consumer and bucket."""
+        """Start NATS and the object store, and create streams, consumer and bucket."""
         names = [name for name, process in self.table.items() if process.role == "server"]
         self.start(*names)
         self.set_up()
 
     def set_up(self) -> None:
-        """Run the set-up command once more; fail with the end of its log."""
+        """Run the set-up command; fail with the end of its log."""
         command = self._changed(set_up(self.stack, self.credentials))
         self.run_to_the_end(command)
 
@@ -155,7 +155,7 @@ class RunningStack:
         )
 
     def kill(self, name: str) -> None:
-        """SIGKILL a process and all below it, and wait until they are gone."""
+        """SIGKILL a process and its descendants, and wait until they have exited."""
         process = self.running.pop(name)
         if process.poll() is not None:
             return
@@ -169,24 +169,24 @@ class RunningStack:
         wait_until(
             lambda: all(not c.is_running() or c.status() == psutil.STATUS_ZOMBIE for c in family),
             seconds=10,
-            what=f"everything of {name} is gone",
+            what=f"all processes of {name} have exited",
         )
 
     def stop(
         self, name: str, *, seconds: float = 30, then: Callable[[], None] = lambda: None
     ) -> None:
-        """SIGTERM a process, call `then`, and wait for the process's end."""
+        """SIGTERM a process, call `then`, and wait until the process has exited."""
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
         then()
         _wait_for_end(process, seconds=seconds, what=f"{name} stops")
 
     def remove_data(self, name: str) -> None:
-        """Remove what a server that does not run keeps on its disk."""
+        """Remove the data of a stopped server."""
         shutil.rmtree(self.stack.data / name)
 
     def close(self) -> None:
-        """End everything."""
+        """Kill all processes."""
         for name in reversed(list(self.running)):
             self.kill(name)
 

@@ -1,4 +1,4 @@
-"""Ports of this machine for servers of tests, apart from those of tests that run beside them."""
+"""Free ports for the servers of tests, distinct between processes of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def stack_settings(replicas: int = 2) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports that are free now, that were not given before, and that are no stack's."""
+    """`count` free ports that were not returned before and are outside the range of stacks."""
     first = 20_000 + _NUMBER * _WIDTH
     found: list[int] = []
     while len(found) < count:
         port = random.randrange(first, first + _WIDTH)
-        # Who was given one before may not listen there yet.
+        # One that was returned before may not be listened on yet.
         if port not in _GIVEN and is_free(port):
             _GIVEN.add(port)
             found.append(port)

@@ -1,4 +1,4 @@
-"""An HTTP server that webhooks are sent to, and that remembers what came."""
+"""An HTTP server that receives webhooks and records them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.patience import scaled
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came; header names in lower case."""
+    """A received request; header names are in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -25,11 +25,11 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Answers every POST with 200, or as a test says. A context manager.
+    """Answers every POST with 200, or as the test configures it. A context manager.
 
     Attributes:
         answers: status and headers of the next answers, one each; 200 once they are used up.
-        hold: while it is not set, requests are taken in and not answered.
+        hold: while it is not set, requests are received and not answered.
         tls: with it, the server speaks https.
     """
 
@@ -59,7 +59,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/hook"
 
     def take(self, received: Received) -> tuple[int, Mapping[str, str]]:
-        """Remember a request, and say how it is answered."""
+        """Record a request, and return status and headers of its answer."""
         with self._changed:
             self.received.append(received)
             answer = self.answers.popleft() if self.answers else (200, {})
@@ -68,10 +68,12 @@ class Receiver:
         return answer
 
     def wait(self, count: int, *, seconds: float = 30) -> list[Received]:
-        """Everything that came, once it is at least `count` requests."""
+        """Return all requests once there are at least `count`."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.received) >= count, scaled(seconds)):
-                raise AssertionError(f"{len(self.received)} of {count} came in {seconds} s")
+                raise AssertionError(
+                    f"{len(self.received)} of {count} requests arrived in {seconds} s"
+                )
             return list(self.received)
 
     def __enter__(self) -> Self:
@@ -102,6 +104,6 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from tests.guarded import permissions
 from tests.manifests import (
     EACH_OVERLAY,
     FUNCTIONS,
@@ -16,6 +15,7 @@ from tests.manifests import (
     overlay,
     pod_templates,
 )
+from tests.nats_users import permissions
 
 
 @EACH_OVERLAY

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.guarded import GuardedStack
+from tests.nats_users import NatsUsersStack
 
-# Shorter than in a cluster, so that a test sees a takeover within its patience.
+# Shorter than in a cluster, so that a takeover fits into a test's time limits.
 SETTINGS = {
     "LEASE_SECONDS": "6",
     "LEASE_RENEW_SECONDS": "1",
@@ -17,10 +17,10 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
+def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]:
     """A running stack with two replicas of `generate`, and the cluster's users of NATS."""
     folder = tmp_path_factory.mktemp("kinora")
-    stack = GuardedStack(folder, SETTINGS, replicas=2, traced=False)
+    stack = NatsUsersStack(folder, SETTINGS, replicas=2, traced=False)
     try:
         stack.start_all()
         yield stack

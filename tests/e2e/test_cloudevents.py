@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from tests.e2e.client import Client
-from tests.guarded import GuardedStack
 from tests.harness import RunningStack
+from tests.nats_users import NatsUsersStack
 from tests.patience import scaled, wait_until
 
 TYPE = "dev.kinora.video.requested.v1"
@@ -44,7 +44,7 @@ def _event(data: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", ["structured", "binary", "structured without content type"])
 def test_a_prompt_published_into_nats_becomes_a_video(
-    kinora: GuardedStack, client: Client, mode: str
+    kinora: NatsUsersStack, client: Client, mode: str
 ) -> None:
     """The smallest possible event, from any system with a NATS client."""
     video_id = f"nats-{uuid.uuid4().hex[:8]}"
@@ -101,7 +101,7 @@ def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, clie
     ],
 )
 def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
-    kinora: GuardedStack, client: Client, payload: bytes, code: str
+    kinora: NatsUsersStack, client: Client, payload: bytes, code: str
 ) -> None:
     """A publisher gets no response, so the video has the reason."""
     video_id = f"bad-{uuid.uuid4().hex[:8]}"
@@ -113,7 +113,7 @@ def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
     assert content.status_code == 404
 
 
-def test_an_invalid_subject_is_dropped(kinora: GuardedStack, client: Client) -> None:
+def test_an_invalid_subject_is_dropped(kinora: NatsUsersStack, client: Client) -> None:
     """It names no video, so the request is dropped; the next one runs as usual."""
     payload = json.dumps(_event({"prompt": "x"})).encode()
     _publish(kinora.nats_url_of("operator"), "kinora.requests.default.a*b", payload, None)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.deployed import DeployedStack, assert_a_video_goes_through
+from tests.manifest_stack import ManifestStack, assert_a_video_goes_through
 from tests.patience import scaled
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManifestStack]:
     """All parts, each in a folder with only what its Dockerfile copies."""
-    stack = DeployedStack(tmp_path_factory.mktemp("deployed"))
+    stack = ManifestStack(tmp_path_factory.mktemp("deployed"))
     try:
         stack.start_all()
         yield stack
@@ -22,12 +22,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack
         stack.close()
 
 
-def test_a_video_is_rendered_by_the_images_commands(deployed: DeployedStack) -> None:
+def test_a_video_is_rendered_by_the_images_commands(deployed: ManifestStack) -> None:
     """The images copy all files that they need, and the manifests configure them."""
     assert_a_video_goes_through(deployed.url, seconds=90)
 
 
-def test_the_gateway_serves_only_the_page(deployed: DeployedStack) -> None:
+def test_the_gateway_serves_only_the_page(deployed: ManifestStack) -> None:
     """Other files in its image are not found."""
     for path in ("Caddyfile", "Dockerfile", "start.sh", "../LICENSE"):
         assert requests.get(f"{deployed.url}/{path}", timeout=scaled(10)).status_code == 404

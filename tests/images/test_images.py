@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from local.processes import Process
-from tests.deployed import PARTS, DeployedStack, assert_a_video_goes_through
 from tests.dockerfiles import copy_into
 from tests.images.builder import Buildah, missing_programs
+from tests.manifest_stack import PARTS, ManifestStack, assert_a_video_goes_through
 
 pytestmark = [pytest.mark.images, pytest.mark.time_limit(3600)]
 
@@ -35,7 +35,7 @@ def images(buildah: Buildah) -> dict[str, str]:
     return {part: buildah.build(part) for part in PARTS}
 
 
-class ContainerStack(DeployedStack):
+class ContainerStack(ManifestStack):
     """Local servers, and every other part in a container of its own image."""
 
     def __init__(self, folder: Path, buildah: Buildah, images: Mapping[str, str]) -> None:

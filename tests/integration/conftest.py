@@ -1,4 +1,4 @@
-"""What several of these tests need."""
+"""Fixtures that several of these tests use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """As the processes that tests start: threads that wait for each other cost the most."""
+    """One torch thread, as in the processes that tests start: synchronizing threads costs most."""
     import torch  # noqa: PLC0415 - seconds, which most of these tests do without
 
     before = torch.get_num_threads()

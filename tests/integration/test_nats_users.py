@@ -25,7 +25,7 @@ from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from local.probes import Probe
-from tests.guarded import USERS, GuardedStack, matches, permissions
+from tests.nats_users import USERS, NatsUsersStack, matches, permissions
 from tests.patience import scaled, wait_until
 from tests.ports import free_ports
 from tests.unit.events import publish, started
@@ -35,7 +35,7 @@ UNDER_LOAD = {("status", "$JS.FC.>")}
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]:
     """All of Kinora on one NATS server with users."""
     folder = tmp_path_factory.mktemp("guarded")
     webhooks = folder / "webhooks"
@@ -50,7 +50,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
         # Without a limit, the requests of an account are not counted.
         "ACCOUNT_QUEUE_LIMIT": "1000",
     }
-    stack = GuardedStack(folder, settings)
+    stack = NatsUsersStack(folder, settings)
     stack._changes["FORWARD_EVENTS"] = "completed,failed"  # for the set-up
     try:
         stack.start_all()
@@ -59,7 +59,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStack]:
         stack.close()
 
 
-def _wait_until_finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
+def _wait_until_finished(stack: NatsUsersStack, video_id: str) -> dict[str, str]:
     def finished() -> dict[str, str] | None:
         video: dict[str, str] = requests.get(
             f"{stack.url}/v1/videos/{video_id}", timeout=scaled(10)
@@ -69,7 +69,7 @@ def _wait_until_finished(stack: GuardedStack, video_id: str) -> dict[str, str]:
     return wait_until(finished, seconds=90, what=f"{video_id} finishes", every=0.2)
 
 
-def _post(stack: GuardedStack) -> str:
+def _post(stack: NatsUsersStack) -> str:
     answer = requests.post(
         f"{stack.url}/v1/videos", json={"prompt": "a red circle", "seed": 1}, timeout=scaled(10)
     )
@@ -77,7 +77,7 @@ def _post(stack: GuardedStack) -> str:
     return str(answer.json()["id"])
 
 
-def _violations(stack: GuardedStack) -> list[str]:
+def _violations(stack: NatsUsersStack) -> list[str]:
     lines = "\n".join(stack.stack.log_of(name).read_text() for name in stack.table).splitlines()
     return [line for line in lines if "iolation" in line]
 
@@ -86,7 +86,7 @@ def test_a_clustered_nats_with_users_serves_all_functions(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Three servers, which authenticate to each other with a password."""
-    stack = GuardedStack(tmp_path_factory.mktemp("guarded-cluster"), clustered=True)
+    stack = NatsUsersStack(tmp_path_factory.mktemp("guarded-cluster"), clustered=True)
     try:
         stack.start_all()
         assert _wait_until_finished(stack, _post(stack))["status"] == "completed"
@@ -96,7 +96,7 @@ def test_a_clustered_nats_with_users_serves_all_functions(
 
 
 @pytest.fixture(scope="module")
-def broker(guarded: GuardedStack) -> Iterator[list[tuple[dict[str, str], bytes]]]:
+def broker(guarded: NatsUsersStack) -> Iterator[list[tuple[dict[str, str], bytes]]]:
     """The events that a second `dispatch` delivers to a sink, which refuses the first request."""
     taken: list[tuple[dict[str, str], bytes]] = []
     refused: list[str] = []
@@ -139,7 +139,7 @@ def broker(guarded: GuardedStack) -> Iterator[list[tuple[dict[str, str], bytes]]
 
 
 def test_events_reach_a_broker(
-    guarded: GuardedStack, broker: list[tuple[dict[str, str], bytes]]
+    guarded: NatsUsersStack, broker: list[tuple[dict[str, str], bytes]]
 ) -> None:
     """A second `dispatch` with another consumer and sink delivers the chosen events."""
     video = _post(guarded)
@@ -154,7 +154,7 @@ def test_events_reach_a_broker(
     assert json.loads(body)["output"]["frames"] > 0
 
 
-def test_every_permission_is_used_and_none_is_missing(guarded: GuardedStack, s3: S3Store) -> None:
+def test_every_permission_is_used_and_none_is_missing(guarded: NatsUsersStack, s3: S3Store) -> None:
     """The users' permissions are exactly the subjects that the functions use."""
     video = _post(guarded)
     assert _wait_until_finished(guarded, video)["status"] == "completed"
@@ -186,11 +186,11 @@ def test_every_permission_is_used_and_none_is_missing(guarded: GuardedStack, s3:
                 )
 
 
-def _bus(stack: GuardedStack, user: str) -> JetStream:
+def _bus(stack: NatsUsersStack, user: str) -> JetStream:
     return JetStream(stack.nats_url_of(user))
 
 
-def _publish(stack: GuardedStack, user: str, subject: str, payload: bytes) -> None:
+def _publish(stack: NatsUsersStack, user: str, subject: str, payload: bytes) -> None:
     async def send() -> None:
         client = await nats.connect(**client_options(stack.nats_url_of(user)))
         await client.jetstream().publish(subject, payload)
@@ -199,7 +199,7 @@ def _publish(stack: GuardedStack, user: str, subject: str, payload: bytes) -> No
     asyncio.run(send())
 
 
-def _sweep_an_interrupted_deletion(stack: GuardedStack, store: S3Store) -> None:
+def _sweep_an_interrupted_deletion(stack: NatsUsersStack, store: S3Store) -> None:
     """Run the sweep that `dispatch` runs every ten minutes, as its user."""
     video = f"v{uuid.uuid4().hex[:8]}"
     for subject in (f"requests.default.{video}", f"videos.default.{video}.started"):
@@ -220,7 +220,7 @@ def _sweep_an_interrupted_deletion(stack: GuardedStack, store: S3Store) -> None:
         bus.close()
 
 
-def _fail_a_video_as_generate(stack: GuardedStack) -> None:
+def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
     bus = _bus(stack, "generate")
     ledger, key = Ledger(bus, takeover_grace=0), VideoKey("default", f"v{uuid.uuid4().hex[:8]}")
     try:
@@ -251,7 +251,7 @@ def _fail_a_video_as_generate(stack: GuardedStack) -> None:
     ],
 )
 def test_functions_may_not_use_others_subjects(
-    guarded: GuardedStack, user: str, subject: str
+    guarded: NatsUsersStack, user: str, subject: str
 ) -> None:
     """A compromised function can't act as another."""
     assert "permissions violation" in _refusal(guarded, user, subject, subscribe=False)
@@ -260,13 +260,13 @@ def test_functions_may_not_use_others_subjects(
 @pytest.mark.parametrize("user", [user for user in USERS if user != "operator"])
 @pytest.mark.parametrize("subject", ["kinora.>", "_INBOX.>", "$JS.>"])
 def test_no_user_may_subscribe_to_others_subjects(
-    guarded: GuardedStack, user: str, subject: str
+    guarded: NatsUsersStack, user: str, subject: str
 ) -> None:
     """Prompts and replies reach only the functions that they are for."""
     assert "permissions violation" in _refusal(guarded, user, subject, subscribe=True)
 
 
-def _refusal(stack: GuardedStack, user: str, subject: str, *, subscribe: bool) -> str:
+def _refusal(stack: NatsUsersStack, user: str, subject: str, *, subscribe: bool) -> str:
     """The server's error when `user` publishes or subscribes without permission."""
 
     async def act() -> str:
@@ -288,7 +288,7 @@ def _refusal(stack: GuardedStack, user: str, subject: str, *, subscribe: bool) -
     return asyncio.run(act())
 
 
-def test_connections_without_a_valid_password_are_refused(guarded: GuardedStack) -> None:
+def test_connections_without_a_valid_password_are_refused(guarded: NatsUsersStack) -> None:
     """Without a user, or with a wrong password."""
     wrong = guarded.nats_url.replace("nats://", "nats://submit:wrong@")
     for url in (guarded.nats_url, wrong):

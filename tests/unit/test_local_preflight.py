@@ -76,7 +76,7 @@ def test_a_full_disk_is_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -
 def test_a_data_folder_that_cannot_be_made_is_refused(stack: Stack, tmp_path: Path) -> None:
     """A file where the folder should be is said, with the setting that chooses another."""
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=r"can't be made.*KINORA_DATA="):
+    with pytest.raises(SettingsError, match=r"can't be created.*KINORA_DATA="):
         check(replace(stack, data=tmp_path / "file" / "data"))
 
 

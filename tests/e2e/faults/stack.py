@@ -1,4 +1,4 @@
-"""The real stack with a proxy on every connection, whose processes die and freeze on demand."""
+"""The real stack with a proxy on each connection and processes that can be killed and frozen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORKERS: Final = ("generate-1", "generate-2")
 SERVERS: Final = ("nats", "s3")
 KEYS: Final = {"acme": "key-of-acme", "zenith": "key-of-zenith"}
 
-# Short, so that a takeover is seen within a test's patience; the relations are those of the
+# Short, so that a takeover fits into a test's time limits; the relations are those of the
 # defaults. A lease of 4 s leaves two renewals room on a machine that is busy with other work.
 SHORT: Final = {
     "LEASE_SECONDS": "4",
@@ -192,7 +192,7 @@ class FaultyStack(RunningStack):
         )
 
     def sweep(self) -> None:
-        """Have the sweeper look once at every object, however young."""
+        """Run the sweeper once over all objects, whatever their age."""
         env = dict(self.table["dispatch"].env)
         env["NATS_URL"] = self.nats_url
         with self.stack.log_of("sweep").open("ab") as log:
@@ -203,7 +203,7 @@ class FaultyStack(RunningStack):
             )  # fmt: skip
 
     def heal(self) -> None:
-        """End every fault of the connections, let go of engines, start what is not running."""
+        """Heal all connections, resume engines, and start processes that are not running."""
         self.engines.let_go()
         for proxy in self.proxies.values():
             proxy.heal()
@@ -214,7 +214,7 @@ class FaultyStack(RunningStack):
             self.wait_ready(name)
 
     def close(self) -> None:
-        """End everything."""
+        """Kill all processes."""
         super().close()
         self.streams.close()
         self._loop.close()

@@ -24,8 +24,8 @@ from tests.e2e.page.page_actions import (
     new_prompt,
     open_detail,
 )
-from tests.guarded import GuardedStack
 from tests.harness import RunningStack
+from tests.nats_users import NatsUsersStack
 from tests.patience import scaled, wait_until
 
 PROMPT = 'it\'s "quoted" $HOME `id` \\ <b>🎈</b>'
@@ -173,7 +173,7 @@ def test_cancel_then_try_again(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
-def test_a_failed_video_shows_its_reason(page: Page, kinora: GuardedStack) -> None:
+def test_a_failed_video_shows_its_reason(page: Page, kinora: NatsUsersStack) -> None:
     """A request that is not valid JSON has no settings, and breaks nothing on the page."""
     bus = JetStream(kinora.nats_url_of("operator"))
     bus.publish("kinora.requests.default.garbage", b"garbage", expected=0)

@@ -14,18 +14,17 @@ import requests
 from local.processes import Process
 from tests.dockerfiles import copy_into, read_image
 from tests.e2e.client import Client
-from tests.guarded import GuardedStack
 from tests.manifests import Manifest, container_of, environment, find, overlay
+from tests.nats_users import NatsUsersStack
 from tests.patience import scaled
 
 PARTS = ("submit", "status", "dispatch", "generate", "ui")
 
 
-class DeployedStack(GuardedStack):
+class ManifestStack(NatsUsersStack):
     """Local servers, and everything else as the overlay `kind` runs it, each from a clean folder.
 
-    What stands between them in a cluster is replaced: addresses, and Knative's activator by the
-    local stack's.
+    Addresses are replaced, and Knative's activator by the local stack's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,7 +95,7 @@ class DeployedStack(GuardedStack):
             text = re.sub(r"\$\((\w+)\)", lambda known: found[known[1]], value)
             text = text.replace("nats:4222", self.nats_url.removeprefix("nats://"))
             text = text.replace("http://s3:8333", f"http://127.0.0.1:{self.stack.ports['s3']}")
-            # In a container it is the pod's address, and here one that nobody else reaches.
+            # The pod's address in a container; the loopback address here.
             found[name] = "127.0.0.1" if name == "HOST" else text
         return found
 

@@ -36,14 +36,14 @@ def permissions() -> dict[tuple[str, str], list[str]]:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Tell whether a subject with wildcards matches one without, as NATS does it."""
+    """Return whether a subject with wildcards matches one without, by NATS' rules."""
     tokens = [re.escape(token) for token in pattern.split(".")]
     tokens = [{r"\*": r"[^.]+", ">": r".+"}.get(token, token) for token in tokens]
     return re.fullmatch(r"\.".join(tokens), subject) is not None
 
 
-class GuardedStack(RunningStack):
-    """A stack whose NATS asks for passwords, and lets each function do what it needs."""
+class NatsUsersStack(RunningStack):
+    """A stack whose NATS has a user with minimal permissions for each function."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class GuardedStack(RunningStack):
         clustered: bool = False,
         traced: bool = True,
     ) -> None:
-        """As `RunningStack`; if `traced`, the servers write down what their clients do."""
+        """As `RunningStack`; if `traced`, the servers log what their clients do."""
         super().__init__(folder, settings, replicas=replicas, clustered=clustered)
         self._traced = traced
         # A value that begins with a digit would be read as a number.
@@ -80,7 +80,7 @@ class GuardedStack(RunningStack):
         if not routes:
             shutil.copy(SINGLE, folder / "cluster.conf")
         here = "127.0.0.1"
-        # What differs on one machine; everything else is as in the cluster.
+        # The differences on one machine; everything else is as in the cluster.
         changes = ["-a", here, "-p", str(server.probe.port)]
         changes += ["-P", str(folder / "pid"), "-m", str(free_ports(1)[0])]
         changes += ["-V"] if self._traced else []
