@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unicodedata
 
-from functions.status.filters import folded
+from functions.status.listing.filters import folded
 from local.stack import ROOT
 
 # Its upper case is I, whose lower case is i. Case folding leaves it as it is.

@@ -93,7 +93,7 @@ function endOf(day) {
 }
 
 /**
- * The form in which texts are compared, as on the server (`folded` in functions/status/filters.py).
+ * The form in which texts are compared, as `folded` in functions/status/listing/filters.py.
  *
  * JavaScript has no case folding. Going to lower, upper and lower case again gives the same matches as
  * Python's `str.casefold`, with two exceptions: a dotless ı also matches i, and so do letters that are
