@@ -1,4 +1,4 @@
-"""Where the files of videos are kept: any S3-compatible object store."""
+"""The object store for the files of videos: any S3-compatible service."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from functions.shared.timestamps import NANOSECONDS
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-# Big enough to keep the number of reads small, small enough that a slow reader holds little.
+# Large enough for few reads, small enough that a slow client holds little memory.
 CHUNK: Final = 256 << 10
-# S3 deletes at most so many objects a request.
+# S3's limit for one request.
 DELETE_BATCH: Final = 1000
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """An object, or a part of one, that can be read once.
+    """An object, or a range of one, that can be read once.
 
-    `size` is the number of bytes in `chunks`; `content_range` is set for a part (RFC 9110, 14.4).
+    `size` is the number of bytes in `chunks`; `content_range` is set for a range (RFC 9110, 14.4).
     """
 
     size: int
@@ -39,7 +39,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object's key, and when it was written, in nanoseconds since the epoch."""
+    """An object's key, and its modification time in nanoseconds since the epoch."""
 
     key: str
     modified: int
@@ -52,33 +52,33 @@ class Store(Protocol):
         """Store the file at `path` under `key`."""
 
     def get(self, key: str, byte_range: str | None = None) -> StoredFile:
-        """Open an object; `byte_range` is an HTTP `Range` header.
+        """Open an object, or the range in `byte_range`, an HTTP `Range` header.
 
         Raises:
             NotFound: there is no such object.
-            RangeNotSatisfiable: the range lies outside it.
+            RangeNotSatisfiable: the range is outside the object.
         """
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove these objects; those that are gone already do no harm."""
+        """Delete these objects, if they exist."""
 
     def delete_prefix(self, prefix: str) -> None:
-        """Remove every object whose key starts with `prefix`."""
+        """Delete all objects whose keys start with `prefix`."""
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """The objects whose keys start with `prefix`."""
 
     def check(self) -> None:
-        """Return if the bucket can be reached."""
+        """Return if the bucket is reachable."""
 
 
 class S3Store:
-    """See `Store`. Credentials are found the way boto3 finds them."""
+    """Implements `Store`. boto3 finds the credentials."""
 
     def __init__(self, bucket: str, *, endpoint: str | None, region: str) -> None:
         """Use `bucket`; `endpoint` is the store's URL, or None for Amazon's own."""
         self._bucket = bucket
-        # A session of its own: the default one keeps the credentials that it found first.
+        # Not the default session, which keeps the credentials that it found first.
         self._client: S3Client = boto3.Session().client(
             "s3",
             endpoint_url=endpoint,
@@ -87,9 +87,9 @@ class S3Store:
                 connect_timeout=3,
                 read_timeout=30,
                 retries={"mode": "standard", "max_attempts": 3},
-                # A host name for each bucket needs DNS that a local or in-cluster store lacks.
+                # A host name per bucket needs DNS, which local and in-cluster stores lack.
                 s3={"addressing_style": "path"},
-                # Stores other than Amazon's know no checksum trailers.
+                # Other stores than Amazon's do not support checksum trailers.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -97,30 +97,30 @@ class S3Store:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> S3Store:
-        """The store that the settings name."""
+        """The store that the settings configure."""
         return cls(settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region)
 
     def create_bucket(self) -> None:
-        """Create the bucket unless it is there."""
+        """Create the bucket if it does not exist."""
         try:
             self._client.create_bucket(Bucket=self._bucket)
         except ClientError as error:
             if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                raise _away(error) from error
+                raise _unavailable(error) from error
         except BotoCoreError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def put(self, key: str, path: Path, content_type: str) -> None:
         """See `Store.put`."""
-        # put_object, not upload_file: the latter's thread pool refuses work while the interpreter
-        # shuts down, which is when a draining worker uploads its last video.
+        # Not upload_file: its thread pool refuses work while the interpreter shuts down, which is
+        # when a draining worker uploads its last video.
         try:
             with path.open("rb") as body:
                 self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
                 )
         except (ClientError, BotoCoreError) as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def get(self, key: str, byte_range: str | None = None) -> StoredFile:
         """See `Store.get`."""
@@ -132,9 +132,9 @@ class S3Store:
                 raise NotFound from error
             if _code(error) in {"InvalidRange", "416"}:
                 raise RangeNotSatisfiable(self._size(key)) from error
-            raise _away(error) from error
+            raise _unavailable(error) from error
         except BotoCoreError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
         return StoredFile(
             answer["ContentLength"],
             answer["ETag"],
@@ -148,9 +148,9 @@ class S3Store:
         except ClientError as error:
             if _code(error) == "404":
                 raise NotFound from error
-            raise _away(error) from error
+            raise _unavailable(error) from error
         except BotoCoreError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`."""
@@ -164,7 +164,7 @@ class S3Store:
                 if answer.get("Errors"):
                     raise Unavailable("The object store could not delete every file. Try again.")
         except (ClientError, BotoCoreError) as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def delete_prefix(self, prefix: str) -> None:
         """See `Store.delete_prefix`."""
@@ -181,19 +181,19 @@ class S3Store:
                     modified = int(item["LastModified"].timestamp() * NANOSECONDS)
                     yield StoredObject(item["Key"], modified)
         except (ClientError, BotoCoreError) as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def check(self) -> None:
         """See `Store.check`."""
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except (ClientError, BotoCoreError) as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code"))
 
 
-def _away(error: Exception) -> Unavailable:
+def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(f"The object store does not answer: {error}", retry_after=5)

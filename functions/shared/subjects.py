@@ -1,7 +1,7 @@
-"""NATS subjects: the only way from an account and a video id to a subject, and back.
+"""NATS subjects: converts accounts and video ids to subjects, and back.
 
-JetStream stores a literal `kinora.requests.a.*` without complaint, and an id `*` in a filter would
-read, or purge, every video of the account. So each token is checked where the subject is built.
+JetStream accepts a literal `kinora.requests.a.*` as a subject, and an id `*` in a filter would
+read, or purge, every video of the account. So every token is validated where a subject is built.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ VIDEOS: Final = "VIDEOS"
 ALL_REQUESTS: Final = "kinora.requests.*.*"
 ALL_VIDEOS: Final = "kinora.videos.*.*.*"
 
-TOKEN: Final = "[A-Za-z0-9_-]{1,64}"  # noqa: S105 - a part of a subject, no secret
+TOKEN: Final = "[A-Za-z0-9_-]{1,64}"  # noqa: S105 - a part of a subject, not a secret
 _TOKEN: Final = re.compile(TOKEN)
 
 
 def is_token(text: str) -> bool:
-    """Tell whether `text` may be an account or a video id."""
+    """Whether `text` is valid as an account or a video id."""
     return _TOKEN.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
 class VideoKey:
-    """Names one video: its account and its id, both safe to stand in a subject.
+    """Identifies a video: its account and its id, both valid tokens of a subject.
 
     Raises:
-        InvalidRequest: one of them is not 1 to 64 letters, digits, `_` or `-`.
+        InvalidRequest: the account or the id is not 1 to 64 letters, digits, `_` or `-`.
     """
 
     account: str
@@ -52,18 +52,18 @@ class VideoKey:
 
     @property
     def events_filter(self) -> str:
-        """The filter that matches everything Kinora says about this video."""
+        """The filter that matches all events of this video."""
         return f"kinora.videos.{self.account}.{self.video_id}.*"
 
     def event_subject(self, name: str) -> str:
         """The subject of the event `name` ('started', ...) of this video."""
         if not is_token(name):
-            raise InvalidRequest(f"{excerpt(name)!r} is no event", param="type")
+            raise InvalidRequest(f"{excerpt(name)!r} is not an event", param="type")
         return f"kinora.videos.{self.account}.{self.video_id}.{name}"
 
     @property
     def object_prefix(self) -> str:
-        """What every object of this video in the store starts with."""
+        """The prefix of the keys of all of this video's objects in the store."""
         return f"{self.account}/{self.video_id}/"
 
     @classmethod
@@ -71,20 +71,20 @@ class VideoKey:
         """Read the key from a subject of either stream.
 
         Raises:
-            InvalidRequest: the subject is of neither form, or a token has odd characters.
+            InvalidRequest: the subject has neither form, or a token is invalid.
         """
         tokens = subject.split(".")
         lengths = {"requests": 4, "videos": 5}
         if tokens[0] != "kinora" or len(tokens) != lengths.get(tokens[1] if tokens[1:] else "", 0):
-            raise InvalidRequest(f"{subject[:200]!r} is no subject of Kinora", param="subject")
+            raise InvalidRequest(f"{subject[:200]!r} is not a subject of Kinora", param="subject")
         return cls(tokens[2], tokens[3])
 
 
 def subject_filters(account: str, video_id: str | None) -> tuple[str, str]:
-    """What matches every request, and every event, of an account or of one of its videos.
+    """Filters for the requests and for the events of an account, or of one of its videos.
 
     Raises:
-        InvalidRequest: one of them is no token.
+        InvalidRequest: the account or the id is invalid.
     """
     checked = VideoKey(account, "any" if video_id is None else video_id)
     token = "*" if video_id is None else checked.video_id

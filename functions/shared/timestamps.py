@@ -1,4 +1,4 @@
-"""Timestamps of JetStream. Ages are differences of two of them, and no local clock counts."""
+"""JetStream's timestamps. Ages are differences between two of them; local clocks are not used."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _RFC3339: Final = re.compile(r"(.{19})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2
 def parse_rfc3339(text: str) -> int:
     """Nanoseconds since the epoch of an RFC 3339 time with up to nine decimals.
 
-    `datetime` resolves microseconds only, so two videos of the same microsecond would tie.
+    `datetime` resolves only microseconds, within which two videos would tie.
 
     Raises:
-        ValueError: `text` is not in that form.
+        ValueError: `text` does not have that format.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -31,6 +31,6 @@ def parse_rfc3339(text: str) -> int:
 
 
 def format_rfc3339(nanoseconds: int) -> str:
-    """The RFC 3339 time in UTC with nine decimals."""
+    """The RFC 3339 time, in UTC and with nine decimals."""
     seconds, fraction = divmod(nanoseconds, NANOSECONDS)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the servers: they fulfil the same Protocols, and the same tests."""
+"""In-memory fakes of the servers: they implement the same Protocols, and pass the same tests."""
 
 from tests.fakes.memory_bus import MemoryBus
 from tests.fakes.memory_store import MemoryStore

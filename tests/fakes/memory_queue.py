@@ -1,4 +1,4 @@
-"""The consumer of requests in memory: the part of `MemoryBus` that hands them out."""
+"""The consumer of REQUESTS in memory: the part of `MemoryBus` that delivers requests."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from functions.shared.streams.bus import Delivery, Message
 
 
 class MemoryQueue:
-    """The order of the requests, and what became of them. Needs its owner's lock.
+    """The order of the requests, and how each was settled. Not thread-safe.
 
-    What may have been purged since is told to each method, as the numbers of what is `stored`.
+    Requests may have been purged, so methods take the sequences of those that are still `stored`.
 
     Attributes:
-        settled: the subjects of all that were settled, each with how: ack, nak or term.
+        settled: the subjects of all settled requests, each with how: ack, nak or term.
     """
 
     def __init__(self) -> None:
         self.settled: list[tuple[str, str]] = []
         self._order: deque[int] = deque()
         self._pending: set[int] = set()
-        self._newest_taken = 0
+        self._last_delivered = 0
 
     def add(self, seq: int) -> None:
-        """Put a request at the end."""
+        """Append a request."""
         self._order.append(seq)
 
     def take(self, stored: set[int]) -> int | None:
-        """The first one, which is under way from now on; None if none waits."""
+        """Deliver the first request, which is in flight until it is settled; None without one."""
         seq = next((seq for seq in self._order if seq in stored), None)
         if seq is not None:
             self._order.remove(seq)
             self._pending.add(seq)
-            self._newest_taken = max(self._newest_taken, seq)
+            self._last_delivered = max(self._last_delivered, seq)
         return seq
 
-    def settle(self, message: Message, word: str) -> None:
-        """Take note of how a request was settled; what was given back waits again, at the end."""
-        self.settled.append((message.subject, word))
+    def settle(self, message: Message, how: str) -> None:
+        """Record how a request was settled; after a nak, append it again."""
+        self.settled.append((message.subject, how))
         self._pending.discard(message.seq)
-        if word == "nak":
+        if how == "nak":
             self._order.append(message.seq)
 
     def backlog(self, stored: set[int]) -> int:
-        """How many wait or are under way."""
+        """The number of requests that wait or are in flight."""
         return sum(seq in stored for seq in self._order) + len(self._pending)
 
-    def never_taken(self, stored: set[int]) -> int:
-        """How many of these wait for the first time."""
-        return sum(seq in stored and seq > self._newest_taken for seq in self._order)
+    def undelivered(self, stored: set[int]) -> int:
+        """The number of requests that were never delivered."""
+        return sum(seq in stored and seq > self._last_delivered for seq in self._order)
 
     def clear(self) -> None:
-        """Begin anew, with numbers that begin anew too."""
+        """Start over, with sequences from 1."""
         self._order.clear()
         self._pending.clear()
-        self._newest_taken = 0
+        self._last_delivered = 0
 
 
 class MemorySource:
-    """Hands out what `take` gives, as a `RequestSource`."""
+    """A `RequestSource` of the deliveries that `take` returns."""
 
     def __init__(self, take: Callable[[], Delivery | None]) -> None:
         self._take = take
@@ -76,7 +76,7 @@ class MemorySource:
 
 @dataclass(frozen=True, eq=False)
 class MemoryDelivery:
-    """A request that was handed out; `on_settled` hears how it ends."""
+    """A `Delivery` that calls `on_settled` with its message and how it was settled."""
 
     on_settled: Callable[[Message, str], None]
     message: Message
@@ -85,11 +85,11 @@ class MemoryDelivery:
         """See `Delivery.ack`."""
         self.on_settled(self.message, "ack")
 
-    def nak(self, delay: float) -> None:  # noqa: ARG002 - no time passes by itself here
+    def nak(self, delay: float) -> None:  # noqa: ARG002 - redelivered at once
         """See `Delivery.nak`."""
         self.on_settled(self.message, "nak")
 
-    def term(self, reason: str) -> None:  # noqa: ARG002 - nobody reads advisories here
+    def term(self, reason: str) -> None:  # noqa: ARG002 - nothing here reads advisories
         """See `Delivery.term`."""
         self.on_settled(self.message, "term")
 

@@ -1,4 +1,4 @@
-"""The bucket in memory: fulfils `Store`."""
+"""A `Store` in memory, which passes the same tests as the real one."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from functions.shared.storage import StoredFile, StoredObject
 
 @dataclass
 class MemoryStore:
-    """A bucket in memory; while `unavailable`, every call fails."""
+    """A bucket in memory. While `unavailable`, every call fails."""
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     unavailable: bool = False
 
-    def _ask(self) -> None:
+    def _check_available(self) -> None:
         if self.unavailable:
             raise Unavailable("The object store does not answer", retry_after=5)
 
     def put(self, key: str, path: Path, content_type: str) -> None:
         """See `Store.put`."""
-        self._ask()
+        self._check_available()
         self.files[key] = (path.read_bytes(), content_type)
 
     def get(self, key: str, byte_range: str | None = None) -> StoredFile:
         """See `Store.get`."""
-        self._ask()
+        self._check_available()
         if key not in self.files:
             raise NotFound
         data = self.files[key][0]
@@ -41,7 +41,7 @@ class MemoryStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`."""
-        self._ask()
+        self._check_available()
         for key in keys:
             self.files.pop(key, None)
 
@@ -50,13 +50,13 @@ class MemoryStore:
         self.delete([item.key for item in self.list_objects(prefix)])
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.list_objects`; everything was written at the beginning of time."""
-        self._ask()
+        """See `Store.list_objects`; all have the timestamp 0."""
+        self._check_available()
         yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
 
     def check(self) -> None:
         """See `Store.check`."""
-        self._ask()
+        self._check_available()
 
 
 def _bounds(byte_range: str, size: int) -> tuple[int, int]:

@@ -291,7 +291,7 @@ def test_a_stream_that_goes_on_is_never_taken_for_another(
     jetstream: JetStream, key: VideoKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is delivered while the stream is looked at may be newer than what the look tells."""
-    monkeypatch.setattr(follower, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(follower, "CHECK_INTERVAL_SECONDS", 0.0)
     others = [VideoKey(key.account, uuid.uuid4().hex) for _ in range(500)]
     last, anew = threading.Event(), threading.Event()
     stop = jetstream.follow(

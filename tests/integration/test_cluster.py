@@ -63,7 +63,7 @@ def test_a_leader_that_comes_back_without_its_disk_is_not_believed(
 ) -> None:
     """Until another one leads it answers for a stream of which it has copied nothing yet."""
     # Often: it says so for less than half a second, and for milliseconds when it is led already.
-    monkeypatch.setattr(follower, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "CHECK_INTERVAL_SECONDS", 0.1)
     key, anew = VideoKey("acme", f"v{uuid.uuid4().hex[:8]}"), threading.Event()
     # Each hears from its own server before it hears from any other.
     buses = [

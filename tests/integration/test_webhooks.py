@@ -89,7 +89,7 @@ class Webhooks:
         return done
 
     def _info(self, endpoint: Endpoint) -> dict[str, Any]:
-        return self.bus._answer(f"CONSUMER.INFO.{VIDEOS}.{endpoint.consumer}")
+        return self.bus._api.info(f"CONSUMER.INFO.{VIDEOS}.{endpoint.consumer}")
 
     def wait_for_pending(self, endpoint: Endpoint, count: int) -> None:
         """Wait until the endpoint's consumer holds `count` events that are not yet settled."""
@@ -310,7 +310,7 @@ def test_a_removed_endpoint_leaves_no_consumer(webhooks: Webhooks) -> None:
     webhooks.complete()
     webhooks.configure(kept.url)
     webhooks.wait_for_pending(kept, 1)
-    gone = webhooks.bus._call(f"CONSUMER.INFO.{VIDEOS}.{former.consumer}", {}, absent=10014)
+    gone = webhooks.bus._api.call(f"CONSUMER.INFO.{VIDEOS}.{former.consumer}", {}, absent=10014)
     assert gone is None
 
 

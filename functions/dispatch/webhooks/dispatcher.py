@@ -77,7 +77,7 @@ class WebhookDispatcher:
     def start(self) -> None:
         """Start delivering."""
         log.info("webhooks for %d endpoints", len(self._workers))
-        self._running = self._connection.begin(self._run())
+        self._running = self._connection.start(self._run())
 
     def stop(self) -> None:
         """Start no more attempts, wait briefly for those in flight, and close the connection."""

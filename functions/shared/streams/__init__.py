@@ -1,1 +1,1 @@
-"""NATS JetStream: how events are stored, read, followed and kept in order. Knows no HTTP."""
+"""NATS JetStream and CloudEvents: publishes, reads and follows events. Imports no HTTP code."""

@@ -1,18 +1,15 @@
-"""Reading what comes: the work queue of `dispatch`, and hints about single videos."""
+"""Pull consumers: messages are fetched one at a time, and settled."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-from collections.abc import Callable
 from typing import Any, Final
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Delivery, Message
@@ -28,21 +25,21 @@ log = logging.getLogger(__name__)
 
 # The durable consumer that all processes of `dispatch` share.
 GENERATE_CONSUMER: Final = "generate"
-# That of the processes which forward events.
+# The durable consumer of the processes that forward events.
 FORWARD_CONSUMER: Final = "forward"
 
-# A fetch in flight when the connection breaks gets no answer, so every fetch is short.
+# A fetch that is in flight when the connection breaks gets no answer, so every fetch is short.
 FETCH_SECONDS: Final = 2.0
 
-# Fields of `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`; with a
-# domain, two more stand after `$JS.ACK` and one may follow (ADR-15).
+# The number of tokens in `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.
+# <pending>`. With a domain, two more come after `$JS.ACK`, and one may come at the end (ADR-15).
 _SHORT_REPLY: Final = 9
 
 
 class PullConsumer:
-    """A place at a durable consumer, `generate` unless another is named.
+    """A subscription to a durable consumer.
 
-    Each slot has one of its own: two fetches on one subscription take each other's answers.
+    Each slot needs its own: concurrent fetches on one subscription take each other's answers.
     """
 
     def __init__(
@@ -52,7 +49,7 @@ class PullConsumer:
         stream: str = REQUESTS,
         consumer: str = GENERATE_CONSUMER,
     ) -> None:
-        """Bind at the first fetch, and anew when the connection had to be replaced."""
+        """Subscribe at the first fetch, and again whenever the connection was replaced."""
         self._connection = connection
         self._names = (consumer, stream)
         self._client: Client | None = None
@@ -68,19 +65,19 @@ class PullConsumer:
             raise Unavailable("NATS does not answer. Try again.") from problem
         return _Delivered(self._connection, msg)
 
-    async def _fetch(self, patience: float) -> Msg:
+    async def _fetch(self, wait: float) -> Msg:
         client = await self._connection.client()
         if client is not self._client:
             stream = client.jetstream()
             consumer, name = self._names
             self._subscription = await stream.pull_subscribe_bind(consumer, stream=name)
             self._client = client
-        messages: list[Msg] = await self._subscription.fetch(1, timeout=patience)
+        messages: list[Msg] = await self._subscription.fetch(1, timeout=wait)
         return messages[0]
 
 
 class _Delivered:
-    """See `Delivery`. Each word is sent on the reply subject (ADR-13), from any connection."""
+    """Implements `Delivery`: publishes acknowledgements (ADR-13) on the reply subject."""
 
     def __init__(self, connection: NatsConnection, msg: Msg) -> None:
         self._connection = connection
@@ -107,14 +104,14 @@ class _Delivered:
         try:
             self._send(b"+WPI")
         except Unavailable as problem:
-            # If no later one comes through either, the request is delivered again.
-            log.warning("could not hold on to a request: %s", problem.message)
+            # The next one may get through; otherwise the request is redelivered.
+            log.warning("can't extend the time to settle a request: %s", problem.message)
 
-    def _send(self, word: bytes) -> None:
+    def _send(self, payload: bytes) -> None:
         try:
-            self._connection.send(self._reply, word)
+            self._connection.publish(self._reply, payload)
         except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
-            raise Unavailable("NATS did not take the word about a request") from problem
+            raise Unavailable("NATS did not accept the acknowledgement") from problem
 
 
 def nak_payload(delay: float) -> bytes:
@@ -122,30 +119,10 @@ def nak_payload(delay: float) -> bytes:
     return b"-NAK " + json.dumps({"delay": int(delay * NANOSECONDS)}).encode()
 
 
-def watch(
-    connection: NatsConnection, subject: str, on_message: Callable[[str], None]
-) -> Callable[[], None]:
-    """See `Bus.watch`: a plain subscription beside the stream."""
-
-    async def deliver(msg: Msg) -> None:
-        on_message(msg.subject)
-
-    async def start() -> Subscription:
-        return await (await connection.client()).subscribe(subject, cb=deliver)
-
-    subscription = connection.run(start())
-
-    def stop() -> None:
-        with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
-            connection.run(subscription.unsubscribe())
-
-    return stop
-
-
 def delivered_message(msg: Msg) -> tuple[Message, int]:
-    """The message and how many follow it, from the reply subject of a delivery.
+    """The delivered message, and the number of messages that follow it in the consumer.
 
-    Read here because nats-py rounds the timestamp to microseconds.
+    Parses the reply subject, because nats-py rounds the timestamp to microseconds.
     """
     fields = msg.reply.split(".")
     start = 5 if len(fields) == _SHORT_REPLY else 7

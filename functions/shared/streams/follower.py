@@ -1,4 +1,4 @@
-"""Following a stream: everything that is in it, and then everything that comes."""
+"""Follows a stream: replays what is stored, then delivers what is published."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from functions.shared.streams.nats_connection import (
 
 log = logging.getLogger(__name__)
 
-# How often it is made sure that the stream is still the same one. Nothing tells of its loss.
-LOOK_SECONDS: Final = 2.0
-# A leader that was frozen answers from what it knew then, until another's heartbeat (1 s) tells it
-# that it leads no more. So a stream ends too early only if it does so when looked at again.
-BEHIND_LOOKS: Final = 2
+# How often to check whether the stream was recreated: no event reports that.
+CHECK_INTERVAL_SECONDS: Final = 2.0
+# A leader that was frozen reports outdated state until the new leader's heartbeat (1 s) reaches it.
+# So the stream counts as truncated only if two checks in a row say so.
+TRUNCATED_CHECKS: Final = 2
 
 
 class Follower:
-    """One ordered consumer (ADR-15), which nats-py makes anew after every interruption.
+    """An ordered consumer (ADR-15), which nats-py recreates after every interruption.
 
-    It goes on at the sequence where it was. In a stream that was made anew, after a loss of the
-    servers' data or from a back-up, that place means nothing, and the consumer would wait for ever;
-    so the stream itself is looked at again and again.
+    It resumes at the last sequence. In a stream that was recreated, after a loss of the servers'
+    data or from a backup, that sequence means nothing and the consumer would wait for ever, so
+    the stream itself is checked regularly.
     """
 
     def __init__(
@@ -50,71 +50,73 @@ class Follower:
         on_caught_up: Callable[[], None],
         on_stream_recreated: Callable[[], None],
     ) -> None:
-        """Follow what matches `subject`, from the first message after the sequence `after` on."""
+        """Deliver what matches `subject` after the sequence `after`; see `Bus.follow`."""
         self._connection = connection
         self._stream = stream
         self._subject = subject
         self._last = after
         self._on_message = on_message
         self._on_caught_up = on_caught_up
-        self._on_begun_anew = on_stream_recreated
+        self._on_stream_recreated = on_stream_recreated
         self._created: str | None = None
-        self._behind = 0
+        self._truncated_checks = 0
         self._subscription: JetStreamContext.PushSubscription | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin as soon as there is a connection; all functions are called on its thread."""
+        """Start once there is a connection; its thread calls all callbacks."""
 
-        async def begin() -> None:
-            # Kept here: the loop itself keeps only weak references to its tasks.
+        async def start() -> None:
+            # Keep a reference, because the event loop holds its tasks weakly.
             self._task = asyncio.create_task(self._follow())
 
-        self._connection.run(begin())
+        self._connection.run(start())
 
     def stop(self) -> None:
-        """Call no function any more."""
+        """Stop; no callback is called afterwards."""
 
-        async def end() -> None:
+        async def cancel() -> None:
             if self._task is not None:
                 self._task.cancel()
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
 
         with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
-            self._connection.run(end())
+            self._connection.run(cancel())
 
     async def _follow(self) -> None:
         while True:
             try:
-                if await self._is_another_stream():
+                if await self._was_recreated():
                     break
                 if self._subscription is None:
                     await self._subscribe()
             except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
                 log.debug("can't follow %s: %r", self._stream, problem)
-            await asyncio.sleep(0.25 if self._subscription is None else LOOK_SECONDS)
-        log.warning("the stream %s was begun anew", self._stream)
+            await asyncio.sleep(0.25 if self._subscription is None else CHECK_INTERVAL_SECONDS)
+        log.warning("the stream %s was recreated", self._stream)
         if self._subscription is not None:
             with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
                 await self._subscription.unsubscribe()
-        self._on_begun_anew()
+        self._on_stream_recreated()
 
-    async def _is_another_stream(self) -> bool:
-        """Whether this stream does not go on where the one that was followed has stopped."""
+    async def _was_recreated(self) -> bool:
+        """Whether the stream is not the one that was followed so far, or was truncated."""
         client = await self._connection.client()
-        # Before the question is asked: what is delivered meanwhile may be newer than the answer.
+        # Read before the request: a message delivered in the meantime may be newer than the answer.
         seen = self._last
         answer = await client.request(
             f"$JS.API.STREAM.INFO.{self._stream}", timeout=REQUEST_TIMEOUT
         )
         info: dict[str, Any] = json.loads(answer.data)
-        if "error" in info or not _by_its_leader(info):
+        if "error" in info or not _is_from_leader(info):
             return False
         if self._created is None:
             self._created = info["created"]
-        self._behind = self._behind + 1 if info["state"]["last_seq"] < seen else 0
-        return bool(info["created"] != self._created or self._behind >= BEHIND_LOOKS)
+        self._truncated_checks = (
+            self._truncated_checks + 1 if info["state"]["last_seq"] < seen else 0
+        )
+        return bool(info["created"] != self._created or self._truncated_checks >= TRUNCATED_CHECKS)
 
     async def _subscribe(self) -> None:
         client = await self._connection.client()
@@ -127,7 +129,7 @@ class Follower:
             config=config,
             cb=self._deliver,
             ordered_consumer=True,
-            # nats-py makes the consumer anew after two missed heartbeats.
+            # nats-py recreates the consumer after two missed heartbeats.
             idle_heartbeat=1,
         )
         try:
@@ -137,28 +139,28 @@ class Follower:
                 await subscription.unsubscribe()
             raise
         self._subscription = subscription
-        # Not its place in the stream, which begins behind what was purged.
-        nothing_yet = info.delivered is None or info.delivered.consumer_seq == 0
-        if info.num_pending == 0 and nothing_yet:
+        # Not its stream sequence, which starts behind what was purged.
+        nothing_delivered = info.delivered is None or info.delivered.consumer_seq == 0
+        if info.num_pending == 0 and nothing_delivered:
             self._on_caught_up()
 
     async def _deliver(self, msg: Msg) -> None:
         message, pending = delivered_message(msg)
-        # Made anew before it had delivered anything, a consumer begins at the first message.
+        # A consumer that was recreated before its first delivery starts at the first message.
         try:
             if message.seq > self._last:
                 self._last = message.seq
                 self._on_message(message)
         except Exception:
-            log.exception("%s, message %d, could not be taken in", message.subject, message.seq)
+            log.exception("the message %d on %s failed to apply", message.seq, message.subject)
         finally:
             if pending == 0:
                 self._on_caught_up()
 
 
-def _by_its_leader(info: dict[str, Any]) -> bool:
-    """Whether an answer comes from who knows: one server alone, or the leader of a cluster.
+def _is_from_leader(info: dict[str, Any]) -> bool:
+    """Whether a stream's info comes from its leader, or from a server without a cluster.
 
-    A server whose disk was replaced answers too, before it has copied anything, and says 0.
+    A replica whose disk was replaced also answers, with the sequence 0 until it has caught up.
     """
     return "cluster" not in info or bool(info["cluster"].get("leader"))

@@ -1,4 +1,4 @@
-"""NATS_URL: where the servers are, and as whom to talk to them."""
+"""Parses NATS_URL: the servers' addresses, the user and the password."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _PASSWORD: Final = re.compile(r"(?<=://)[^@/,]+@")
 
 
 def client_options(url: str) -> dict[str, Any]:
-    """What `nats.connect` needs to know of `url`: `nats://[user:password@]host:port`, ...
+    """Options of `nats.connect` for `url`: `nats://[user:password@]host:port`, comma-separated.
 
-    User and password are those of the first address, and go to every server, also to those of which
-    only the cluster tells. A user has inboxes of their own, `_INBOX.<user>`, so that a server's
-    permissions can keep the answers to one function from all others.
+    The user and password of the first address are used for every server, including those that the
+    cluster advertises. Each user has its own inbox prefix, `_INBOX.<user>`, so that permissions
+    can hide the responses to one function from the others.
     """
     addresses = [urlsplit(part.strip()) for part in url.split(",")]
     options: dict[str, Any] = {
@@ -29,5 +29,5 @@ def client_options(url: str) -> dict[str, Any]:
 
 
 def without_password(url: str) -> str:
-    """The addresses in `url`, for logs and messages."""
+    """`url` without passwords, for logs and messages."""
     return _PASSWORD.sub("", url)

@@ -1,4 +1,4 @@
-"""The process's connection to NATS, for threads that know nothing of asyncio."""
+"""The process's connection to NATS, for threads without asyncio."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from functions.shared.streams.nats_address import client_options
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# How long one request waits for its answer before it is repeated or given up. A healthy server
-# answers in under a millisecond; with a synced disk or an election, in under two seconds.
+# Timeout of one request. A healthy server answers in under a millisecond; with a synced disk or
+# during an election, in under two seconds.
 REQUEST_TIMEOUT: Final = 2.0
 
-# What means "no answer", and so nothing about what the server did or will do.
+# Errors without a response: they reveal nothing about what the server did or will do.
 NO_RESPONSE_ERRORS: Final = (
     nats.errors.TimeoutError,
     nats.errors.ConnectionClosedError,
@@ -35,7 +35,7 @@ NO_RESPONSE_ERRORS: Final = (
     nats.errors.OutboundBufferLimitError,
     nats.errors.NoRespondersError,
     nats.errors.StaleConnectionError,
-    # Only an operator can mend it, but nothing else was answered either.
+    # Only an operator can fix this one, but the request got no response either.
     nats.errors.AuthorizationError,
     nats.js.errors.NoStreamResponseError,
     nats.js.errors.ServiceUnavailableError,
@@ -46,15 +46,15 @@ NO_RESPONSE_ERRORS: Final = (
 
 
 class NatsConnection:
-    """One connection a process, on an event loop in a daemon thread, made at the first call.
+    """One connection per process, on an event loop in a daemon thread, opened by the first call.
 
-    It is made lazily so that a server that forks its workers can build the app before the fork.
+    It is opened lazily, so that a server that forks its workers can create the app before the fork.
     While there is no connection, every call fails with one of `NO_RESPONSE_ERRORS`, and the client
     keeps trying to connect.
     """
 
     def __init__(self, url: str) -> None:
-        """Remember where the servers are; see `client_options` for the form of `url`."""
+        """Use the servers in `url`; see `client_options` for its format."""
         self._address = client_options(url)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,8 +63,8 @@ class NatsConnection:
         self._since: float | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = REQUEST_TIMEOUT) -> T:
-        """Run `coroutine` on the loop and wait for its result, `timeout` seconds at most."""
-        future = self.begin(coroutine)
+        """Run `coroutine` on the loop, and wait up to `timeout` seconds for its result."""
+        future = self.start(coroutine)
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
@@ -73,7 +73,7 @@ class NatsConnection:
         except concurrent.futures.CancelledError as closing:
             raise nats.errors.ConnectionClosedError from closing
 
-    def begin(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start `coroutine` on the loop, without waiting for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
 
@@ -87,26 +87,26 @@ class NatsConnection:
             return self._loop
 
     def request(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> Msg:
-        """Ask and wait for the answer; the server's status is in the answer's headers."""
-        # Half a second more than the request itself, so that its own, clearer error comes first.
+        """Send a request, and wait for the response, whose headers have the server's status."""
+        # Half a second longer, so that the request's own, clearer error comes first.
         return self.run(self._request(subject, payload, headers), REQUEST_TIMEOUT + 0.5)
 
     async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
         client = await self.client()
         return await client.request(subject, payload, timeout=REQUEST_TIMEOUT, headers=headers)
 
-    def send(self, subject: str, payload: bytes) -> None:
-        """Publish without waiting for anybody."""
+    def publish(self, subject: str, payload: bytes) -> None:
+        """Publish without waiting for an acknowledgement."""
 
-        async def publish() -> None:
+        async def send() -> None:
             await (await self.client()).publish(subject, payload)
 
-        self.run(publish())
+        self.run(send())
 
     def max_payload(self) -> int:
-        """The largest message, with its headers, that the server takes, in bytes."""
+        """The largest message that the server accepts, with its headers, in bytes."""
         task = self._connecting
-        # Known since the connection was made: no need to trouble its thread for every message.
+        # Once connected, the limit is known without a round trip through the loop's thread.
         if task is not None and self._pid == os.getpid() and task.done() and not task.exception():
             return task.result().max_payload
 
@@ -116,7 +116,7 @@ class NatsConnection:
         return self.run(limit())
 
     async def client(self) -> Client:
-        """The connected client; to be awaited on the loop."""
+        """The connected client; await it on the loop."""
         task = self._connecting
         # A message above the server's limit closes a nats-py connection for good.
         if task is None or (task.done() and (task.exception() or task.result().is_closed)):
@@ -131,7 +131,7 @@ class NatsConnection:
             self._since = None
 
         async def error(problem: Exception) -> None:
-            # A refusal is the operator's affair: the password, or the permissions of the user.
+            # A refusal is the operator's to fix: the password, or the user's permissions.
             refused = isinstance(problem, nats.errors.AuthorizationError) or (
                 "violation" in str(problem).lower()
             )
@@ -139,12 +139,12 @@ class NatsConnection:
 
         client = await nats.connect(
             **self._address,
-            # For ever: a function outlives any outage of NATS, and is not ready meanwhile.
+            # Without limit: a function survives any outage of NATS, and is not ready during one.
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.25,
             connect_timeout=2,
             ping_interval=10,
-            # Nothing is buffered while there is no connection: a caller hears so at once.
+            # No buffer while there is no connection: calls fail at once.
             pending_size=0,
             reconnected_cb=up,
             disconnected_cb=down,
@@ -154,12 +154,12 @@ class NatsConnection:
         return client
 
     def connected_for(self) -> float:
-        """Seconds since the connection was last made; 0 while there is none."""
+        """Seconds since the connection was last established; 0 while there is none."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
     def close(self) -> None:
-        """Give up the connection and its thread."""
+        """Close the connection, and stop its thread."""
         loop = self._loop
         if loop is None or self._pid != os.getpid():
             return
@@ -171,6 +171,6 @@ class NatsConnection:
         connecting, self._connecting = self._connecting, None
         if connecting is None:
             return
-        connecting.cancel()  # without effect where it has connected
+        connecting.cancel()  # no effect once connected
         with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *NO_RESPONSE_ERRORS):
             await (await connecting).close()

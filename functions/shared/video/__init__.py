@@ -1,1 +1,1 @@
-"""What a video is: its request, its limits, its events. Imports neither streams nor HTTP."""
+"""The domain: requests, limits, progress and events of videos. Imports no streams and no HTTP."""

@@ -1,4 +1,4 @@
-"""The life of a video as data: the events, what each carries, and which may follow which."""
+"""The events of a video: their names, their data, and which may follow which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_ATTEMPTS: Final = 3
 
 
 class EventName(StrEnum):
-    """What can be said about a video; the last token of the event's subject."""
+    """The kinds of events; each is the last token of its event's subject."""
 
     REQUESTED = "requested"
     STARTED = "started"
@@ -34,7 +34,7 @@ E = EventName
 RUNNING: Final = frozenset({E.STARTED, E.PROGRESSED})
 TERMINAL: Final = frozenset({E.COMPLETED, E.FAILED, E.CANCELLED, E.DELETED})
 
-# What may follow each event; None stands for a video of which only the request exists.
+# Which events may follow each one; None stands for a video with only a request.
 TRANSITIONS: Final[dict[EventName | None, frozenset[EventName]]] = {
     None: frozenset({E.STARTED, E.FAILED, E.CANCELLED, E.DELETED}),
     E.STARTED: RUNNING | TERMINAL,
@@ -47,7 +47,7 @@ TRANSITIONS: Final[dict[EventName | None, frozenset[EventName]]] = {
 
 
 class State(StrEnum):
-    """The states that the HTTP API shows; strict OpenAI clients know no others."""
+    """A video's status in the HTTP API; strict OpenAI clients accept no others."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -66,14 +66,14 @@ STATE_OF: Final[dict[EventName | None, State]] = {
 
 
 class _Data(BaseModel):
-    # Later versions of an event may carry more; a reader of today passes over it.
+    # Later versions of an event may have more fields, which this version ignores.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def _is_timestamp(text: str) -> str:
-    # Later than this, nanoseconds since the epoch leave the 64 bits that databases have for them.
+    # Nanoseconds since the epoch must fit SQLite's 64-bit integers.
     if parse_rfc3339(text) >= 1 << 63:
-        raise ValueError("lies too far in the future")
+        raise ValueError("is too far in the future")
     return text
 
 
@@ -81,110 +81,116 @@ Timestamp = Annotated[str, AfterValidator(_is_timestamp)]
 
 
 class Lease(_Data):
-    """Whose turn it is to work on the video, and for how long without another sign of life."""
+    """A worker's right to the video, until the next event renews it or it expires."""
 
-    id: str = Field(description="128 random bits in hex: the attempt's own name.")
+    id: str = Field(description="128 random bits in hex, which identify the attempt.")
     seconds: float = Field(
-        ge=0, description="Counted from the event's JetStream timestamp; 0 gives the video back."
+        ge=0, description="Duration, from the event's JetStream timestamp; 0 releases the video."
     )
 
 
 class Failure(_Data):
-    """Why a video, or one attempt at it, failed."""
+    """Why a video, or one attempt to render it, failed."""
 
-    code: str = Field(description="For programs, such as `out_of_memory`.")
-    message: str = Field(description="For people: what happened, and the remedy.")
+    code: str = Field(description="A code for programs, such as `out_of_memory`.")
+    message: str = Field(description="A message for people: what happened, and what to do.")
 
 
 class Output(_Data):
     """The files of a completed video."""
 
-    prefix: str = Field(description="What the objects' names start with, in the bucket.")
-    bytes: int = Field(description="Size of video.mp4.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of video.mp4, in hex.")
+    prefix: str = Field(description="The prefix of the objects' keys in the bucket.")
+    bytes: int = Field(description="Size of video.mp4, in bytes.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of video.mp4, in hex.")
     width: int
     height: int
     frames: int
 
 
 class EngineUsed(_Data):
-    """What a video was made with, and how much memory that took."""
+    """The hardware and settings that a video was rendered with, and the memory used."""
 
-    device: str = Field(description="The GPU's name, or `CPU`.")
-    ranks: int = Field(ge=1, description="Processes that made it, each with a GPU of its own.")
-    precision: str = Field(description="What the model computed in, such as `bfloat16`.")
-    attention: str = Field(description="The attention kernel: `cudnn`, `flash` or `torch`'s own.")
+    device: str = Field(description="The GPU's model name, or `CPU`.")
+    ranks: int = Field(ge=1, description="Processes that rendered it, each on its own GPU.")
+    precision: str = Field(description="The model's data type, such as `bfloat16`.")
+    attention: str = Field(
+        description="The attention kernel: `cudnn`, `flash`, or `torch` for torch's own."
+    )
     compiled: bool = Field(description="Whether the transformer was compiled.")
     peak_memory: dict[str, int] = Field(
         default_factory=dict,
-        description="By stage, the most bytes in use on one GPU, or in RAM on a CPU.",
+        description="Peak memory by stage, in bytes: of one GPU, or RAM on a CPU.",
     )
 
 
 class Requested(RemixedRequest):
-    """What `requested` carries: by anyone who may publish it; only `prompt` is required."""
+    """Data of `requested`, from any authorised publisher; only `prompt` is required."""
 
     request_hash: str | None = Field(
-        None, max_length=64, description="Digest of the body that `submit` was sent."
+        None, max_length=64, description="Digest of the request body that `submit` received."
     )
 
 
 class Deleted(_Data):
-    """What `deleted` carries: nothing of what the video showed."""
+    """Data of `deleted`: nothing about the video's content."""
 
     created_at: Timestamp = Field(description="JetStream's timestamp of the request, RFC 3339.")
 
 
 class VideoData(Deleted):
-    """What every event of a video but `requested` and `deleted` carries."""
+    """Data of every event but `requested` and `deleted`."""
 
     request: ResolvedRequest | None = Field(
-        None, description="With every default filled in; absent if the request was not valid."
+        None, description="The request with every default resolved; absent if it was invalid."
     )
     request_hash: str | None = None
-    attempt: int = Field(0, ge=0, description="0 before the first, and then from 1.")
-    worker: str | None = Field(None, description="The process that makes, or made, the video.")
+    attempt: int = Field(
+        0, ge=0, description="The attempt's number, from 1; 0 before the first attempt."
+    )
+    worker: str | None = Field(
+        None, description="The worker process that renders, or rendered, the video."
+    )
     started_at: Timestamp | None = Field(
         None, description="When the first attempt started, RFC 3339."
     )
 
 
 class Started(VideoData):
-    """What `started` carries: a worker has taken the video."""
+    """Data of `started`: a worker has claimed the video."""
 
     lease: Lease
 
 
 class Progressed(Started):
-    """What `progressed` carries: the worker is alive, or gives the video back after an error."""
+    """Data of `progressed`: the worker renews its lease, or releases it after an error."""
 
-    progress: int = Field(ge=0, le=100, description="Percent of the whole way to the file.")
-    stage: str = Field(description="What is being done, such as `denoising`.")
-    error: Failure | None = Field(None, description="Why the lease was given back.")
+    progress: int = Field(ge=0, le=100, description="Percentage of the whole attempt.")
+    stage: str = Field(description="The current stage, such as `denoising`.")
+    error: Failure | None = Field(None, description="Why the lease was released.")
 
 
 class Completed(VideoData):
-    """What `completed` carries: the files are there."""
+    """Data of `completed`: the files are stored."""
 
     output: Output
-    timings: dict[str, float] = Field(description="Seconds by stage, of the attempt that won.")
-    model_revision: str = Field(description="Which weights made it.")
+    timings: dict[str, float] = Field(description="Seconds per stage of the successful attempt.")
+    model_revision: str = Field(description="The revision of the weights used.")
     engine: EngineUsed | None = Field(
-        None, description="What it was made with; absent from events of older workers."
+        None, description="How it was rendered; absent from events of older workers."
     )
 
 
 class Failed(VideoData):
-    """What `failed` carries: there will be no video."""
+    """Data of `failed`: the video will not be completed."""
 
     error: Failure
     prompt: str | None = Field(
-        None, description="The start of the prompt, where the request itself was not valid."
+        None, description="The start of the prompt, if the request was invalid."
     )
 
 
 class Cancelled(VideoData):
-    """What `cancelled` carries: somebody asked for it."""
+    """Data of `cancelled`: a caller cancelled the video."""
 
 
 DATA_OF: Final[dict[EventName, type[BaseModel]]] = {
@@ -199,7 +205,7 @@ DATA_OF: Final[dict[EventName, type[BaseModel]]] = {
 
 
 def carried_over(data: BaseModel | None) -> dict[str, Any]:
-    """What the next event of the same video takes over from `data`, the newest one's."""
+    """The fields that the next event of the video takes over from `data`, the newest event's."""
     if not isinstance(data, VideoData):
         return {}
     return {name: getattr(data, name) for name in VideoData.model_fields}

@@ -1,4 +1,4 @@
-"""What a model can make: the rules of its profile, and what to suggest where they are broken."""
+"""Checks requests against a model's profile, and suggests the nearest supported values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def seconds_of(num_frames: int, fps: int) -> str:
     return f"{(num_frames - 1) / fps:.3f}".rstrip("0").rstrip(".")
 
 
-def whole(name: str, value: int | None, span: Span) -> int:
-    """`value`, or the default; raises InvalidRequest outside the range."""
+def checked_int(name: str, value: int | None, span: Span) -> int:
+    """`value`, or the default if it is None; raises `InvalidRequest` outside the range."""
     if value is None:
         return span.default
     if not span.min <= value <= span.max:
@@ -29,8 +29,8 @@ def whole(name: str, value: int | None, span: Span) -> int:
     return value
 
 
-def real(name: str, value: float | None, span: RealSpan) -> float:
-    """`value`, or the default; raises InvalidRequest outside the range."""
+def checked_float(name: str, value: float | None, span: RealSpan) -> float:
+    """`value`, or the default if it is None; raises `InvalidRequest` outside the range."""
     if value is None:
         return span.default
     if not span.min <= value <= span.max:
@@ -41,32 +41,32 @@ def real(name: str, value: float | None, span: RealSpan) -> float:
 
 
 def size_in_pixels(
-    size: str | None, asked: tuple[int | None, int | None], profile: Profile
+    size: str | None, sides: tuple[int | None, int | None], profile: Profile
 ) -> tuple[int, int]:
-    """Width and height, from `size` ("WxH"), from the two `asked` for, or from the profile.
+    """Width and height, from `size` ("WxH"), from `sides`, or from the profile.
 
     Raises:
-        InvalidRequest: the model can't make this size, or `size` contradicts the other two.
+        InvalidRequest: the model does not support this size, or `size` contradicts `sides`.
     """
     names = ("width", "height")
     if size is not None:
         width, _, height = size.partition("x")
         from_size = (int(width), int(height))
-        for name, given, parsed in zip(names, asked, from_size, strict=True):
+        for name, given, parsed in zip(names, sides, from_size, strict=True):
             if given is not None and given != parsed:
                 raise InvalidRequest(
                     f"{name} is {given}, but size is {size}; send one of them", param=name
                 )
-        asked, names = from_size, ("size", "size")
+        sides, names = from_size, ("size", "size")
     found = tuple(
         _side(name, kind, value, span)
         for name, kind, value, span in zip(
-            names, ("width", "height"), asked, (profile.width, profile.height), strict=True
+            names, ("width", "height"), sides, (profile.width, profile.height), strict=True
         )
     )
     if found[0] * found[1] > profile.max_pixels:
         raise InvalidRequest(
-            f"{found[0]}x{found[1]} has more pixels than {profile.name} makes "
+            f"{found[0]}x{found[1]} has more pixels than {profile.name} supports "
             f"({profile.max_pixels}); sizes that work: {', '.join(profile.sizes)}",
             param=names[0],
         )
@@ -90,7 +90,7 @@ def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, s
     """The number of frames, from `seconds` at `fps`, from `num_frames`, or from the profile.
 
     Raises:
-        InvalidRequest: Mochi can't make so many, or the two contradict each other.
+        InvalidRequest: the model does not support this number, or the two contradict each other.
     """
     if seconds is None:
         value = span.default if num_frames is None else num_frames
@@ -120,11 +120,11 @@ def _frames_in(text: str, fps: int, span: Span) -> int:
     exact = float(text) * fps + 1
     near = _nearest(exact, span.min, span.max, FRAMES_PER_LATENT, 1)
     for frames in near:
-        # seconds_of() rounds to milliseconds, and what it wrote must be found again.
+        # The output of seconds_of(), rounded to milliseconds, must be accepted.
         if abs((frames - 1) / fps - float(text)) < MILLISECOND:
             return frames
     raise InvalidRequest(
-        f"seconds is {text} at {fps} fps, which Mochi can't make (frames come as 6k+1, from "
+        f"seconds is {text} at {fps} fps, which is not supported (num_frames must be 6k+1, from "
         f"{span.min} to {span.max}). Nearest: {' or '.join(seconds_of(n, fps) for n in near)}",
         param="seconds",
     )
@@ -135,7 +135,7 @@ def _is_frame_count(value: int, span: Span) -> bool:
 
 
 def _nearest(value: float, low: int, high: int, step: int, offset: int) -> tuple[int, ...]:
-    """The one or two values `step * k + offset` in [low, high] that lie closest around `value`."""
+    """The one or two values `step * k + offset` in [low, high] that are closest to `value`."""
     first = low + (offset - low) % step
     last = high - (high - offset) % step
     below = int((min(max(value, first), last) - offset) // step) * step + offset

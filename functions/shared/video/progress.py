@@ -1,4 +1,4 @@
-"""The progress of a video: one percentage over all stages, which never falls."""
+"""The stages of an attempt, and its progress: one percentage over all stages."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Final
 
 
 class Stage(StrEnum):
-    """The stages of an attempt, in their order; the values stand in events and in the API."""
+    """The stages of an attempt, in order; events and the API have their values."""
 
     ENCODING = "encoding"  # the text, by T5
     DENOISING = "denoising"  # steps of the transformer
     DECODING = "decoding"  # latents to frames, by the VAE, and frames to H.264
-    SAVING = "saving"  # the video file is closed, thumbnail and spritesheet are written
+    SAVING = "saving"  # closes the video file, and writes the thumbnail and the spritesheet
     UPLOADING = "uploading"  # all files, to the object store
 
 
 # The engine renders; the worker uploads what it has rendered.
 ENGINE_STAGES: Final = tuple(stage for stage in Stage if stage is not Stage.UPLOADING)
 
-# Percent of the whole time. Denoising takes nearly all of it at every size; the other stages get
-# enough for the progress bar to move.
+# In percent. Denoising takes nearly all of the time at every size; the other stages get enough for
+# the progress bar to move.
 SHARES: Final = {
     Stage.ENCODING: 2,
     Stage.DENOISING: 86,
@@ -31,15 +31,15 @@ SHARES: Final = {
 
 
 def percent(stage: Stage, done: int, total: int) -> int:
-    """The percentage reached when `done` of `total` parts of `stage` are finished.
+    """The percentage once `done` of `total` parts of `stage` are finished.
 
-    Never 100, which is `completed`'s alone.
+    Never 100, which is reserved for `completed`.
     """
     return min(99, int(_before(stage) + SHARES[stage] * done / max(total, 1)))
 
 
 def part_of_stage(stage: Stage, progress: int) -> float:
-    """The part of `stage` that is finished, from 0 to 1: the inverse of `percent`."""
+    """The finished part of `stage`, from 0 to 1: the inverse of `percent`."""
     return min(1.0, max(0.0, (progress - _before(stage)) / SHARES[stage]))
 
 

@@ -1,4 +1,4 @@
-"""A request for a video: its shape, its limits, and how its defaults are resolved."""
+"""Requests for videos: their fields, their limits, and how defaults are resolved."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from functions.shared.subjects import TOKEN
-from functions.shared.video.limits import frame_count, real, seconds_of, size_in_pixels, whole
+from functions.shared.video.limits import (
+    checked_float,
+    checked_int,
+    frame_count,
+    seconds_of,
+    size_in_pixels,
+)
 from functions.shared.video.profiles import Profile
 
 MAX_PROMPT_CHARACTERS: Final = 4096
 MAX_METADATA_PAIRS: Final = 16
-# The range that every framework's generator takes, and that JSON numbers carry without loss.
+# Every framework's random generator accepts this range, and JSON numbers represent it exactly.
 MAX_SEED: Final = 2**32 - 1
 
 
@@ -38,16 +44,18 @@ Metadata = Annotated[
 
 
 class VideoRequest(BaseModel):
-    """What a caller asks for. Only `prompt` is required; the model's profile gives the rest."""
+    """A caller's request. Only `prompt` is required; the model's profile has the other defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     prompt: Prompt = Field(description="What the video should show.")
     negative_prompt: str | None = Field(
-        None, max_length=MAX_PROMPT_CHARACTERS, description="What it should not show."
+        None, max_length=MAX_PROMPT_CHARACTERS, description="What the video should not show."
     )
     model: str | None = Field(
-        None, max_length=128, description="Any name; the answer names the model really used."
+        None,
+        max_length=128,
+        description="Any name; the response has the name of the model used.",
     )
     size: str | None = Field(
         None, pattern=r"^[0-9]{1,5}x[0-9]{1,5}$", description="WIDTHxHEIGHT in pixels."
@@ -56,49 +64,51 @@ class VideoRequest(BaseModel):
     height: int | None = Field(None, description="In pixels, a multiple of 16.")
     seconds: str | float | None = Field(
         None,
-        description="From the first frame to the last: num_frames is seconds times fps, plus one.",
+        description="Time from the first to the last frame: num_frames is seconds * fps + 1.",
     )
     num_frames: int | None = Field(None, description="One more than a multiple of 6.")
-    fps: int | None = Field(None, description="Frames a second that the file plays at.")
+    fps: int | None = Field(None, description="Frames per second at playback.")
     num_inference_steps: int | None = Field(None, description="Denoising steps.")
     guidance_scale: float | None = Field(
-        None, description="Weight of the prompt; 1 or less turns guidance off."
+        None, description="Weight of the prompt; 1 or less disables guidance."
     )
     seed: int | None = Field(
         None,
         ge=0,
         le=MAX_SEED,
-        description="The same seed and settings make the same video; absent: from the id.",
+        description="The same seed and settings give the same video; by default from the id.",
     )
-    metadata: Metadata | None = Field(None, description="Up to 16 pairs, returned as they came.")
+    metadata: Metadata | None = Field(None, description="Up to 16 pairs, returned unchanged.")
 
 
 class RemixRequest(BaseModel):
-    """What a caller asks for who wants a video once more, with another prompt."""
+    """A caller's request for another video with the same settings and another prompt."""
 
     model_config = VideoRequest.model_config
 
     prompt: Prompt = Field(description="What the video should show instead.")
     model: str | None = Field(
-        None, max_length=128, description="Any name; the answer names the model really used."
+        None,
+        max_length=128,
+        description="Any name; the response has the name of the model used.",
     )
     metadata: Metadata | None = Field(
-        None, description="Instead of the pairs of the source; absent: the same."
+        None, description="Replaces the pairs of the source, which are kept by default."
     )
 
 
 class RemixedRequest(VideoRequest):
-    """A request that may have been made from another video."""
+    """A request that may be a remix of another video."""
 
     remixed_from_video_id: str | None = Field(
         None,
         pattern=f"^{TOKEN}$",
-        description="The video that this one takes its settings from, with another prompt.",
+        description="The id of the video that this one takes its settings from.",
     )
 
 
 class ResolvedRequest(BaseModel):
-    """A request in which nothing is left open. Sizes in pixels, `fps` in frames a second."""
+    """A request with every default resolved. Sizes in pixels, `fps` in frames per second."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -117,25 +127,25 @@ class ResolvedRequest(BaseModel):
 
     @property
     def size(self) -> str:
-        """`WIDTHxHEIGHT`, as the OpenAI API writes it."""
+        """`WIDTHxHEIGHT`, like in the OpenAI API."""
         return f"{self.width}x{self.height}"
 
     @property
     def seconds(self) -> str:
-        """The time from the first frame to the last, as the OpenAI API writes it: a string."""
+        """The time from the first to the last frame, as a string, like in the OpenAI API."""
         return seconds_of(self.num_frames, self.fps)
 
     @classmethod
     def resolve(cls, request: VideoRequest, profile: Profile, account: str, video_id: str) -> Self:
-        """Fill in what the caller left open: a pure function, so every part resolves the same.
+        """Resolve all defaults: a pure function, so every process gets the same result.
 
         Raises:
-            InvalidRequest: Mochi can't make this; `param` names the field and the message the
-                nearest values that it can.
+            InvalidRequest: the model does not support this request; `param` names the field, and
+                the message the nearest supported values.
         """
-        fps = whole("fps", request.fps, profile.fps)
+        fps = checked_int("fps", request.fps, profile.fps)
         width, height = size_in_pixels(request.size, (request.width, request.height), profile)
-        guidance = real("guidance_scale", request.guidance_scale, profile.guidance_scale)
+        guidance = checked_float("guidance_scale", request.guidance_scale, profile.guidance_scale)
         return cls(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or "",
@@ -144,7 +154,7 @@ class ResolvedRequest(BaseModel):
             height=height,
             num_frames=frame_count(request.seconds, request.num_frames, fps, profile.num_frames),
             fps=fps,
-            num_inference_steps=whole(
+            num_inference_steps=checked_int(
                 "num_inference_steps", request.num_inference_steps, profile.num_inference_steps
             ),
             guidance_scale=guidance,
@@ -157,6 +167,6 @@ class ResolvedRequest(BaseModel):
 
 
 def default_seed(account: str, video_id: str) -> int:
-    """The seed of a request that names none: the same wherever it is worked out."""
+    """The seed of a request without one: derived from the id, and so always the same."""
     digest = hashlib.sha256(f"{account}/{video_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big")

@@ -1,7 +1,7 @@
-"""Model profiles: what the deployed model can make.
+"""Model profiles: the limits and defaults of the deployed model.
 
-One JSON file a model is the only source for `submit`'s validation, `generate`'s, the web page's
-form and the answer of `GET /v1/models`.
+Each model has one JSON file, the only source for validation in `submit` and `generate`, for the web
+page's form, and for `GET /v1/models`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 FOLDER: Final = Path(__file__).parent
 
-# Mochi's VAE packs six frames into one latent frame, after a first frame of its own.
+# Mochi's VAE encodes the first frame alone, and then every six frames as one latent frame.
 FRAMES_PER_LATENT: Final = 6
 
 
@@ -23,7 +23,7 @@ class _Frozen(BaseModel):
 
 
 class Span(_Frozen):
-    """A range of whole numbers, both ends included, and the value used when none is given."""
+    """A range of integers, inclusive, and the default."""
 
     min: int
     max: int
@@ -32,7 +32,7 @@ class Span(_Frozen):
 
 
 class RealSpan(_Frozen):
-    """A range of real numbers, both ends included, and the value used when none is given."""
+    """A range of real numbers, inclusive, and the default."""
 
     min: float
     max: float
@@ -42,8 +42,21 @@ class RealSpan(_Frozen):
 class Profile(_Frozen):
     """The limits and defaults of one model.
 
-    `max_pixels` bounds width times height; `sizes` are suggestions, not limits; `num_frames` is
-    further limited to 6k+1; `model` is the checkpoint the profile was written for.
+    Attributes:
+        name: the model's name in the API.
+        title: the model's name for people.
+        demo: whether it is the demo model.
+        model: the checkpoint that the profile describes.
+        width: in pixels.
+        height: in pixels.
+        max_pixels: the largest product of width and height.
+        sizes: suggestions, not limits.
+        num_frames: must also be 6k+1.
+        fps: frames per second.
+        num_inference_steps: denoising steps.
+        guidance_scale: weight of the prompt.
+        max_text_tokens: the text encoder's limit.
+        example_prompts: suggestions for the web page.
     """
 
     name: str
@@ -67,7 +80,7 @@ def load_profile(name: str) -> Profile:
     """Read the profile `name` ('demo', 'mochi-1').
 
     Raises:
-        ValueError: there is no such profile; the message lists those that exist.
+        ValueError: there is no such profile; the message lists the existing ones.
     """
     known = sorted(path.stem for path in FOLDER.glob("*.json"))
     if name not in known:

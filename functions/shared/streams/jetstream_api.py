@@ -1,0 +1,135 @@
+"""JetStream's API over request and reply, as ADR-1 and ADR-31 define it.
+
+nats-py hides what the protocol needs: the error codes, and timestamps to the nanosecond.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from email.parser import BytesHeaderParser
+from typing import Any, Final
+
+from functions.shared.errors import (
+    KinoraError,
+    OutcomeUnknown,
+    QueueFull,
+    SequenceConflict,
+    TooLarge,
+    Unavailable,
+)
+from functions.shared.streams.bus import Message
+from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
+from functions.shared.timestamps import parse_rfc3339
+
+# Error codes of JetStream's API (server/errors.json of nats-server).
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+MESSAGE_NOT_FOUND: Final = 10037
+STORE_FAILED: Final = 10077
+
+# The status line and the separators of headers count towards a message's size.
+HEADER_OVERHEAD: Final = 512
+# A response without data has the status 503: no server is responsible for the subject.
+_NO_DATA: Final = b'{"error": {"code": 503}}'
+
+
+class JetStreamApi:
+    """Calls the API. Every method but `publish` raises `Unavailable` without a response."""
+
+    def __init__(self, connection: NatsConnection) -> None:
+        """Make all calls on `connection`."""
+        self._connection = connection
+
+    def call(
+        self, name: str, body: Mapping[str, Any], *, absent: int | None = None
+    ) -> dict[str, Any] | None:
+        """The response to `$JS.API.<name>`; None if it is the error `absent`."""
+        document: dict[str, Any] = json.loads(self._request(name, body).data or _NO_DATA)
+        error = document.get("error")
+        if error is None:
+            return document
+        if error.get("err_code") == absent:
+            return None
+        raise Unavailable(f"JetStream: {error.get('description', 'no answer')}", retry_after=2)
+
+    def info(self, name: str) -> dict[str, Any]:
+        """The response to a call without parameters, such as `STREAM.INFO.<stream>`."""
+        return self.call(name, {}) or {}
+
+    def get_message(self, stream: str, body: Mapping[str, Any]) -> Message | None:
+        """Get a message from the stream's leader; None if there is none."""
+        document = self.call(f"STREAM.MSG.GET.{stream}", body, absent=MESSAGE_NOT_FOUND)
+        if document is None:
+            return None
+        message = document["message"]
+        return Message(
+            message["subject"],
+            int(message["seq"]),
+            parse_rfc3339(message["time"]),
+            base64.b64decode(message.get("data", "")),
+            _parse_headers(base64.b64decode(message.get("hdrs", ""))),
+        )
+
+    def direct_get(self, stream: str, body: Mapping[str, Any]) -> Message | None:
+        """Get a message from any replica, which may be stale; None if there is none."""
+        answer = self._request(f"DIRECT.GET.{stream}", body)
+        headers = answer.headers or {}
+        if "Nats-Sequence" not in headers:
+            return None
+        return Message(
+            headers["Nats-Subject"],
+            int(headers["Nats-Sequence"]),
+            parse_rfc3339(headers["Nats-Time-Stamp"]),
+            answer.data,
+            headers,
+        )
+
+    def _request(self, name: str, body: Mapping[str, Any]) -> Any:
+        try:
+            return self._connection.request(f"$JS.API.{name}", json.dumps(body).encode())
+        except NO_RESPONSE_ERRORS as problem:
+            raise no_response() from problem
+
+    def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> int:
+        """Publish a message, and wait for the acknowledgement; see `Bus.publish` for the errors.
+
+        Returns:
+            The message's sequence.
+        """
+        size = len(payload) + HEADER_OVERHEAD + sum(len(n) + len(v) for n, v in headers.items())
+        try:
+            limit = self._connection.max_payload()
+            if size > limit:
+                raise TooLarge(f"The event has about {size} bytes; NATS accepts {limit}")
+            answer = self._connection.request(subject, payload, dict(headers))
+        except NO_RESPONSE_ERRORS as problem:
+            raise OutcomeUnknown(
+                "NATS did not confirm the message in time. Try again.", retry_after=2
+            ) from problem
+        document = json.loads(answer.data or _NO_DATA)
+        if "error" in document:
+            raise _publish_error(document["error"])
+        return int(document["seq"])
+
+
+def no_response() -> Unavailable:
+    """The error for a call that got no response."""
+    return Unavailable("NATS does not answer. Try again.", retry_after=2)
+
+
+def _parse_headers(raw: bytes) -> dict[str, str]:
+    """The headers of a stored message: the line `NATS/1.0`, then fields as in e-mail."""
+    _, _, fields = raw.partition(b"\r\n")
+    return {str(name): str(value) for name, value in BytesHeaderParser().parsebytes(fields).items()}
+
+
+def _publish_error(error: Mapping[str, Any]) -> KinoraError:
+    code, description = error.get("err_code"), error.get("description", "no answer")
+    if code in WRONG_LAST_SEQUENCE:
+        return SequenceConflict()
+    if code == STORE_FAILED and "maximum" in description:
+        return QueueFull("The queue has reached its size limit. Try again later.", retry_after=60)
+    if error.get("code") == Unavailable.status:
+        return OutcomeUnknown(f"JetStream: {description}. Try again.", retry_after=2)
+    return KinoraError(f"JetStream refused the message: {description}")
