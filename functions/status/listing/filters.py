@@ -13,10 +13,9 @@ from functions.shared.api.parameters import single_value
 from functions.shared.errors import InvalidRequest
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import State
+from functions.shared.video.requests import MAX_METADATA_PAIRS
 
 STATES: Final = tuple(state.value for state in State)
-# The limit for a video's own metadata.
-MAX_PAIRS: Final = 16
 # SQLite's integers have 64 bits. The 11 digits of `_SECONDS` reach the year 5138.
 MAX_NANOSECONDS: Final = (1 << 63) - 1
 
@@ -111,9 +110,9 @@ def _read_metadata(query: MultiDict[str, str]) -> dict[str, str]:
                 f"{name[:80]} is not a valid filter; write metadata[name]=value", param="metadata"
             )
         pairs[match[1]] = single_value(query, name) or ""
-    if len(pairs) > MAX_PAIRS:
+    if len(pairs) > MAX_METADATA_PAIRS:
         raise InvalidRequest(
-            f"{len(pairs)} pairs of metadata were sent; a video has at most {MAX_PAIRS}",
+            f"{len(pairs)} pairs of metadata were sent; a video has at most {MAX_METADATA_PAIRS}",
             param="metadata",
         )
     return pairs
