@@ -7,7 +7,7 @@ const STATES = {
 };
 /** @type {Record<string, string>} */
 const STAGES = {
-  encoding: "Encoding the prompt",
+  encoding: "Encoding prompt",
   denoising: "Denoising",
   decoding: "Decoding frames",
   saving: "Saving",
