@@ -1,4 +1,4 @@
-"""Validates objects against the schemas of their own kinds, Knative's included."""
+"""Validates manifests against the schemas of their kinds, including Knative's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # ships none
 import kubernetes_validate
 
-# Every field that is used is older than this; newer servers know them too.
+# The manifests use only fields of this version, which newer servers have too.
 KUBERNETES = "1.34"
 
-# Models that were generated from Knative's CRDs. As they are, they pass unknown fields over, so
-# their schemas are used, made strict.
+# Models generated from Knative's CRDs. They ignore unknown fields, so their schemas are made strict
+# and used instead.
 _KNATIVE = {
     "serving.knative.dev/v1": "cloudcoil.models.knative_serving.serving.v1",
     "sources.knative.dev/v1": "cloudcoil.models.knative_eventing.sources.v1",
@@ -23,10 +23,10 @@ _KNATIVE = {
 
 
 def validate(manifest: dict[str, Any]) -> None:
-    """Return if the API server's schema allows this object.
+    """Return if the manifest is valid.
 
     Raises:
-        AssertionError: it does not; the message says where and why.
+        AssertionError: it is not; the message says where and why.
     """
     version, kind = manifest["apiVersion"], manifest["kind"]
     name = f"{kind} {manifest['metadata'].get('name')}"
@@ -43,13 +43,13 @@ def validate(manifest: dict[str, Any]) -> None:
 @functools.cache
 def _knative(version: str, kind: str) -> jsonschema.Draft202012Validator:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about names of fields of theirs
+        warnings.simplefilter("ignore", UserWarning)  # about the models' own field names
         model = getattr(importlib.import_module(_KNATIVE[version]), kind)
     return jsonschema.Draft202012Validator(_strict(model.model_json_schema(by_alias=True)))
 
 
 def _strict(schema: Any) -> Any:
-    """Refuse every property that the schema does not name, as the API server does with strict."""
+    """Forbid unknown properties, as the API server's strict validation does."""
     if isinstance(schema, dict):
         made = {name: _strict(part) for name, part in schema.items()}
         if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):

@@ -1,4 +1,4 @@
-"""What the documents say about the code is true, as far as a program can tell."""
+"""The documentation matches the code, as far as a program can check."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def test_pages_name_tests_that_exist() -> None:
     assert not {page: tests - defined for page, tests in named.items() if tests - defined}
 
 
-def test_what_is_generated_is_up_to_date() -> None:
-    """The table of settings and the OpenAPI document say what the code does."""
+def test_generated_files_are_up_to_date() -> None:
+    """The table of settings and the OpenAPI document match the code."""
     check = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     assert subprocess.run(check, check=False).returncode == 0, "run `python docs/generate.py`"
 
 
-def test_every_setting_is_explained() -> None:
-    """A setting has a meaning beside its default."""
+def test_every_setting_has_a_description() -> None:
+    """Every setting has a description."""
     assert all(field.description for field in Settings.model_fields.values())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_and_paths_lead_somewhere(page: Path) -> None:
-    """Relative links, and paths in backticks, name files that are there."""
+def test_links_and_paths_exist(page: Path) -> None:
+    """Relative links, and paths in backticks, point to existing files."""
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), link
@@ -55,7 +55,7 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_every_decision_says_what_it_must() -> None:
+def test_every_decision_has_all_sections() -> None:
     """Context, options, decision, consequences, on at most one page."""
     pages = list((ROOT / "docs" / "decisions").glob("*.md"))
     assert pages

@@ -1,8 +1,9 @@
-"""The folders are layers, and imports go down only."""
+"""The folders are layers: imports point downwards only, and never in a circle."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ TORCH = {"torch", "diffusers", "transformers"}
 FORBIDDEN = {
     "functions/shared/video": (f"{SHARED}.streams", f"{SHARED}.api"),
     "functions/shared/streams": (f"{SHARED}.api",),
+    "functions/status/eta": ("functions.status.listing",),
+    "functions/status/listing": ("functions.status.eta",),
     "functions/generate/engine/parent": (f"{ENGINE}.model",),
     "functions/generate/engine/model": (f"{ENGINE}.parent",),
 }
@@ -42,7 +45,7 @@ def below(name: str, packages: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
 def test_a_layer_imports_nothing_from_above(folder: str) -> None:
-    """`video` knows no streams and no HTTP; `streams` no HTTP; the engine's sides meet outside."""
+    """Such as: `video` imports neither streams nor HTTP, and `streams` no HTTP."""
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     upward = [(path.name, name) for path in files for name in imports(path)
@@ -52,7 +55,7 @@ def test_a_layer_imports_nothing_from_above(folder: str) -> None:
 
 @pytest.mark.parametrize("function", [*FUNCTIONS, "shared"])
 def test_functions_never_import_each_other(function: str) -> None:
-    """A function imports `functions.shared` and itself; what is shared imports no function."""
+    """A function imports only `functions.shared` and itself; shared code imports no function."""
     allowed = ("functions.__init__", SHARED, f"functions.{function}")
     files = sorted((DEPLOYED / function).rglob("*.py"))
     assert files
@@ -61,14 +64,14 @@ def test_functions_never_import_each_other(function: str) -> None:
             assert not name.startswith("functions.") or below(name, allowed), (path, name)
 
 
-def test_every_function_is_known_here() -> None:
-    """A new folder below `functions` is held to the same rules."""
+def test_every_function_is_checked() -> None:
+    """A new folder below `functions` is subject to the same rules."""
     folders = {path.parent.name for path in DEPLOYED.glob("*/__init__.py")}
     assert folders == {*FUNCTIONS, "shared"}
 
 
-def test_torch_stays_below_the_engines_model() -> None:
-    """The HTTP processes stay small, and hold no accelerator."""
+def test_only_the_engines_model_imports_torch() -> None:
+    """The HTTP processes stay small, and use no accelerator."""
     importers = {
         path.relative_to(ROOT).parent.as_posix()
         for path in DEPLOYED.rglob("*.py")
@@ -78,9 +81,24 @@ def test_torch_stays_below_the_engines_model() -> None:
     assert importers == {"functions/generate/engine/model"}
 
 
-def test_what_is_deployed_imports_nothing_that_is_not() -> None:
-    """Images carry `functions` only: neither the demo's training nor tests nor the local stack."""
+def test_deployed_code_imports_only_deployed_code() -> None:
+    """Images contain `functions` only: no tests, no local stack, no training of the demo model."""
     outside = ("benchmarks", "demo", "docs", "local", "protocol", "tests")
     for path in DEPLOYED.rglob("*.py"):
         for name in imports(path):
             assert not below(name, outside), (path, name)
+
+
+def test_no_imports_form_a_cycle() -> None:
+    """Every module can be read, tested and moved without the modules that import it."""
+    modules = {module_name(path): path for path in DEPLOYED.rglob("*.py")}
+    graph = {
+        module: modules.keys() & set(imports(path)) - {module} for module, path in modules.items()
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def module_name(path: Path) -> str:
+    """The dotted name under which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -1,4 +1,4 @@
-"""What the protocol relies on, shown for JetStream itself and for the bus in memory alike."""
+"""What the protocol relies on, for a real server and for the fake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.patience import wait_until
 
 @pytest.fixture(params=["memory", "jetstream"])
 def bus(request: pytest.FixtureRequest) -> Bus:
-    """Each of the two."""
+    """Both implementations."""
     if request.param == "memory":
         return MemoryBus()
     real: Bus = request.getfixturevalue("jetstream")
@@ -29,11 +29,11 @@ def bus(request: pytest.FixtureRequest) -> Bus:
 
 @pytest.fixture
 def key() -> VideoKey:
-    """A video that nobody has heard of."""
+    """The key of a new video."""
     return VideoKey("acme", f"v-{uuid.uuid4().hex[:12]}")
 
 
-def test_what_was_published_is_read_back_whole(bus: Bus, key: VideoKey) -> None:
+def test_messages_are_read_as_they_were_published(bus: Bus, key: VideoKey) -> None:
     """A message keeps its subject, payload and headers, and gets a sequence and a time."""
     before = bus.now()
     seq = bus.publish(key.event_subject("started"), b"x\x00\xff", expected=0, headers={"a": "b"})
@@ -48,15 +48,15 @@ def test_what_was_published_is_read_back_whole(bus: Bus, key: VideoKey) -> None:
         assert before <= message.time <= bus.now()
 
 
-def test_nothing_is_read_where_nothing_was_published(bus: Bus, key: VideoKey) -> None:
-    """An unknown subject and an unknown sequence are None, not errors."""
+def test_missing_messages_are_none(bus: Bus, key: VideoKey) -> None:
+    """An unknown subject or sequence gives None, and not an error."""
     assert bus.get_last_message(VIDEOS, key.events_filter, leader=True) is None
     assert bus.get_last_message(VIDEOS, key.events_filter, leader=False) is None
     assert bus.get_message(VIDEOS, 1 << 40) is None
 
 
 def test_a_publish_wins_only_on_the_sequence_that_it_expects(bus: Bus, key: VideoKey) -> None:
-    """Compare-and-set over all events of a video: the second of two rivals is refused."""
+    """Compare-and-set on all events of a video refuses the second of two rivals."""
     first = bus.publish(
         key.event_subject("started"), b"1", expected=0, expected_filter=key.events_filter
     )
@@ -73,14 +73,14 @@ def test_a_publish_wins_only_on_the_sequence_that_it_expects(bus: Bus, key: Vide
 
 
 def test_a_request_is_published_once(bus: Bus, key: VideoKey) -> None:
-    """Expecting sequence 0 on the request's own subject lets only the first in."""
+    """Expecting the sequence 0 on its subject refuses a second request."""
     bus.publish(key.request_subject, b"1", expected=0)
     with pytest.raises(SequenceConflict):
         bus.publish(key.request_subject, b"2", expected=0)
 
 
 def test_a_purge_below_a_sequence_keeps_the_tombstone(bus: Bus, key: VideoKey) -> None:
-    """Deleting removes every older event, and the tombstone stays the newest."""
+    """Deleting removes all older events, and the tombstone stays the last one."""
     first = bus.publish(
         key.event_subject("completed"), b"1", expected=0, expected_filter=key.events_filter
     )
@@ -95,7 +95,7 @@ def test_a_purge_below_a_sequence_keeps_the_tombstone(bus: Bus, key: VideoKey) -
 
 
 def test_subjects_lists_what_has_messages(bus: Bus, key: VideoKey) -> None:
-    """The sweeper finds every event of a video by its subject."""
+    """The sweeper finds all events of a video by their subjects."""
     seq = bus.publish(
         key.event_subject("started"), b"", expected=0, expected_filter=key.events_filter
     )
@@ -109,14 +109,14 @@ def test_subjects_lists_what_has_messages(bus: Bus, key: VideoKey) -> None:
 def test_a_message_that_is_too_large_is_refused_and_the_connection_stays(
     bus: Bus, key: VideoKey
 ) -> None:
-    """The size is checked before sending: the server would close the connection for good."""
+    """Checked before sending, because the server would close the connection for good."""
     with pytest.raises(TooLarge):
         bus.publish(key.request_subject, b"x" * (1 << 20) + b"x" * 100, expected=0)
     bus.publish(key.request_subject, b"x", expected=0)
 
 
-def test_a_watcher_hears_of_a_video_until_it_stops(bus: Bus, key: VideoKey) -> None:
-    """Hints name the subject; after stopping, none comes."""
+def test_a_watch_reports_publishes_until_it_is_stopped(bus: Bus, key: VideoKey) -> None:
+    """Each hint has the subject; none comes once the watch was stopped."""
     heard: list[str] = []
     told = threading.Event()
 
@@ -136,8 +136,8 @@ def test_a_watcher_hears_of_a_video_until_it_stops(bus: Bus, key: VideoKey) -> N
     assert heard == [key.event_subject("started")]
 
 
-def test_following_replays_and_then_goes_on(bus: Bus, key: VideoKey) -> None:
-    """What was there comes first, then 'caught up', then what is published later."""
+def test_following_replays_and_then_delivers_new_messages(bus: Bus, key: VideoKey) -> None:
+    """First the stored messages, then `on_caught_up`, then new messages."""
     bus.publish(key.event_subject("started"), b"old", expected=0)
     seen: list[bytes] = []
     caught_up = threading.Event()
@@ -163,8 +163,8 @@ def _take(bus: Bus, key: VideoKey) -> Delivery:
         delivery.ack()
 
 
-def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey) -> None:
-    """Given back it comes again; acknowledged it never does."""
+def test_a_request_is_redelivered_until_it_is_acknowledged(bus: Bus, key: VideoKey) -> None:
+    """A nak causes a redelivery, and an ack prevents one."""
     bus.publish(key.request_subject, b"", expected=0)
     first = _take(bus, key)
     assert bus.backlog() >= 1
@@ -177,7 +177,7 @@ def test_a_request_comes_again_until_it_is_acknowledged(bus: Bus, key: VideoKey)
 
 
 def test_what_waits_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
-    """Not what was taken, ended or purged, nor anybody else's, however similar the name."""
+    """Without delivered or purged requests, or those of accounts with similar names."""
     keys = [VideoKey(key.account + "w", f"{key.video_id}{n}") for n in range(3)]
     other = VideoKey(key.account + "x", key.video_id)
     assert bus.undelivered(other.account) == 0
@@ -195,16 +195,16 @@ def test_what_waits_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
     assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (0, 0)
 
 
-def test_a_terminated_request_does_not_come_again(bus: Bus, key: VideoKey) -> None:
-    """A poison message is settled for good, and stays in the stream to be looked at."""
+def test_a_terminated_request_is_not_redelivered(bus: Bus, key: VideoKey) -> None:
+    """A poison message is settled, and stays in the stream for inspection."""
     bus.publish(key.request_subject, b"", expected=0)
     _take(bus, key).term("no use")
     assert bus.request_source().fetch(0.3) is None
     assert bus.get_last_message(REQUESTS, key.request_subject, leader=True) is not None
 
 
-def test_a_server_that_is_not_there_is_an_error_and_not_a_hang(key: VideoKey) -> None:
-    """Without a server every call ends in Unavailable within seconds, and leaks no thread."""
+def test_an_unreachable_server_is_an_error_and_not_a_hang(key: VideoKey) -> None:
+    """Without a server every call fails within seconds, and leaks no thread."""
     bus = JetStream("nats://127.0.0.1:9")
     before = threading.active_count()
     for _ in range(2):
@@ -215,19 +215,22 @@ def test_a_server_that_is_not_there_is_an_error_and_not_a_hang(key: VideoKey) ->
     bus.close()
 
 
-def test_a_connection_comes_back_by_itself(
+def test_the_connection_is_restored_after_an_outage(
     tmp_path_factory: pytest.TempPathFactory, key: VideoKey
 ) -> None:
-    """After a restart of the server everything works again, and the outage can be told."""
+    """After a restart of the server everything works again, and the outage was visible."""
     stack = RunningStack(tmp_path_factory.mktemp("restart"))
     stack.start_servers()
     bus = JetStream(stack.nats_url)
     try:
         bus.publish(key.event_subject("started"), b"kept", expected=0)
         seen = threading.Event()
-        anew = threading.Event()
+        recreated = threading.Event()
         bus.follow(
-            VIDEOS, lambda m: seen.set() if m.data == b"later" else None, lambda: None, anew.set
+            VIDEOS,
+            lambda m: seen.set() if m.data == b"later" else None,
+            lambda: None,
+            recreated.set,
         )
         stack.kill("nats")
         wait_until(lambda: bus.connected_for() == 0, seconds=5, what="the outage was noticed")
@@ -239,22 +242,22 @@ def test_a_connection_comes_back_by_itself(
         assert newest is not None
         assert newest.data == b"kept"
         bus.publish(key.event_subject("failed"), b"later", expected=0)
-        assert seen.wait(15), "the follower goes on"
-        assert not anew.is_set(), "it is the same stream"
+        assert seen.wait(15), "the follower resumes"
+        assert not recreated.is_set(), "it is the same stream"
     finally:
         bus.close()
         stack.close()
 
 
 def test_a_follower_learns_that_its_stream_was_recreated(tmp_path: Path, key: VideoKey) -> None:
-    """A stream that was lost and made again has other messages under the numbers it knew."""
+    """The new stream has other messages under the same sequences."""
     stack = RunningStack(tmp_path)
     stack.start_servers()
     bus = JetStream(stack.nats_url)
     try:
         bus.publish(key.event_subject("started"), b"lost", expected=0)
-        anew, caught_up = threading.Event(), threading.Event()
-        bus.follow(VIDEOS, lambda _: None, caught_up.set, anew.set)
+        recreated, caught_up = threading.Event(), threading.Event()
+        bus.follow(VIDEOS, lambda _: None, caught_up.set, recreated.set)
         assert caught_up.wait(10)
         stack.kill("nats")
         stack.remove_data("nats")
@@ -263,16 +266,14 @@ def test_a_follower_learns_that_its_stream_was_recreated(tmp_path: Path, key: Vi
         for _ in range(3):
             other = VideoKey(key.account, uuid.uuid4().hex)
             bus.publish(other.event_subject("started"), b"new", expected=0)
-        assert anew.wait(20), "though the new stream is longer than the old one was"
+        assert recreated.wait(20), "although the new stream is longer than the old one"
     finally:
         bus.close()
         stack.close()
 
 
-def test_a_stream_of_which_everything_was_purged_is_caught_up_with(
-    tmp_path: Path, key: VideoKey
-) -> None:
-    """Nothing is waited for: the sequences go on, but there is no message any more."""
+def test_a_follower_catches_up_with_a_purged_stream(tmp_path: Path, key: VideoKey) -> None:
+    """Its last sequence stays, but there is no message to wait for."""
     stack = RunningStack(tmp_path)
     stack.start_servers()
     bus = JetStream(stack.nats_url)
@@ -287,21 +288,21 @@ def test_a_stream_of_which_everything_was_purged_is_caught_up_with(
         stack.close()
 
 
-def test_a_stream_that_goes_on_is_never_taken_for_another(
+def test_a_busy_stream_is_never_taken_for_a_recreated_one(
     jetstream: JetStream, key: VideoKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is delivered while the stream is looked at may be newer than what the look tells."""
+    """Messages that are delivered during a check may be newer than its result."""
     monkeypatch.setattr(follower, "CHECK_INTERVAL_SECONDS", 0.0)
     others = [VideoKey(key.account, uuid.uuid4().hex) for _ in range(500)]
-    last, anew = threading.Event(), threading.Event()
+    last, recreated = threading.Event(), threading.Event()
     stop = jetstream.follow(
         VIDEOS,
         lambda m: last.set() if m.subject == others[-1].event_subject("started") else None,
         lambda: None,
-        anew.set,
+        recreated.set,
     )
     for other in others:
         jetstream.publish(other.event_subject("started"), b"", expected=0)
     assert last.wait(20)
     stop()
-    assert not anew.is_set()
+    assert not recreated.is_set()

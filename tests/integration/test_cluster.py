@@ -1,4 +1,4 @@
-"""Three NATS servers, of which one after the other dies and comes back."""
+"""A cluster of three NATS servers that fail one after another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.events import publish, started
 
 @pytest.fixture(scope="module")
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A cluster that keeps every message three times, and no functions."""
+    """A cluster with three replicas of every message, and no functions."""
     stack = RunningStack(tmp_path_factory.mktemp("cluster"), clustered=True)
     try:
         stack.start_servers()
@@ -33,8 +33,8 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack
         stack.close()
 
 
-def test_what_was_acknowledged_is_read_from_every_leader(clustered: RunningStack) -> None:
-    """A state that one leader confirmed is there after the next one took over."""
+def test_acknowledged_events_survive_every_change_of_leader(clustered: RunningStack) -> None:
+    """A state that one leader acknowledged is read from its successor."""
     bus = JetStream(clustered.nats_url)
     ledger = Ledger(bus, takeover_grace=0)
     try:
@@ -58,14 +58,15 @@ def test_what_was_acknowledged_is_read_from_every_leader(clustered: RunningStack
         bus.close()
 
 
-def test_a_leader_that_comes_back_without_its_disk_is_not_believed(
+def test_a_former_leader_that_lost_its_disk_is_not_believed(
     clustered: RunningStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until another one leads it answers for a stream of which it has copied nothing yet."""
-    # Often: it says so for less than half a second, and for milliseconds when it is led already.
+    """Until it has a new leader, it reports its own copy of the stream, which is empty."""
+    # Short, because it does so for less than half a second, or for milliseconds once there is a
+    # leader.
     monkeypatch.setattr(follower, "CHECK_INTERVAL_SECONDS", 0.1)
-    key, anew = VideoKey("acme", f"v{uuid.uuid4().hex[:8]}"), threading.Event()
-    # Each hears from its own server before it hears from any other.
+    key, recreated = VideoKey("acme", f"v{uuid.uuid4().hex[:8]}"), threading.Event()
+    # Each connects to a server of its own first.
     buses = [
         JetStream(f"nats://127.0.0.1:{server.probe.port}") for server in clustered.nats_servers
     ]
@@ -74,7 +75,7 @@ def test_a_leader_that_comes_back_without_its_disk_is_not_believed(
         wait_until(lambda: _started(ledger, key), seconds=30, what="a leader")
         for bus in buses:
             caught_up = threading.Event()
-            bus.follow(VIDEOS, lambda _: None, caught_up.set, anew.set)
+            bus.follow(VIDEOS, lambda _: None, caught_up.set, recreated.set)
             assert caught_up.wait(20)
         for _ in range(2):
             _wait_in_step(clustered)
@@ -83,14 +84,14 @@ def test_a_leader_that_comes_back_without_its_disk_is_not_believed(
             clustered.remove_data(name)
             clustered.start(name)
         _wait_in_step(clustered)
-        assert not anew.is_set()
+        assert not recreated.is_set()
     finally:
         for bus in buses:
             bus.close()
 
 
 def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None:
-    """A cluster whose majority is late is set up when it is there, and not given up before."""
+    """The set-up succeeds once a majority has started, however late."""
     stack = RunningStack(tmp_path, clustered=True)
     first, *others = stack.nats_servers
     try:
@@ -100,7 +101,7 @@ def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None
             wait_until(
                 lambda: setting_up.done() or "not ready yet" in stack.log("set-up"),
                 seconds=40,
-                what="a first try that fails",
+                what="a failed attempt",
             )
             assert not setting_up.done()
             stack.start(*(server.name for server in others))
@@ -110,7 +111,7 @@ def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None
 
 
 def _wait_in_step(stack: RunningStack) -> None:
-    wait_until(lambda: in_step(stack.nats_url), seconds=30, what="every server has everything")
+    wait_until(lambda: in_step(stack.nats_url), seconds=30, what="all replicas are in sync")
 
 
 def _started(ledger: Ledger, key: VideoKey) -> Snapshot | None:

@@ -1,4 +1,4 @@
-"""Both stores do the same: the one that tests use, and the real one."""
+"""The object store: the same tests for a real server and for the fake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = "acme/video_1/1-x/video.mp4"
 
 @pytest.fixture(params=["memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Either store, with a file of ten bytes in it."""
+    """Both implementations, with a file of ten bytes."""
     found: MemoryStore | S3Store = (
         MemoryStore() if request.param == "memory" else request.getfixturevalue("s3")
     )
@@ -36,25 +36,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         ("bytes=-99", b"0123456789", "bytes 0-9/10"),
     ],
 )
-def test_a_file_is_read_whole_or_in_part(
+def test_a_file_is_read_whole_or_by_range(
     store: Store, byte_range: str | None, data: bytes, content_range: str | None
 ) -> None:
-    """The part that was asked for, and where it lies in the file."""
+    """With the range and the file's size."""
     stored = store.get(KEY, byte_range)
     assert b"".join(stored.chunks) == data
     assert (stored.size, stored.content_range) == (len(data), content_range)
 
 
 @pytest.mark.parametrize("byte_range", ["bytes=10-", "bytes=99-100", "bytes=-0"])
-def test_a_range_outside_the_file_says_how_long_the_file_is(store: Store, byte_range: str) -> None:
-    """So that a caller can ask for a part that there is (RFC 9110, section 15.5.17)."""
+def test_a_range_outside_the_file_is_refused_with_its_size(store: Store, byte_range: str) -> None:
+    """So that the caller can request a valid range (RFC 9110, section 15.5.17)."""
     with pytest.raises(RangeNotSatisfiable) as error:
         store.get(KEY, byte_range)
     assert error.value.headers == {"Content-Range": "bytes */10"}
 
 
-def test_a_file_that_is_not_there_is_not_found(store: Store) -> None:
-    """Whole or in part."""
+def test_a_missing_file_is_not_found(store: Store) -> None:
+    """With and without a range."""
     for byte_range in (None, "bytes=0-1"):
         with pytest.raises(NotFound):
             store.get("acme/nothing", byte_range)

@@ -1,4 +1,4 @@
-"""Fixtures in memory."""
+"""Fixtures: servers in memory, and what tests use with them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def ledger(bus: MemoryBus) -> Ledger:
-    """The ledger over `bus`."""
+    """A ledger on `bus`."""
     return Ledger(bus, takeover_grace=15)
 
 
 @pytest.fixture
 def profile() -> Profile:
-    """What the demo model can make."""
+    """The demo model's profile."""
     return load_profile("demo")
 
 
 @pytest.fixture
 def key() -> VideoKey:
-    """A video."""
+    """The key of a video."""
     return VideoKey("acme", "video_1")

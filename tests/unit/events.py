@@ -1,4 +1,4 @@
-"""Events for tests, in the places where real ones would be."""
+"""Builds the data of events, and publishes them, for tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEASE = "0" * 32
 
 
 def request_payload(data: object, **attributes: object) -> bytes:
-    """The smallest request that another system would publish, in structured mode."""
+    """A request as another system would publish it, in structured mode."""
     event = {
         "specversion": "1.0",
         "id": "1",
@@ -38,7 +38,7 @@ def request_payload(data: object, **attributes: object) -> bytes:
 
 
 def put_request(bus: MemoryBus, key: VideoKey, **data: object) -> int:
-    """Publish a request, and return its sequence."""
+    """Store a request; returns its sequence."""
     return bus.inject(key.request_subject, request_payload({"prompt": "a red circle", **data}))
 
 
@@ -49,7 +49,7 @@ def resolved(key: VideoKey, **fields: Any) -> ResolvedRequest:
 
 
 def started(key: VideoKey, *, attempt: int = 1, lease: str = LEASE, seconds: float = 20) -> Started:
-    """What `started` carries."""
+    """Data of `started`."""
     return Started(
         created_at=CREATED,
         request=resolved(key),
@@ -61,18 +61,18 @@ def started(key: VideoKey, *, attempt: int = 1, lease: str = LEASE, seconds: flo
 
 
 def progressed(data: Started, **fields: Any) -> Progressed:
-    """What `progressed` carries after `data`."""
+    """Data of `progressed`, after `data`."""
     return Progressed(**{**dict(data), "progress": 40, "stage": "denoising", **fields})
 
 
 def completed(data: Started, *, prefix: str = "acme/video_1/1-x/") -> Completed:
-    """What `completed` carries after `data`."""
+    """Data of `completed`, after `data`."""
     output = Output(prefix=prefix, bytes=3, sha256="ab" * 32, width=96, height=64, frames=25)
     fields = {name: getattr(data, name) for name in Started.model_fields if name != "lease"}
     return Completed(**fields, output=output, timings={"denoising": 1.0}, model_revision="r")
 
 
 def publish(ledger: Ledger, after: Snapshot, name: EventName, data: Any) -> Snapshot:
-    """Publish an event after `after`, and return the new state as it is read."""
+    """Publish an event after `after`; returns the new state as it is read."""
     ledger.publish(after, VideoEvent.new(after.key, name, data, source="/test"))
     return ledger.read(after.key)

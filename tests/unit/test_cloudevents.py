@@ -1,4 +1,4 @@
-"""Reading CloudEvents: every mode, and every mistake."""
+"""Reading and writing CloudEvents, subjects and timestamps: every mode and every mistake."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
 def test_structured_mode_is_read_with_and_without_its_content_type(
     headers: dict[str, str],
 ) -> None:
-    """Some publishers write structured events without saying so."""
+    """Some publishers leave out the content type."""
     event = read_nats(headers, request_payload({"prompt": "x"}))
     assert (event.id, event.data) == ("1", {"prompt": "x"})
 
 
 @pytest.mark.parametrize("prefix", ["ce-", "Ce-", "CE-"])
 def test_binary_mode_is_read_in_any_case(prefix: str) -> None:
-    """Header names of NATS keep their case, so all of them are understood."""
+    """NATS keeps the case of header names, so any case is accepted."""
     headers = {prefix + name: value for name, value in ATTRIBUTES.items()}
     assert read_nats(headers, b'{"prompt": "x"}').data == {"prompt": "x"}
 
@@ -70,10 +70,10 @@ def test_binary_mode_is_read_in_any_case(prefix: str) -> None:
         ({"content-type": "application/cloudevents-batch+json"}, b"[]", None),
     ],
 )
-def test_what_is_no_cloudevent_is_refused_by_its_attribute(
+def test_an_invalid_event_names_the_attribute(
     headers: dict[str, str], payload: bytes, param: str | None
 ) -> None:
-    """The SDK would invent an id, or turn broken JSON into a string; here each is named."""
+    """The SDK would invent an id, or turn broken JSON into a string; here `param` names it."""
     with pytest.raises(InvalidEvent) as error:
         read_nats(headers, payload)
     assert error.value.param == param
@@ -81,14 +81,14 @@ def test_what_is_no_cloudevent_is_refused_by_its_attribute(
 
 @given(st.binary(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))
 def test_garbage_is_refused_and_never_crashes(payload: bytes, headers: dict[str, str]) -> None:
-    """Whatever anybody publishes, the answer is an event or a clear error."""
+    """Any input gives an event or an `InvalidEvent`."""
     with contextlib.suppress(InvalidEvent):
         read_nats(headers, payload)
 
 
 @given(st.text(min_size=1, max_size=50), st.text(min_size=1, max_size=50))
-def test_odd_characters_in_attributes_survive_the_way_in_headers(name: str, source: str) -> None:
-    """Binary mode percent-encodes what may not stand in a header."""
+def test_any_characters_in_attributes_survive_headers(name: str, source: str) -> None:
+    """Binary mode percent-encodes what a header can't contain."""
     if any(0xD800 <= ord(c) <= 0xDFFF for c in name + source):
         return
     event = ReceivedEvent({**ATTRIBUTES, "id": name, "source": source}, {"prompt": "x"})
@@ -99,8 +99,8 @@ def test_odd_characters_in_attributes_survive_the_way_in_headers(name: str, sour
     assert (again.attributes["sequence"], again.data) == ("7", {"prompt": "x"})
 
 
-def test_our_own_events_are_read_as_they_were_written() -> None:
-    """What one function says, every other one understands."""
+def test_own_events_are_read_as_they_were_written() -> None:
+    """Functions can read each other's events."""
     key = VideoKey("acme", "v1")
     event = VideoEvent.new(key, EventName.STARTED, started(key), source="/test")
     document = json.loads(event.to_bytes())
@@ -109,14 +109,14 @@ def test_our_own_events_are_read_as_they_were_written() -> None:
     assert read_video_event({}, event.to_bytes()) == (EventName.STARTED, event.id, started(key))
 
 
-def test_an_event_of_another_kind_is_not_taken_for_ours() -> None:
-    """The stream may hold what an outsider put there; it is named, not guessed at."""
+def test_an_event_of_another_type_is_refused() -> None:
+    """The stream may have events of other programs; their type is refused."""
     with pytest.raises(InvalidEvent, match="not one of Kinora"):
         read_video_event({}, request_payload({}, type="com.example.other"))
 
 
 @pytest.mark.parametrize("token", ["*", ">", "a.b", "", "a b", "x" * 65, "ä", "a\n", "../x"])
-def test_odd_tokens_never_become_a_subject(token: str) -> None:
+def test_invalid_tokens_never_become_a_subject(token: str) -> None:
     """An id '*' would read, or purge, every video of an account."""
     with pytest.raises(InvalidRequest):
         VideoKey("acme", token)
@@ -130,19 +130,19 @@ def test_odd_tokens_never_become_a_subject(token: str) -> None:
     "subject", ["", "kinora", "kinora.requests.a", "kinora.videos.a.b", "other.requests.a.b"]
 )
 def test_foreign_subjects_are_refused(subject: str) -> None:
-    """Only the two forms are read."""
+    """Only the subjects of the two streams are accepted."""
     with pytest.raises(InvalidRequest):
         VideoKey.from_subject(subject)
 
 
 @given(st.integers(0, 4_000_000_000_000_000_000))
 def test_timestamps_keep_their_nanoseconds(nanoseconds: int) -> None:
-    """Two videos of the same microsecond stay in order."""
+    """Two videos created within a microsecond stay in order."""
     assert parse_rfc3339(format_rfc3339(nanoseconds)) == nanoseconds
 
 
-def test_the_sdk_reads_what_is_written() -> None:
-    """Any other system may read our events with it; the prompt stays as it is, and short."""
+def test_the_sdk_reads_own_events() -> None:
+    """So can any other system; prompts are written in UTF-8, and so stay short."""
     key = VideoKey("acme", "video_1")
     event = VideoEvent.new(key, EventName.STARTED, started(key), source="/kinora/test")
     data = event.to_bytes().replace(b"a red circle", "ein roter Kreis €".encode())

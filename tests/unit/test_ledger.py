@@ -1,4 +1,4 @@
-"""The two rules: reading a video's state, and changing it only from the state that was read."""
+"""Reading the state of a video, and changing it only if it is still the state that was read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _event(key: VideoKey, name: EventName = EventName.STARTED, data: object = No
     return VideoEvent.new(key, name, data or started(key), source="/test")  # type: ignore[arg-type]
 
 
-def test_a_video_that_nobody_spoke_of_is_empty(ledger: Ledger, key: VideoKey) -> None:
-    """No message means sequence 0: at most a request exists."""
+def test_a_video_without_events_has_the_empty_state(ledger: Ledger, key: VideoKey) -> None:
+    """Without an event, the sequence is 0, and there may be a request."""
     assert ledger.read(key) == Snapshot(key)
 
 
 def test_the_newest_event_is_the_state(ledger: Ledger, key: VideoKey) -> None:
-    """Whatever came before, the last event tells everything."""
+    """The newest event alone has the whole state."""
     one = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     two = publish(ledger, one, EventName.COMPLETED, completed(started(key)))
     assert (two.name, two.terminal, two.attempt, two.created_at) == (
@@ -39,10 +39,8 @@ def test_the_newest_event_is_the_state(ledger: Ledger, key: VideoKey) -> None:
     )
 
 
-def test_decisions_are_made_on_what_the_leader_says(
-    ledger: Ledger, bus: MemoryBus, key: VideoKey
-) -> None:
-    """A replica that lags behind would still show a deleted video as running."""
+def test_states_are_read_from_the_leader(ledger: Ledger, bus: MemoryBus, key: VideoKey) -> None:
+    """A stale replica would still report a deleted video as running."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     bus.lag()
     publish(ledger, state, EventName.DELETED, Deleted(created_at=CREATED))
@@ -71,10 +69,10 @@ def test_unreadable_events_are_ignored_unless_they_are_terminal(
         {"output": {"sha256": "a\r\nX-Evil: 1"}},
     ],
 )
-def test_an_event_with_impossible_data_is_not_believed(
+def test_an_event_with_invalid_data_is_unreadable(
     ledger: Ledger, bus: MemoryBus, key: VideoKey, change: dict[str, Any]
 ) -> None:
-    """A forged one can name neither another account's files nor a time that no database holds."""
+    """Forged data can neither name another account's files nor a time that overflows SQLite."""
     done = _event(key, EventName.COMPLETED, completed(started(key)))
     document = json.loads(done.to_bytes())
     for name, value in change.items():
@@ -87,7 +85,7 @@ def test_an_event_with_impossible_data_is_not_believed(
 
 
 def test_the_second_of_two_rivals_loses_and_learns_what_won(ledger: Ledger, key: VideoKey) -> None:
-    """Two workers claim the same state: one of them gets the video."""
+    """Of two workers that claim the same state, one gets the video."""
     ledger.publish(Snapshot(key), _event(key))
     with pytest.raises(LostRace) as lost:
         ledger.publish(Snapshot(key), _event(key, data=started(key, lease="1" * 32)))
@@ -95,10 +93,10 @@ def test_the_second_of_two_rivals_loses_and_learns_what_won(ledger: Ledger, key:
 
 
 @pytest.mark.parametrize("fault", ["lost", "answer lost", "busy"])
-def test_a_publish_is_repeated_until_its_outcome_is_known(
+def test_a_publish_is_retried_until_its_outcome_is_known(
     ledger: Ledger, bus: MemoryBus, key: VideoKey, fault: str
 ) -> None:
-    """Whether it was stored, was lost or met another in process: one message, and it is won."""
+    """If it was lost, stored without an answer, or refused as busy, it is stored exactly once."""
     bus.faults.extend([fault, fault])
     event = _event(key)
     ledger.publish(Snapshot(key), event)
@@ -106,10 +104,10 @@ def test_a_publish_is_repeated_until_its_outcome_is_known(
     assert len(bus.list_subjects(VIDEOS, key.events_filter)) == 1
 
 
-def test_an_event_of_the_same_lease_is_built_upon(
+def test_an_event_follows_newer_events_of_its_own_lease(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """A renewal whose answer was lost does not make its own worker lose the video."""
+    """A worker does not lose the video to its own renewal whose answer was lost."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     renewal = _event(key, EventName.PROGRESSED, progressed(started(key)))
     bus.faults.extend(["answer lost"])
@@ -122,10 +120,10 @@ def test_an_event_of_the_same_lease_is_built_upon(
     assert ledger.read(key).name is EventName.COMPLETED
 
 
-def test_somebody_else_with_an_older_state_is_not_taken_for_the_same_lease(
+def test_a_newer_event_of_another_publisher_wins_over_a_lease(
     ledger: Ledger, key: VideoKey
 ) -> None:
-    """Only the lease's own events are built upon: a cancellation in between wins."""
+    """An event follows only newer events of its own lease: a cancellation in between wins."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     publish(ledger, state, EventName.CANCELLED, Cancelled(created_at=CREATED))
     with pytest.raises(LostRace):
@@ -136,10 +134,10 @@ def test_somebody_else_with_an_older_state_is_not_taken_for_the_same_lease(
         )
 
 
-def test_a_deadline_ends_the_trying_and_says_that_nothing_is_known(
+def test_a_deadline_ends_the_retries_with_an_unknown_outcome(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """A caller who waits hears 'unknown', never 'failed'."""
+    """The caller gets 'outcome unknown', and never 'failed'."""
     bus.unavailable = True
     begun = time.monotonic()
     with pytest.raises(OutcomeUnknown):
@@ -147,10 +145,10 @@ def test_a_deadline_ends_the_trying_and_says_that_nothing_is_known(
     assert time.monotonic() - begun < 2
 
 
-def test_a_state_that_has_vanished_is_lost_and_not_waited_for_for_ever(
+def test_a_purged_state_ends_the_retries_with_a_lost_race(
     ledger: Ledger, bus: MemoryBus, key: VideoKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An operator purged it, or it expired: the publisher hears so, and goes on with its life."""
+    """An operator purged it, or it expired: the publisher learns that it lost."""
     monkeypatch.setattr("functions.shared.streams.ledger.ELECTION_SECONDS", 0.1)
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     bus.purge(VIDEOS, key.events_filter)
@@ -159,10 +157,10 @@ def test_a_state_that_has_vanished_is_lost_and_not_waited_for_for_ever(
     assert lost.value.newest == Snapshot(key)
 
 
-def test_a_step_that_the_life_of_a_video_does_not_have_is_a_mistake(
+def test_an_event_that_the_protocol_does_not_allow_is_refused(
     ledger: Ledger, key: VideoKey
 ) -> None:
-    """Nothing follows a completion but a deletion: the code may not even try."""
+    """A completed video can only be deleted; anything else is a programming error."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     state = publish(ledger, state, EventName.COMPLETED, completed(started(key)))
     with pytest.raises(ValueError, match="can't follow"):
@@ -172,7 +170,7 @@ def test_a_step_that_the_life_of_a_video_does_not_have_is_a_mistake(
 def test_a_lease_is_measured_in_the_streams_own_time(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """It runs from the event's timestamp, and no clock of ours is asked."""
+    """It runs from the event's timestamp, whatever the local clocks show."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=20))
     bus.advance(5)
     assert ledger.lease_left(state) == pytest.approx(15, abs=0.1)
@@ -180,16 +178,16 @@ def test_a_lease_is_measured_in_the_streams_own_time(
     assert ledger.lease_left(state) <= 0
 
 
-def test_a_lease_that_was_given_back_may_be_taken_at_once(ledger: Ledger, key: VideoKey) -> None:
-    """Zero seconds mean: nobody works on it."""
+def test_a_released_lease_has_no_time_left(ledger: Ledger, key: VideoKey) -> None:
+    """A lease of zero seconds means that no worker has the video."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=0))
     assert ledger.lease_left(state) <= 0
 
 
-def test_after_an_outage_no_lease_counts_as_expired_for_a_while(
+def test_no_lease_expires_during_the_grace_period_after_an_outage(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """A worker that could not renew gets the time to do so, before another takes the video."""
+    """Workers that could not renew their lease get the time to do so."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=20))
     bus.advance(60)
     bus.connected_seconds = 5
@@ -201,7 +199,7 @@ def test_after_an_outage_no_lease_counts_as_expired_for_a_while(
 def test_a_released_lease_stays_released_through_an_outage(
     ledger: Ledger, bus: MemoryBus, key: VideoKey
 ) -> None:
-    """Its worker has said that it is done with it: there is nothing to wait for."""
+    """The grace period is for leases that could not be renewed, and not for released ones."""
     state = publish(ledger, Snapshot(key), EventName.STARTED, started(key, seconds=0))
     bus.connected_seconds = 0
     assert ledger.lease_left(state) <= 0

@@ -1,17 +1,17 @@
-"""NATS_URL says where the servers are and who asks."""
+"""NATS_URL has the servers, the user and the password."""
 
 from __future__ import annotations
 
 from functions.shared.streams.nats_address import client_options, without_password
 
 
-def test_an_address_without_a_user_is_only_an_address() -> None:
-    """Servers that ask for no password are told none."""
+def test_a_url_without_a_user_has_only_servers() -> None:
+    """No credentials are sent."""
     assert client_options("nats://a:1, nats://b:2") == {"servers": ["nats://a:1", "nats://b:2"]}
 
 
 def test_user_and_password_go_to_every_server() -> None:
-    """Also those of which only the cluster tells have to be told them."""
+    """Servers that the cluster advertises need them too."""
     assert client_options("nats://submit:p%40ss@a:1,nats://b:2") == {
         "servers": ["nats://a:1", "nats://b:2"],
         "user": "submit",
@@ -20,6 +20,6 @@ def test_user_and_password_go_to_every_server() -> None:
     }
 
 
-def test_messages_do_not_repeat_the_password() -> None:
-    """What could not be reached is named without what opens it."""
+def test_messages_never_have_the_password() -> None:
+    """Servers are named without their credentials."""
     assert without_password("nats://u:secret@a:1,nats://u:secret@b:2") == "nats://a:1,nats://b:2"

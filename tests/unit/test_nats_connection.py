@@ -1,4 +1,4 @@
-"""The connection to NATS, where no server is needed to see what it does."""
+"""The connection to NATS, as far as it can be tested without a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.patience import wait_until
 
 
 def test_closing_ends_the_attempt_to_connect() -> None:
-    """A server that is not there is waited for no longer: not by us, and not by other threads."""
+    """No thread waits any longer for a server that can't be reached."""
     connection = NatsConnection("nats://127.0.0.1:9")
     with pytest.raises(NO_RESPONSE_ERRORS):
         connection.run(connection.client(), 0.2)
