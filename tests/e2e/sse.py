@@ -1,4 +1,4 @@
-"""A client of the event stream, as simple as one can be."""
+"""A minimal client of the event stream (`GET /v1/events`)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.patience import scaled
 
 
 @dataclass(frozen=True)
-class Heard:
-    """An event. The first one of a stream has an id only, which is where it begins."""
+class StreamEvent:
+    """An event. The first one of a connection has only an id: the position where it starts."""
 
     id: str
     type: str
     subject: str
 
 
-def events(url: str, last: str | None = None) -> Iterator[Heard]:
-    """What the gateway at `url` tells from the id `last` on, or from now on."""
-    headers = {} if last is None else {"Last-Event-ID": last}
+def read_events(url: str, last_event_id: str | None = None) -> Iterator[StreamEvent]:
+    """Yield the events of the gateway at `url`, after `last_event_id` or from now on."""
+    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     with requests.get(
         f"{url}/v1/events", headers=headers, stream=True, timeout=scaled(30)
     ) as answer:
@@ -35,5 +35,5 @@ def events(url: str, last: str | None = None) -> Iterator[Heard]:
                 fields[name] = value
             elif "id" in fields:
                 subject = json.loads(fields.get("data", "{}")).get("subject", "")
-                yield Heard(fields["id"], fields.get("event", ""), subject)
+                yield StreamEvent(fields["id"], fields.get("event", ""), subject)
                 fields = {}

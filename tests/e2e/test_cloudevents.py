@@ -1,4 +1,4 @@
-"""CloudEvents from other systems, over HTTP and directly into NATS, without Kinora's code."""
+"""CloudEvents from other systems, over HTTP and directly through NATS, without Kinora's code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _publish(url: str, subject: str, payload: bytes, headers: dict[str, str] | N
         await connection.publish(subject, payload, headers=headers)
         await connection.close()
 
-    # In another thread: next to tests of the page, this one has a running event loop.
+    # In another thread: after a test of the page, this one has a running event loop.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, publish()).result()
 
@@ -43,7 +43,7 @@ def _event(data: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["structured", "binary", "structured without content type"])
-def test_a_prompt_published_into_nats_becomes_a_video(
+def test_an_event_published_to_nats_becomes_a_video(
     kinora: NatsUsersStack, client: Client, mode: str
 ) -> None:
     """The smallest possible event, from any system with a NATS client."""
@@ -100,10 +100,10 @@ def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, clie
         (json.dumps({**_event({"prompt": "x"}), "type": "v9"}).encode(), "invalid_cloudevent"),
     ],
 )
-def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
+def test_an_invalid_event_fails_with_a_reason_and_has_no_file(
     kinora: NatsUsersStack, client: Client, payload: bytes, code: str
 ) -> None:
-    """A publisher gets no response, so the video has the reason."""
+    """The publisher gets no response, so the reason is stored with the video."""
     video_id = f"bad-{uuid.uuid4().hex[:8]}"
     _publish(kinora.nats_url_of("operator"), f"kinora.requests.default.{video_id}", payload, None)
     video = client.wait(video_id, "failed")
@@ -114,7 +114,7 @@ def test_a_bad_event_fails_with_its_reason_and_leaves_nothing(
 
 
 def test_an_invalid_subject_is_dropped(kinora: NatsUsersStack, client: Client) -> None:
-    """It names no video, so the request is dropped; the next one runs as usual."""
+    """Such a subject names no video, so the request is dropped; the next one runs as usual."""
     payload = json.dumps(_event({"prompt": "x"})).encode()
     _publish(kinora.nats_url_of("operator"), "kinora.requests.default.a*b", payload, None)
     video = client.create(num_inference_steps=2)

@@ -1,4 +1,4 @@
-"""The demo model listens: what a prompt says is what its video shows."""
+"""The demo model follows its prompts: a video shows what its prompt describes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _video(client: Client, prompt: str, seed: int = 7, **fields: Any) -> NDArray
 
 
 @pytest.mark.parametrize(
-    ("prompt", "seen"),
+    ("prompt", "expected"),
     [
         (
             "a red circle moving right on a black background",
@@ -46,15 +46,15 @@ def _video(client: Client, prompt: str, seed: int = 7, **fields: Any) -> NDArray
         ),
     ],
 )  # fmt: skip
-def test_a_video_shows_what_its_prompt_says(
-    client: Client, prompt: str, seen: dict[str, str]
+def test_a_video_shows_what_its_prompt_describes(
+    client: Client, prompt: str, expected: dict[str, str]
 ) -> None:
-    """Prompts with one seed are videos of their own."""
-    assert recognize(_video(client, prompt)) == seen
+    """The seed is the same each time, so only the prompt makes the difference."""
+    assert recognize(_video(client, prompt)) == expected
 
 
-def test_a_seed_is_a_video(client: Client) -> None:
-    """The same seed gives the same frames, and another one another video of the same prompt."""
+def test_a_seed_determines_the_video(client: Client) -> None:
+    """The same seed gives the same frames; another seed gives another video of the same prompt."""
     prompt = "a green square moving down on a black background"
     first, again, other = (_video(client, prompt, seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
@@ -62,16 +62,16 @@ def test_a_seed_is_a_video(client: Client) -> None:
     assert recognize(first) == recognize(other)
 
 
-def test_the_negative_prompt_keeps_its_colour_away(client: Client) -> None:
-    """Where a prompt names no colour, the one that it would have got is avoided when asked."""
+def test_the_negative_prompt_excludes_its_colour(client: Client) -> None:
+    """If the prompt names no colour, the negative prompt excludes the one that it would get."""
     prompt = "a square moving left on a black background"
     colour = recognize(_video(client, prompt))["colour"]
     assert colour in COLOURS
     assert recognize(_video(client, prompt, negative_prompt=colour))["colour"] != colour
 
 
-def test_guidance_makes_a_prompt_count(client: Client) -> None:
-    """With it a cross has arms, and without it is the blot that all shapes have in common."""
+def test_guidance_makes_videos_follow_the_prompt(client: Client) -> None:
+    """With guidance a cross has arms; without it, it is the blob that all shapes have in common."""
 
     def crosses(scale: float) -> int:
         prompt = "a red cross moving right on a white background"

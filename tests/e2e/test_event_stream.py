@@ -1,33 +1,33 @@
-"""The event stream through the gateway, over a restart of `status`."""
+"""The event stream through the gateway, across a restart of `status`."""
 
 from __future__ import annotations
 
 from tests.e2e.client import Client
-from tests.e2e.sse import events
+from tests.e2e.sse import read_events
 from tests.harness import RunningStack
 
 
-def test_a_watching_client_hears_everything_and_resumes(kinora: RunningStack) -> None:
-    """The whole life of a video as it happens; after an interruption, every state that is left."""
+def test_a_client_receives_every_event_and_resumes_after_a_restart(kinora: RunningStack) -> None:
+    """A video's events as they happen; after an interruption, each video's current state."""
     client = Client(kinora.url)
-    feed = events(kinora.url)
-    place = next(feed).id
+    stream = read_events(kinora.url)
+    last_event_id = next(stream).id
     video_id = client.create(num_inference_steps=2)["id"]
-    heard = []
-    for event in feed:
-        place = event.id
+    received = []
+    for event in stream:
+        last_event_id = event.id
         if event.subject == video_id:
-            heard.append(event.type.split(".")[3])
-            if heard[-1] == "completed":
+            received.append(event.type.split(".")[3])
+            if received[-1] == "completed":
                 break
-    assert heard[:2] == ["requested", "started"]
+    assert received[:2] == ["requested", "started"]
     kinora.kill("status")
     kinora.start("status")
     missed = client.create(num_inference_steps=2)["id"]
     client.wait(missed, "completed")
-    resumed = events(kinora.url, place)
+    resumed = read_events(kinora.url, last_event_id)
     next(resumed)
     for event in resumed:
-        assert event.subject != video_id, "told before"
+        assert event.subject != video_id, "delivered twice"
         if (event.subject, event.type.split(".")[3]) == (missed, "completed"):
             break

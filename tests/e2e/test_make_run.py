@@ -29,22 +29,22 @@ from local.stack import ROOT, Stack
 from tests.patience import scaled
 from tests.ports import stack_settings
 
-# What a checkout has and git does not keep, or keeps elsewhere.
+# What git ignores in a checkout, and git's own data.
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", "node_modules", ".kinora", ".*_cache", "__pycache__"
 )
 
 
 class Run:
-    """One `python -m local`, from its start to its end.
+    """One run of `python -m local`, from its start to its exit.
 
     Args:
-        settings: the environment variables that choose ports and data.
+        settings: the environment variables that set the ports and the data folder.
         root: the checkout to run.
     """
 
     def __init__(self, settings: dict[str, str], root: Path = ROOT) -> None:
-        # As few as can be: each loads torch.
+        # One replica, because each loads torch.
         environ = {**os.environ, "GENERATE_REPLICAS": "1", **settings}
         self.stack = Stack.from_environ(environ, root)
         self.lines: list[str] = []
@@ -59,32 +59,32 @@ class Run:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """What the run has printed so far."""
         return "".join(self.lines)
 
     def wait_ready(self) -> None:
-        """Return when it has said that it is ready."""
+        """Return when the run has printed that it is ready."""
         assert self.process.stdout
         for line in self.process.stdout:
             self.lines.append(line)
             if "Kinora is ready" in line:
                 return
-        pytest.fail(f"it ended instead of getting ready:\n{self.output}")
+        pytest.fail(f"exited before it was ready:\n{self.output}")
 
-    def wait_ended(self) -> int:
-        """Return its exit status, with all that it printed in `output`."""
+    def wait_exited(self) -> int:
+        """Wait for the exit and return its status; `output` is then complete."""
         assert self.process.stdout
         self.lines += self.process.stdout
         return self.process.wait()
 
     def descendants(self) -> list[psutil.Process]:
-        """Return every process that it has started, directly or not."""
+        """Return every process that the run has started, directly or indirectly."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @contextmanager
 def running(settings: dict[str, str], root: Path = ROOT) -> Iterator[Run]:
-    """Run a stack, ready for use; its end takes everything with it, whatever happens inside."""
+    """Run a stack that is ready for use, and kill it on exit from the block."""
     run = Run(settings, root)
     try:
         run.wait_ready()
@@ -100,13 +100,13 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 def assert_nothing_left(run: Run, processes_before: list[psutil.Process]) -> None:
-    """Assert that no process of the stack lives and that all of its ports are free."""
+    """Assert that all processes of the stack have exited and that its ports are free."""
     _, alive = psutil.wait_procs(processes_before, timeout=scaled(10))
     assert alive == []
     assert [name for name, port in run.stack.ports.by_name.items() if not is_free(port)] == []
 
 
-def make_video(run: Run, prompt: str) -> str:
+def create_video(run: Run, prompt: str) -> str:
     answer = requests.post(
         f"{run.stack.url}/v1/videos", json={"prompt": prompt}, timeout=scaled(30)
     )
@@ -116,14 +116,14 @@ def make_video(run: Run, prompt: str) -> str:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A stack that is ready, for tests that leave it as it is."""
+    """A running stack, for tests that do not change it."""
     folder = tmp_path_factory.mktemp("shared") / "the data"
     with running({**stack_settings(), "KINORA_DATA": str(folder), "GENERATE_REPLICAS": "2"}) as run:
         yield run
 
 
-def test_the_url_is_printed_once_everything_answers(shared: Run) -> None:
-    """At the moment of the line, every process is ready, and only 127.0.0.1 is listened on."""
+def test_the_url_is_printed_once_every_process_is_ready(shared: Run) -> None:
+    """By then, every process answers its probe, and all of them listen on 127.0.0.1 only."""
     credentials = Credentials(**json.loads((shared.stack.data / "credentials.json").read_text()))
     table = processes(shared.stack, credentials)
     assert [process.name for process in table if not is_ready(process.probe)] == []
@@ -146,23 +146,23 @@ def test_the_url_is_printed_once_everything_answers(shared: Run) -> None:
 
 
 def test_ctrl_c_stops_everything_and_keeps_the_data(settings: dict[str, str]) -> None:
-    """SIGINT ends all processes and frees all ports; the next start has the videos of the first."""
+    """SIGINT ends all processes and frees all ports; the next run still has the videos."""
     with running(settings) as run:
-        video = make_video(run, "a red circle moving right")
+        video = create_video(run, "a red circle moving right")
         started = run.descendants()
         run.process.send_signal(signal.SIGINT)
-        assert run.wait_ended() == 0, run.output
+        assert run.wait_exited() == 0, run.output
         assert_nothing_left(run, started)
         assert run.output.endswith("Kinora has stopped.\n")
     with running(settings) as run:
         answer = requests.get(f"{run.stack.url}/v1/videos/{video}", timeout=scaled(30))
         assert answer.json()["prompt"] == "a red circle moving right"
         run.process.send_signal(signal.SIGTERM)
-        assert run.wait_ended() == 0, run.output
+        assert run.wait_exited() == 0, run.output
 
 
 def test_nothing_outlives_a_killed_supervisor(settings: dict[str, str]) -> None:
-    """Even SIGKILL, which nobody can handle, leaves no process and no taken port behind."""
+    """Even SIGKILL, which can't be handled, leaves no process and no port in use."""
     with running(settings) as run:
         started = run.descendants()
         run.process.kill()
@@ -170,54 +170,54 @@ def test_nothing_outlives_a_killed_supervisor(settings: dict[str, str]) -> None:
         assert_nothing_left(run, started)
 
 
-def test_the_end_of_one_process_ends_the_stack_and_is_explained(settings: dict[str, str]) -> None:
-    """When NATS is killed, the message names it and how it ended, and the status is not 0."""
+def test_the_stack_stops_when_one_process_exits(settings: dict[str, str]) -> None:
+    """If NATS is killed, the message names it and how it ended, and the status is not 0."""
     with running(settings) as run:
         started = run.descendants()
         (nats,) = [process for process in started if process.name() == "nats-server"]
         nats.kill()
-        assert run.wait_ended() == 1
+        assert run.wait_exited() == 1
         assert "kinora: nats ended with SIGKILL" in run.output
         assert "nats.log" in run.output
         assert_nothing_left(run, started)
 
 
-def test_a_taken_port_is_said_at_once(settings: dict[str, str]) -> None:
+def test_a_port_in_use_is_reported_immediately(settings: dict[str, str]) -> None:
     """The message names the port and the setting, the status is not 0, and nothing is started."""
-    # As servers do: connections of an earlier one that used this port do not matter.
+    # With SO_REUSEADDR, as servers do: old connections on this port do not matter.
     with socket.create_server(("127.0.0.1", int(settings["PORT"]))):
         run = Run(settings)
-        assert run.wait_ended() == 1
+        assert run.wait_exited() == 1
     assert run.output == (
         f"kinora: port {settings['PORT']} (gateway) is taken: stop what uses it or choose another "
         "with PORT=\n"
     )
 
 
-def test_a_data_folder_belongs_to_one_stack(shared: Run) -> None:
-    """A second stack on other ports is kept off the first one's data."""
+def test_two_stacks_cannot_share_a_data_folder(shared: Run) -> None:
+    """A second stack, on other ports, refuses to start with the first one's data folder."""
     second = Run({**stack_settings(), "KINORA_DATA": str(shared.stack.data)})
-    assert second.wait_ended() == 1
+    assert second.wait_exited() == 1
     assert "another Kinora uses the data folder" in second.output
 
 
-def test_a_part_that_never_gets_ready_is_named(settings: dict[str, str]) -> None:
-    """After KINORA_READY_SECONDS the start fails, with what it waited for, its log, the remedy."""
+def test_a_process_that_is_not_ready_in_time_is_named(settings: dict[str, str]) -> None:
+    """After KINORA_READY_SECONDS the start fails; the output names the process, log and remedy."""
     run = Run({**settings, "KINORA_READY_SECONDS": "1"})  # too short to import torch
-    assert run.wait_ended() == 1
-    said = re.search(r"^kinora: not ready after 1 s: (.+)$", run.output, re.MULTILINE)
-    assert said, run.output
-    # Which parts are late depends on this machine; each is one of the stack's, or its set-up.
+    assert run.wait_exited() == 1
+    late = re.search(r"^kinora: not ready after 1 s: (.+)$", run.output, re.MULTILINE)
+    assert late, run.output
+    # Which processes are late depends on the machine.
     table = processes(run.stack, Credentials(access_key="", secret_key=""))
-    assert set(said[1].split(", ")) <= {"set-up", *(process.name for process in table)}
-    for name in said[1].split(", "):
+    assert set(late[1].split(", ")) <= {"set-up", *(process.name for process in table)}
+    for name in late[1].split(", "):
         assert re.search(rf"^{name} did not (answer on port \d+|finish)$", run.output, re.MULTILINE)
         assert f"{name}.log" in run.output
     assert "To wait longer, set KINORA_READY_SECONDS to more than 1.\n" in run.output
 
 
-def test_a_checkout_whose_path_has_spaces_works(tmp_path: Path) -> None:
-    """A copy in `my videos/kinora (1)` starts, with its data inside, and stops."""
+def test_a_checkout_in_a_path_with_spaces_works(tmp_path: Path) -> None:
+    """A copy in `my videos/kinora (1)` starts, keeps its data inside, and stops."""
     root = tmp_path / "my videos" / "kinora (1)"
     shutil.copytree(ROOT, root, ignore=NOT_COPIED)
     with running(stack_settings(), root) as run:
@@ -225,5 +225,5 @@ def test_a_checkout_whose_path_has_spaces_works(tmp_path: Path) -> None:
         assert requests.get(run.stack.url, timeout=scaled(30)).ok
         started = run.descendants()
         run.process.send_signal(signal.SIGINT)
-        assert run.wait_ended() == 0, run.output
+        assert run.wait_exited() == 0, run.output
         assert_nothing_left(run, started)

@@ -1,4 +1,4 @@
-"""Several videos at once, and workers that die."""
+"""Several videos at once, and workers that are killed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
 
-# Far more than the seconds that the next video is given.
+# Takes much longer than the time limit of the next video.
 LONGEST = {"size": "160x96", "num_frames": 61, "num_inference_steps": 200}
 
 
 @pytest.fixture
 def client(kinora: RunningStack) -> Client:
-    """A program that calls the gateway."""
+    """A client of the gateway."""
     return Client(kinora.url)
 
 
 @pytest.fixture
 def engines(kinora: RunningStack) -> Iterator[Engines]:
-    """The engines of both replicas, which go on after the test."""
+    """The engines of both replicas, which are resumed after the test."""
     engines = Engines(kinora)
     yield engines
     engines.let_go()
 
 
-def test_two_replicas_make_two_videos_and_the_third_waits_in_line(
+def test_two_replicas_render_two_videos_while_others_are_queued(
     client: Client, engines: Engines
 ) -> None:
-    """The third is queued with its place, and runs when a replica is free."""
+    """Queued videos show their position, and run when a replica is free."""
     engines.hold()
     first, second = (client.create()["id"] for _ in range(2))
     for video_id in (first, second):
@@ -52,9 +52,9 @@ def test_two_replicas_make_two_videos_and_the_third_waits_in_line(
         assert (video["attempt"], video["queue_position"]) == (1, None)
 
 
-def test_progress_is_true_and_only_grows(client: Client) -> None:
-    """It comes from finished steps, and passes through the stages in their order."""
-    video_id = client.create(num_inference_steps=120)["id"]  # for some seconds
+def test_progress_never_decreases(client: Client) -> None:
+    """It counts finished steps, shows values between 0 and 100, and ends at 100."""
+    video_id = client.create(num_inference_steps=120)["id"]  # takes some seconds
     seen: list[int] = []
 
     def completed() -> bool:
@@ -65,27 +65,27 @@ def test_progress_is_true_and_only_grows(client: Client) -> None:
     wait_until(completed, seconds=60, what="completed")
     assert seen == sorted(seen)
     assert seen[-1] == 100
-    assert any(0 < percent < 100 for percent in seen), "it moves on the way"
+    assert any(0 < percent < 100 for percent in seen), "no progress before the end"
 
 
 def test_a_cancelled_video_stops_and_frees_its_worker(client: Client) -> None:
-    """The next video runs long before the cancelled one would have been done."""
-    doomed = [client.create(**LONGEST)["id"] for _ in range(2)]
-    for video_id in doomed:
+    """The next video runs long before the cancelled ones would have completed."""
+    cancelled = [client.create(**LONGEST)["id"] for _ in range(2)]
+    for video_id in cancelled:
         client.wait(video_id, "in_progress")
         requests.post(
             f"{client.url}/v1/videos/{video_id}/cancel", timeout=scaled(20)
         ).raise_for_status()
     video = client.create(num_inference_steps=2)
     client.wait(video["id"], "completed", seconds=10)
-    for video_id in doomed:
+    for video_id in cancelled:
         assert client.get(video_id)["error"]["code"] == "cancelled"
 
 
 def test_deleting_a_running_video_leaves_nothing(
     kinora: RunningStack, client: Client, engines: Engines
 ) -> None:
-    """No state, no file, and its worker is free again."""
+    """The video is gone, and its worker is free again."""
     engines.hold()
     video_id = client.create()["id"]
     client.wait(video_id, "in_progress")
@@ -99,19 +99,21 @@ def test_deleting_a_running_video_leaves_nothing(
             in kinora.log("generate-1") + kinora.log("generate-2")
         ),
         seconds=10,
-        what="the worker let go",
+        what="the worker abandoned the video",
     )
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_video_whose_worker_is_killed_is_completed_once_by_the_other(
+def test_a_video_is_completed_once_after_its_worker_is_killed(
     kinora: RunningStack, client: Client, engines: Engines, whole: bool
 ) -> None:
-    """SIGKILL in the middle: the other replica takes over when the lease has run out."""
+    """SIGKILL mid-video, of the whole replica or of the worker alone: attempt 2 completes it."""
     engines.hold()
     video_id = client.create(**STEPS)["id"]
     client.wait(video_id, "in_progress")
-    victim = wait_until(lambda: _worker_of(kinora, video_id), seconds=5, what="a worker has it")
+    victim = wait_until(
+        lambda: _worker_of(kinora, video_id), seconds=5, what="a worker starts the video"
+    )
     engines.let_go(victim)
     engines.hold_in_the_middle(victim)
     wait_until(lambda: 0 < client.get(video_id)["progress"] < 100, seconds=10, what="some steps")
@@ -119,9 +121,9 @@ def test_a_video_whose_worker_is_killed_is_completed_once_by_the_other(
     if whole:
         kinora.kill(victim)
     else:
-        # gunicorn starts another worker, as Kubernetes restarts a container.
+        # gunicorn starts another worker, as Kubernetes would restart a container.
         os.kill(kinora.worker_pid(victim), signal.SIGKILL)
-        engines.let_go()  # or it could not end when its parent does
+        engines.let_go()  # a stopped engine can't exit when its parent does
     video = client.wait(video_id, "completed", seconds=90)
     assert video["attempt"] == 2
     assert client.frames(video_id).shape == (25, 64, 96, 3)

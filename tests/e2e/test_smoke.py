@@ -17,7 +17,7 @@ from tests.patience import scaled
 
 SMOKE = ROOT / "knative" / "smoke.py"
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
-# kubectl's output for two ready replicas, one that waits for a GPU, and one that is terminating.
+# What kubectl shows for two ready replicas, one waiting for a GPU, and one terminating.
 PODS = [
     {"metadata": {}, "status": READY},
     {"metadata": {}, "status": READY},
@@ -41,14 +41,14 @@ def _smoke(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder with a stand-in for kubectl, which lists the pods above."""
+    """A folder with a fake kubectl, which lists the pods above."""
     (tmp_path / "kubectl").write_text(KUBECTL)
     (tmp_path / "kubectl").chmod(0o755)
     return tmp_path
 
 
 def test_smoke_renders_videos_and_shows_replicas(kinora: RunningStack, tools: Path) -> None:
-    """It succeeds if every file matches its checksum and is an mp4."""
+    """It succeeds if every file is an mp4 and matches its checksum."""
     done = _smoke(tools, URL=kinora.url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "All 2 videos were rendered, and their files are intact."
@@ -56,7 +56,7 @@ def test_smoke_renders_videos_and_shows_replicas(kinora: RunningStack, tools: Pa
 
 
 def test_smoke_retries_while_the_gateway_is_replaced(kinora: RunningStack, tools: Path) -> None:
-    """A gateway that has answered before is retried for a while."""
+    """Once the gateway has answered, lost connections to it are retried for a while."""
     environ = {"PATH": f"{tools}:{os.environ['PATH']}", "URL": kinora.url}
     with subprocess.Popen(
         [sys.executable, SMOKE], env=environ, stdout=PIPE, stderr=PIPE, text=True
@@ -74,7 +74,7 @@ def test_smoke_retries_while_the_gateway_is_replaced(kinora: RunningStack, tools
 
 
 def test_smoke_reports_errors_on_one_line(kinora: RunningStack, tools: Path) -> None:
-    """A missing URL, an unreachable gateway, and one without the API."""
+    """A missing URL, an unreachable gateway, and a server without the API."""
     assert "set URL" in _smoke(tools).stderr
     unreachable = _smoke(tools, URL="http://127.0.0.1:9")
     assert unreachable.returncode == 1

@@ -13,7 +13,7 @@ from tests.patience import scaled
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManifestStack]:
-    """All parts, each in a folder with only what its Dockerfile copies."""
+    """All functions and the gateway, each in a folder with only what its Dockerfile copies."""
     stack = ManifestStack(tmp_path_factory.mktemp("deployed"))
     try:
         stack.start_all()
@@ -22,7 +22,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManifestStack
         stack.close()
 
 
-def test_a_video_is_rendered_by_the_images_commands(deployed: ManifestStack) -> None:
+def test_the_images_start_commands_render_a_video(deployed: ManifestStack) -> None:
     """The images copy all files that they need, and the manifests configure them."""
     assert_a_video_goes_through(deployed.url, seconds=90)
 

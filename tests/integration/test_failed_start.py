@@ -1,4 +1,4 @@
-"""A `generate` that can't load its model fails to start, and logs why."""
+"""`generate` fails to start if it can't load its model, and logs why."""
 
 from __future__ import annotations
 
@@ -17,50 +17,52 @@ from tests.harness import RunningStack
 DEMO = ROOT / "functions" / "generate" / "demo" / "checkpoint"
 
 
-def _missing(folder: Path) -> str:
+def _remove(folder: Path) -> str:
     shutil.rmtree(folder)
     return f"{folder}: no such folder"
 
 
-def _cut_off(folder: Path) -> str:
+def _truncate(folder: Path) -> str:
     (weights,) = (folder / "vae").glob("*.safetensors")
     with weights.open("r+b") as file:
         file.truncate(weights.stat().st_size - 1)
     return f"{weights}: is cut off"
 
 
-def _another_model(folder: Path) -> str:
+def _change_the_pipeline(folder: Path) -> str:
     index = folder / "model_index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "FluxPipeline"}))
     return f"{folder}: is a FluxPipeline"
 
 
-def _not_its_configuration(folder: Path) -> str:
+def _change_the_configuration(folder: Path) -> str:
     config = folder / "vae" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"latent_channels": 6}))
     return f"{folder / 'vae'}: the tensor "
 
 
-@pytest.mark.parametrize("spoil", [_missing, _cut_off, _another_model, _not_its_configuration])
-def test_a_bad_checkpoint_is_a_failed_start(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
-    """Gunicorn exits with the status of a failed start; one line of its log names the cause."""
+@pytest.mark.parametrize(
+    "damage", [_remove, _truncate, _change_the_pipeline, _change_the_configuration]
+)
+def test_a_bad_checkpoint_fails_the_start(tmp_path: Path, damage: Callable[[Path], str]) -> None:
+    """Gunicorn exits with its boot error status; one line of the log names the cause."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
-    _fails_to_start(tmp_path, spoil(folder), MODEL=str(folder))
+    _assert_start_fails(tmp_path, damage(folder), MODEL=str(folder))
 
 
-def test_the_full_model_without_a_gpu_is_a_failed_start(tmp_path: Path) -> None:
-    """It would take hours for a video; nothing is downloaded for it."""
+def test_the_full_model_without_a_gpu_fails_the_start(tmp_path: Path) -> None:
+    """A video would take hours on a CPU; nothing is downloaded."""
     reason = "acme/mochi: this model needs a GPU, and torch can't use one: "
     settings = {"MODEL": "acme/mochi", "MODEL_PROFILE": "mochi-1", "CUDA_VISIBLE_DEVICES": ""}
-    _fails_to_start(tmp_path, reason, **settings)
+    _assert_start_fails(tmp_path, reason, **settings)
 
 
-def _fails_to_start(tmp_path: Path, reason: str, **settings: str) -> None:
+def _assert_start_fails(tmp_path: Path, reason: str, **settings: str) -> None:
     stack = RunningStack(tmp_path / "stack")
     generate = stack.table["generate-1"]
     stack.table["generate-1"] = replace(generate, env={**generate.env, **settings})
     try:
-        # No other server is started, so that nothing else can be ready first.
+        # No other server runs, so that no other failure can come first.
         with pytest.raises(AssertionError, match=f"ended with {Arbiter.WORKER_BOOT_ERROR}"):
             stack.start("generate-1")
         lines = stack.log("generate-1").splitlines()

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.e2e.client import Client
 from tests.e2e.faults.stack import SHORT
-from tests.e2e.sse import Heard, events
+from tests.e2e.sse import StreamEvent, read_events
 from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
@@ -100,7 +100,7 @@ def test_after_nats_lost_everything_the_functions_go_on_without_a_restart(
     """Nothing is remembered, nothing hangs: not the list, not a feed, not a busy worker."""
     old = client.create(num_inference_steps=2)["id"]
     client.wait(old, "completed")
-    feed = events(client.url)
+    feed = read_events(client.url)
     place = next(feed).id
     assert old in _listed(client)
     engines = Engines(kinora)
@@ -125,7 +125,7 @@ def test_after_nats_lost_everything_the_functions_go_on_without_a_restart(
     )
 
 
-def _until_reset(url: str, feed: Iterator[Heard], place: str) -> str:
+def _until_reset(url: str, feed: Iterator[StreamEvent], place: str) -> str:
     """Read on, and resume after every interruption, until the feed says that it was begun anew."""
 
     def reset() -> str | None:
@@ -137,14 +137,14 @@ def _until_reset(url: str, feed: Iterator[Heard], place: str) -> str:
                     return place
         except (requests.RequestException, AssertionError):
             pass
-        feed = events(url, place)
+        feed = read_events(url, place)
         return None
 
     return wait_until(reset, seconds=60, what="the feed was reset")
 
 
-def _read_until(url: str, place: str, video_id: str) -> Iterator[Heard]:
-    for event in events(url, place):
+def _read_until(url: str, place: str, video_id: str) -> Iterator[StreamEvent]:
+    for event in read_events(url, place):
         yield event
         if event.subject == video_id and ".completed." in event.type:
             return
