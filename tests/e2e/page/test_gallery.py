@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Callable
 
 import requests
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import CDPSession, Locator, Page, expect
 
+from tests import patience
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import NUMBER, prompt_of
 from tests.e2e.page.page_actions import card_of, prompts_shown
@@ -17,23 +18,17 @@ from tests.patience import scaled, wait_until
 
 Open = Callable[..., Page]
 
-# Scrolls like a wheel, three screens a second, and records milliseconds for each frame: `gaps`
-# between frames, and `work` of the main thread (style, layout and paint included: from the frame's
-# first callback to a message that is handled right after painting).
+# Scrolls like a wheel, three screens in sixty frames, and returns the milliseconds between frames.
 SCROLL = """
 (seconds) => new Promise((resolve) => {
-  const gaps = [], work = [];
-  const channel = new MessageChannel();
-  let last = performance.now(), begun = last, frame = 0;
-  channel.port1.onmessage = () => work.push(performance.now() - frame);
+  const gaps = [];
+  let last = performance.now(), begun = last;
   const step = (now) => {
-    frame = performance.now();
-    channel.port2.postMessage(null);
     gaps.push(now - last);
-    window.scrollBy(0, (now - last) / 1000 * innerHeight * 3);
     last = now;
+    window.scrollBy(0, innerHeight * 3 / 60);
     if (now - begun < seconds * 1000) requestAnimationFrame(step);
-    else resolve({ gaps: gaps.slice(2), work: work.slice(2) });
+    else resolve(gaps.slice(2));
   };
   requestAnimationFrame(step);
 })
@@ -42,6 +37,8 @@ SCROLL = """
 FRAME_MS = 16.7 + 0.3
 # Half a frame, so that slower machines have the other half.
 WORK_MS = 8
+# Above this, gaps between frames tell about the machine's load and not about the page.
+IDLE = 1.5
 BOTTOM = "window.scrollTo(0, document.documentElement.scrollHeight)"
 
 
@@ -73,12 +70,31 @@ def test_ten_thousand_videos_scroll_smoothly(
     rounds: list[dict[str, float]] = []
     # Other load on the machine only adds to the times, so the best of three counts.
     while not rounds or (rounds[-1]["frame"] > FRAME_MS and len(rounds) < 3):
-        measured = page.evaluate(SCROLL, 4)
-        frame, work = statistics.median(measured["gaps"]), statistics.median(measured["work"])
-        rounds.append({"frame": frame, "work": work, "frames": len(measured["gaps"])})
+        rounds.append(_scroll_and_measure(page))
     record_property("scrolling (ms)", rounds)
-    assert min(found["frame"] for found in rounds) <= FRAME_MS, rounds
     assert min(found["work"] for found in rounds) < WORK_MS, rounds
+    undisturbed = [found["frame"] for found in rounds if found["slowness"] < IDLE]
+    assert min(undisturbed, default=0) <= FRAME_MS, rounds
+
+
+def _scroll_and_measure(page: Page) -> dict[str, float]:
+    """Scroll for four seconds; medians of gap and work a frame in ms, and the machine's slowness.
+
+    Work is what the page's thread was busy with, in processor time: a busy machine adds little.
+    """
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before, since = _busy_ms(session), patience.now()
+    gaps = page.evaluate(SCROLL, 4)
+    work = (_busy_ms(session) - before) / len(gaps)
+    slowness = patience.now().slowness(since)
+    session.detach()
+    return {"frame": statistics.median(gaps), "work": work, "slowness": slowness}
+
+
+def _busy_ms(session: CDPSession) -> float:
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return 1000 * next(float(m["value"]) for m in metrics if m["name"] == "TaskDuration")
 
 
 def test_new_videos_do_not_move_those_in_view(signed_in: Open, keyed: RunningStack) -> None:
