@@ -117,23 +117,23 @@ def test_a_message_that_is_too_large_is_refused_and_the_connection_stays(
 
 def test_a_watch_reports_publishes_until_it_is_stopped(bus: Bus, key: VideoKey) -> None:
     """Each hint has the subject; none comes once the watch was stopped."""
-    heard: list[str] = []
-    told = threading.Event()
+    subjects: list[str] = []
+    reported = threading.Event()
 
-    def hear(subject: str) -> None:
-        heard.append(subject)
-        told.set()
+    def record(subject: str) -> None:
+        subjects.append(subject)
+        reported.set()
 
-    stop = bus.watch(key.events_filter, hear)
+    stop = bus.watch(key.events_filter, record)
     seq = bus.publish(
         key.event_subject("started"), b"", expected=0, expected_filter=key.events_filter
     )
-    assert told.wait(5)
+    assert reported.wait(5)
     stop()
     bus.publish(
         key.event_subject("cancelled"), b"", expected=seq, expected_filter=key.events_filter
     )
-    assert heard == [key.event_subject("started")]
+    assert subjects == [key.event_subject("started")]
 
 
 def test_following_replays_and_then_delivers_new_messages(bus: Bus, key: VideoKey) -> None:
