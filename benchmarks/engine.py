@@ -37,10 +37,10 @@ from benchmarks.engine_model import (
     latent_frames,
     transformer_flops,
 )
-from functions.generate.engine.model.attention import choose_kernel
+from functions.generate.engine.model.attention import select_attention_kernel
 from functions.generate.engine.model.compilation import compile_blocks
 from functions.generate.engine.model.guidance import GuidedTransformer
-from functions.generate.engine.model.loading import fill
+from functions.generate.engine.model.loading import load_weights
 from functions.generate.engine.model.memory import PeakMemory, is_out_of_memory
 from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.streaming_decode import StreamingDecoder
@@ -117,10 +117,10 @@ def measure_steps(bench: Bench, peak: float) -> dict[int, float]:
                 found[name, frames, branches] = bench.seconds(run)
 
     measure("stock", model)
-    kernel = choose_kernel(bench.device, bench.dtype)
+    kernel = select_attention_kernel(bench.device, bench.dtype)
     ours = GuidedTransformer(model, kernel, Ranks())
     if bench.compiled:
-        compile_blocks(ours.inner)
+        compile_blocks(ours.transformer)
     measure("ours", ours)
     print(f"\nOne step of the transformer; our attention kernel: {kernel}, compiled: ", end="")
     print("yes" if bench.compiled else "no")
@@ -173,7 +173,7 @@ def measure_decoding(bench: Bench) -> dict[int, float]:
             speed = decoder_flops(size, frames) / seconds / 1e12
             print(
                 f"| {frames} | {name} | {seconds:.2f} | {speed:.3f} "
-                f"| {(memory.bytes() or 0) / GIB:.2f} |"
+                f"| {(memory.peak_bytes() or 0) / GIB:.2f} |"
             )
             if streaming is not None:
                 found[frames] = seconds
@@ -194,7 +194,7 @@ def measure_text_and_loading(bench: Bench, disk: Path) -> float:
         save_file(weights, file)
         del weights
         began = time.perf_counter()
-        fill(model, (file,), bench.device, bench.dtype)
+        load_weights(model, (file,), bench.device, bench.dtype)
         seconds, size = time.perf_counter() - began, file.stat().st_size
     print(
         f"T5's weights from a newly written file: {size / GIB:.2f} GiB in {seconds:.2f} s, "

@@ -1,4 +1,4 @@
-"""Two processes that work together, started by a test: what each of them does."""
+"""Two processes that join as ranks, started by a test, and the work that each of them does."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from functions.generate.engine.model import checkpoint
+from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.shared.errors import RenderCancelled
 from functions.shared.video.requests import ResolvedRequest
-from local.stack import DEFAULT_MODEL, ROOT
-
-DEMO = ROOT / DEFAULT_MODEL
+from tests.demo_engine import DEMO
 
 
 def run(work: Callable[..., None], *arguments: Any) -> None:
-    """Call `work(rank, *arguments)` in two processes, and wait until both have ended well."""
+    """Call `work(rank, *arguments)` in two processes, and wait until both have succeeded."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_run, args=(work, rank, *arguments)) for rank in range(2)]
     for process in processes:
@@ -27,65 +25,63 @@ def run(work: Callable[..., None], *arguments: Any) -> None:
 
 
 def _run(work: Callable[..., None], rank: int, *arguments: Any) -> None:
-    import torch.distributed  # noqa: PLC0415 - the test process need not have it
+    import torch.distributed  # noqa: PLC0415 - not every test process needs it
 
     work(rank, *arguments)
-    # Threads of the group that are still there when the interpreter ends may abort the process.
+    # Threads of the group that still run when the interpreter exits may abort the process.
     torch.distributed.destroy_process_group()
 
 
-def latents(rank: int, requests: list[ResolvedRequest], dtypes: list[str], folder: Path) -> None:
-    """Save what every rank has as the latents of `requests`, in each of `dtypes`."""
-    import torch  # noqa: PLC0415 - the test process need not have it
+def save_latents(
+    rank: int, requests: list[ResolvedRequest], dtypes: list[str], folder: Path
+) -> None:
+    """Save the latents that this rank gets for `requests`, in each of `dtypes`."""
+    import torch  # noqa: PLC0415 - not every test process needs it
 
     from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
 
     torch.set_num_threads(1)
     ranks = Ranks.join(rank, 2, folder)
     for dtype in dtypes:
-        result = [made.numpy() for made in latents_of(requests, dtype, ranks)]
-        torch.save(result, folder / f"{dtype}-{rank}.pt")
+        latents = [one.numpy() for one in compute_latents(requests, dtype, ranks)]
+        torch.save(latents, folder / f"{dtype}-{rank}.pt")
 
 
-def latents_of(requests: list[ResolvedRequest], dtype: str, ranks: Any) -> list[Any]:
-    """The latents of `requests`, made by `ranks` in `dtype`."""
-    import torch  # noqa: PLC0415 - the test process need not have it
+def compute_latents(requests: list[ResolvedRequest], dtype: str, ranks: Any) -> list[Any]:
+    """The latents of `requests`, computed by `ranks` in `dtype`."""
+    import torch  # noqa: PLC0415 - not every test process needs it
 
-    from functions.generate.engine.model.rendering import Renderer  # noqa: PLC0415 - the same
+    from functions.generate.engine.model.mochi import Mochi  # noqa: PLC0415 - the same
 
-    renderer = Renderer(checkpoint.locate(str(DEMO)), ranks, dtype=getattr(torch, dtype))
-
-    def make(request: ResolvedRequest) -> Any:
-        text = renderer._encode(request, lambda *_: None)
-        return renderer._denoise(request, text, lambda *_: None)
-
+    model = Mochi(locate_checkpoint(str(DEMO)), ranks, dtype=getattr(torch, dtype))
     with torch.no_grad():
-        return [make(request) for request in requests]
+        return [model.denoise(request, model.encode_text(request)) for request in requests]
 
 
-def fates(rank: int, errors: list[tuple[int, str]], folder: Path) -> None:
-    """Let one rank after the other fail in its part, and save what every rank heard of it."""
-    import torch  # noqa: PLC0415 - the test process need not have it
+def save_outcomes(rank: int, failures: list[tuple[int, str]], folder: Path) -> None:
+    """Let the given rank fail in each gather, and save the error that this rank gets from it."""
+    import torch  # noqa: PLC0415 - not every test process needs it
 
     from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
 
     ranks = Ranks.join(rank, 2, folder)
-    kinds: dict[str, Exception] = {
+    errors: dict[str, Exception] = {
         "memory": torch.OutOfMemoryError("CUDA out of memory"),
         "cancelled": RenderCancelled(),
         "other": ValueError("no such thing"),
     }
-    heard: list[str] = []
-    for failing, kind in errors:
+    outcomes: list[str] = []
+    for failing_rank, kind in failures:
 
-        def compute(part: int, failing: int = failing, kind: str = kind) -> torch.Tensor:
-            if part == failing:
-                raise kinds[kind]
+        def compute(part: int, failing_rank: int = failing_rank, kind: str = kind) -> torch.Tensor:
+            if part == failing_rank:
+                raise errors[kind]
             return torch.full((2,), part)
 
         try:
-            ranks.spread(compute, 2)
-        except Exception as error:  # noqa: BLE001 - which one it is, is the test
-            heard.append(type(error).__name__)
-    heard.append(str([part.tolist() for part in ranks.spread(lambda n: torch.full((2,), n), 2)]))
-    (folder / f"heard-{rank}").write_text("\n".join(heard))
+            ranks.all_gather(compute, 2)
+        except Exception as error:  # noqa: BLE001 - the test checks which one it is
+            outcomes.append(type(error).__name__)
+    gathered = ranks.all_gather(lambda part: torch.full((2,), part), 2)
+    outcomes.append(str([part.tolist() for part in gathered]))
+    (folder / f"outcomes-{rank}").write_text("\n".join(outcomes))

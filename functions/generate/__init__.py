@@ -1,1 +1,1 @@
-"""Turns one request at a time into a video with Mochi, and reports on it as it goes."""
+"""Renders one video at a time with Mochi and publishes its progress."""

@@ -85,7 +85,7 @@ def _start_engine(settings: Settings) -> Engine:
         compiled=settings.engine_compile,
         warm_up=Shape.parse_all(settings.engine_warm_up),
         needs_gpu=not load_profile(settings.model_profile).demo,
-        on_not_loadable=_exit,
+        on_load_failure=_exit,
     )
     engine.start()
     return engine

@@ -15,7 +15,7 @@ from typing import Final
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoSibling
 
-from functions.generate.engine.model.checkpoint import VARIANT, WEIGHTS, locate
+from functions.generate.engine.model.checkpoint import VARIANT, WEIGHTS, locate_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def download_weights(folder: Path, repository: str, revision: str) -> None:
             path.unlink()
             if download == MAX_DOWNLOADS:
                 raise WrongChecksum(f"{file.rfilename} of {repository} has a wrong checksum")
-    locate(str(folder))
+    locate_checkpoint(str(folder))
 
 
 def _checksum_matches(path: Path, file: RepoSibling) -> bool:

@@ -16,3 +16,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_grad() -> Iterator[None]:
+    """Without autograd, as in the engine."""
+    import torch  # noqa: PLC0415 - takes seconds, and most tests here don't need it
+
+    with torch.no_grad():
+        yield

@@ -12,7 +12,7 @@ from diffusers import MochiPipeline
 from demo import evaluate
 from demo.training_data import PROFILE_SIZES
 from functions.shared.video.profiles import load_profile
-from tests.two_ranks import DEMO
+from tests.demo_engine import DEMO
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 # Two full batches of five and a rest of two.

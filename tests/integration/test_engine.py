@@ -1,14 +1,11 @@
-"""The engine with the demo checkpoint: real classes of diffusers in a real child process."""
+"""The engine with the demo checkpoint: real diffusers classes in a real child process."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -25,24 +22,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from functions.generate.engine.messages import Progress, Rendered
-from functions.generate.engine.model import checkpoint
+from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import AttemptFailed, EngineCrashed, OutOfMemory, RenderCancelled
-from functions.shared.video.profiles import load_profile
 from functions.shared.video.progress import ENGINE_STAGES, Stage
-from functions.shared.video.requests import ResolvedRequest, VideoRequest
-from local.stack import DEFAULT_MODEL, ROOT
+from tests.demo_engine import (
+    DEMO,
+    HANG_SECONDS,
+    START_SECONDS,
+    at_step,
+    pids_of,
+    render_small,
+    small_request,
+)
 from tests.patience import wait_until
-
-DEMO = ROOT / DEFAULT_MODEL
-# Far longer than a step of the demo takes, even on a busy machine.
-HANG_SECONDS = 5
-START_SECONDS = 120
 
 Render = Callable[..., Rendered]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_engine() -> Iterator[Engine]:
     engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS)
     engine.start()
@@ -52,33 +50,25 @@ def shared_engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def engine(shared_engine: Engine) -> Engine:
-    """The engine that all tests share, ready again if the test before made it crash."""
+    """The engine that all tests share, ready again if the previous test crashed it."""
     assert shared_engine.wait(START_SECONDS), shared_engine.failure
     return shared_engine
 
 
 @pytest.fixture
 def render(engine: Engine, tmp_path: Path) -> Render:
-    """Render what the arguments ask for, the rest being small."""
+    """Renders a small video with the given settings, each time to a new folder."""
     numbers = itertools.count()
 
     def run(
         on_progress: Callable[[Progress], Any] = lambda _: None,
         cancelled: threading.Event | None = None,
-        **asked: Any,
+        **settings: Any,
     ) -> Rendered:
         folder = tmp_path / str(next(numbers))
-        return engine.render(
-            request(**asked), "video_1", folder, on_progress, cancelled or threading.Event()
-        )
+        return render_small(engine, folder, on_progress, cancelled, **settings)
 
     return run
-
-
-def request(**asked: Any) -> ResolvedRequest:
-    small = {"prompt": "a red circle", "size": "48x32", "num_frames": 7, "num_inference_steps": 4}
-    video = VideoRequest.model_validate(small | {"seed": 1} | asked)
-    return ResolvedRequest.resolve(video, load_profile("demo"), "acme", "video_1")
 
 
 def frames_of(rendered: Rendered) -> NDArray[np.uint8]:
@@ -87,22 +77,12 @@ def frames_of(rendered: Rendered) -> NDArray[np.uint8]:
 
 
 def pid_of(engine: Engine) -> int:
-    assert engine._supervisor.group is not None
-    pid = engine._supervisor.group.children[0].pid
-    assert pid is not None
+    (pid,) = pids_of(engine)
     return pid
 
 
-def at(step: int, act: Callable[[], Any]) -> Callable[[Progress], None]:
-    def on_progress(progress: Progress) -> None:
-        if (progress.stage, progress.done) == (Stage.DENOISING, step):
-            act()
-
-    return on_progress
-
-
 def test_a_render_is_a_video_that_browsers_play(render: Render) -> None:
-    """H.264, yuv420p, BT.709, the asked size, length and rate, and its index at the start."""
+    """H.264, yuv420p, BT.709, the requested size, length and rate, and the index at the start."""
     rendered = render(size="96x64", num_frames=25, fps=12)
     with av.open(str(rendered.video)) as container:
         stream = container.streams.video[0]
@@ -117,38 +97,43 @@ def test_a_render_is_a_video_that_browsers_play(render: Render) -> None:
     content = rendered.video.read_bytes()
     assert 0 < content.find(b"moov") < content.find(b"mdat")
     assert frames_of(rendered).shape == (25, 64, 96, 3)
+
+
+def test_a_render_reports_how_it_was_made(render: Render) -> None:
+    """Size, time and peak memory of each stage, device, precision, and the model's revision."""
+    rendered = render(size="96x64", num_frames=25)
     assert (rendered.width, rendered.height, rendered.frames) == (96, 64, 25)
     assert rendered.timings.keys() == set(ENGINE_STAGES)
     assert (rendered.engine.device, rendered.engine.ranks) == ("CPU", 1)
     assert (rendered.engine.attention, rendered.engine.precision) == ("torch", "float32")
     if sys.platform == "linux":
-        # A process with torch and diffusers is hundreds of megabytes, and the demo little more.
+        # A process with torch and diffusers takes hundreds of megabytes; the demo adds little.
         assert rendered.engine.peak_memory.keys() == set(ENGINE_STAGES)
         assert all(10e6 < peak < 4e9 for peak in rendered.engine.peak_memory.values())
-    assert rendered.model_revision == checkpoint.locate(str(DEMO)).revision
+    assert rendered.model_revision == locate_checkpoint(str(DEMO)).revision
 
 
 def test_a_render_is_not_blank(render: Render) -> None:
-    """Something is seen in every frame, and it moves."""
+    """Every frame shows something, and it moves."""
     prompt = "a red circle moving right on a white background"
     frames = frames_of(render(prompt=prompt, size="96x64", num_frames=25)).astype(float)
     assert frames.std(axis=(1, 2)).max(axis=-1).min() > 20
     assert np.abs(np.diff(frames, axis=0)).mean() > 0.3
 
 
-def test_a_file_says_how_it_was_made(render: Render) -> None:
-    """The metadata holds the prompt, the seed and the revision of the model."""
+def test_metadata_tells_how_to_render_the_video_again(render: Render) -> None:
+    """The file's metadata holds the prompt, the seed, and the model's revision."""
     rendered = render(prompt="a red circle", seed=77)
     with av.open(str(rendered.video)) as container:
         tags = dict(container.metadata)
-    made_by = json.loads(tags["comment"])
-    assert tags["title"] == made_by["prompt"] == "a red circle"
-    assert (made_by["seed"], made_by["model_revision"]) == (77, rendered.model_revision)
-    assert made_by["video_id"] == "video_1"
+    settings = json.loads(tags["comment"])
+    assert tags["title"] == settings["prompt"] == "a red circle"
+    assert (settings["seed"], settings["model_revision"]) == (77, rendered.model_revision)
+    assert settings["video_id"] == "video_1"
 
 
-def test_pictures_go_with_the_video(render: Render) -> None:
-    """The thumbnail is the middle frame; the spritesheet a grid of four columns."""
+def test_thumbnail_and_spritesheet_show_the_video(render: Render) -> None:
+    """The thumbnail is the middle frame; the spritesheet is a grid of four columns."""
     rendered = render(size="96x64", num_frames=25)
     middle = frames_of(rendered)[12].astype(float)
     with Image.open(rendered.thumbnail) as thumbnail:
@@ -158,15 +143,15 @@ def test_pictures_go_with_the_video(render: Render) -> None:
         assert (sheet.format, sheet.size) == ("JPEG", (4 * 96, 4 * 64))
 
 
-def test_a_seed_makes_one_video(render: Render) -> None:
-    """The same seed gives the same frames, another one gives others."""
-    first, again, other = render(seed=5), render(seed=5), render(seed=6)
-    assert np.array_equal(frames_of(first), frames_of(again))
+def test_the_same_seed_gives_the_same_frames(render: Render) -> None:
+    """A different seed gives different frames."""
+    first, second, other = render(seed=5), render(seed=5), render(seed=6)
+    assert np.array_equal(frames_of(first), frames_of(second))
     assert not np.array_equal(frames_of(first), frames_of(other))
 
 
-def test_what_is_asked_matters(render: Render) -> None:
-    """Prompt, negative prompt and guidance each change the frames."""
+def test_prompts_and_guidance_change_the_frames(render: Render) -> None:
+    """Prompt, negative prompt, and guidance scale each change the frames."""
     plain = frames_of(render(num_inference_steps=16))
     for other in (
         {"prompt": "a blue square"},
@@ -189,7 +174,7 @@ def test_what_is_asked_matters(render: Render) -> None:
     ids=["emoji", "long", "nul", "one-long-word", "quotes", "ffmetadata"],
 )
 def test_any_text_renders(render: Render, text: str) -> None:
-    """No prompt that the API lets through makes a render fail, or is lost in the metadata."""
+    """Every prompt that the API accepts can be rendered, and is kept in the metadata."""
     assert len(text) <= 4096
     rendered = render(prompt=text, negative_prompt=text)
     assert len(frames_of(rendered)) == 7
@@ -198,7 +183,7 @@ def test_any_text_renders(render: Render, text: str) -> None:
 
 
 def test_progress_counts_every_step(render: Render) -> None:
-    """Each stage comes once and in order, starts at 0, never falls back, and reaches its total."""
+    """Each stage comes once and in order, starts at 0, counts by 1, and reaches its total."""
     seen: list[Progress] = []
     render(seen.append, num_inference_steps=5)
     stages = [stage for stage, _ in itertools.groupby(seen, key=lambda progress: progress.stage)]
@@ -211,7 +196,7 @@ def test_progress_counts_every_step(render: Render) -> None:
 
 @pytest.mark.parametrize("stage", list(ENGINE_STAGES))
 def test_a_cancelled_render_stops_at_its_next_step(render: Render, stage: Stage) -> None:
-    """In every stage; nothing comes after, no video is left, and the next render works."""
+    """In every stage: there is no more progress, and the next render succeeds."""
     cancelled = threading.Event()
     seen: list[Progress] = []
 
@@ -226,8 +211,8 @@ def test_a_cancelled_render_stops_at_its_next_step(render: Render, stage: Stage)
     render()
 
 
-def test_a_cancelled_video_leaves_no_file(engine: Engine, tmp_path: Path) -> None:
-    """Cancelled while it is written, a video is not there half."""
+def test_a_cancelled_render_leaves_no_video_file(engine: Engine, tmp_path: Path) -> None:
+    """A video cancelled while it is being written is removed."""
     cancelled = threading.Event()
 
     def on_progress(progress: Progress) -> None:
@@ -235,12 +220,12 @@ def test_a_cancelled_video_leaves_no_file(engine: Engine, tmp_path: Path) -> Non
             cancelled.set()
 
     with pytest.raises(RenderCancelled):
-        engine.render(request(), "video_1", tmp_path, on_progress, cancelled)
+        render_small(engine, tmp_path, on_progress, cancelled)
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def test_what_the_callback_raises_comes_out(render: Render) -> None:
-    """An error of the caller's own ends the render, and the next one works."""
+def test_an_exception_in_the_callback_is_raised(render: Render) -> None:
+    """An exception in the caller's callback stops the render, and the next render succeeds."""
     seen: list[Progress] = []
 
     def on_progress(progress: Progress) -> None:
@@ -254,7 +239,7 @@ def test_what_the_callback_raises_comes_out(render: Render) -> None:
 
 
 def test_one_render_at_a_time(render: Render) -> None:
-    """A second render beside the first is refused, and does not disturb it."""
+    """A concurrent render is refused, and does not disturb the first one."""
     refused: list[str] = []
 
     def second() -> None:
@@ -262,49 +247,47 @@ def test_one_render_at_a_time(render: Render) -> None:
             render()
         refused.append(str(caught.value))
 
-    render(at(2, second))
+    render(at_step(2, second))
     assert refused == ["the engine is rendering another video"]
 
 
-def test_signals_of_a_terminal_do_not_end_a_video(engine: Engine, render: Render) -> None:
-    """Ctrl-C and SIGTERM reach the whole process group; the child leaves them to its parent."""
+def test_terminal_signals_do_not_stop_a_video(engine: Engine, render: Render) -> None:
+    """Ctrl-C and SIGTERM reach the whole process group; the child ignores them."""
     pid = pid_of(engine)
 
     def interrupt() -> None:
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
 
-    render(at(1, interrupt))
+    render(at_step(1, interrupt))
     assert pid_of(engine) == pid
 
 
-def test_a_video_that_does_not_fit_is_explained(engine: Engine, tmp_path: Path) -> None:
-    """Out of memory names the size, is not tried again, and leaves the engine usable."""
-    huge = request().model_copy(update={"width": 16_000_000, "height": 16_000_000})
+def test_out_of_memory_names_the_size(engine: Engine, tmp_path: Path) -> None:
+    """It is not retryable, and leaves the engine usable."""
+    huge = small_request().model_copy(update={"width": 16_000_000, "height": 16_000_000})
     pid = pid_of(engine)
     with pytest.raises(OutOfMemory, match="16000000x16000000 with 7 frames") as caught:
         engine.render(huge, "video_1", tmp_path, lambda _: None, threading.Event())
     assert not caught.value.retryable
-    engine.render(request(), "video_1", tmp_path, lambda _: None, threading.Event())
+    render_small(engine, tmp_path)
     assert pid_of(engine) == pid
 
 
-def test_any_other_error_fails_the_attempt(engine: Engine, render: Render, tmp_path: Path) -> None:
-    """What the child can't do is said, may be tried again, and leaves the engine usable."""
+def test_any_other_error_fails_the_attempt(engine: Engine, tmp_path: Path) -> None:
+    """An unexpected error in the child is reported, is retryable, and leaves the engine usable."""
     (tmp_path / "file").touch()
     with pytest.raises(AttemptFailed, match="NotADirectoryError") as caught:
-        engine.render(
-            request(), "v", tmp_path / "file" / "below", lambda _: None, threading.Event()
-        )
+        render_small(engine, tmp_path / "file" / "below")
     assert caught.value.retryable
-    render()
+    render_small(engine, tmp_path)
 
 
 def test_a_killed_child_is_replaced(engine: Engine, render: Render) -> None:
-    """SIGKILL, as by the kernel's out-of-memory killer, costs this attempt and no more."""
+    """SIGKILL, as from the kernel's out-of-memory killer, costs only this attempt."""
     pid = pid_of(engine)
-    with pytest.raises(EngineCrashed, match="ended by signal 9"):
-        render(at(2, lambda: os.kill(pid, signal.SIGKILL)))
+    with pytest.raises(EngineCrashed, match="killed by signal 9"):
+        render(at_step(2, lambda: os.kill(pid, signal.SIGKILL)))
     assert not engine.ready
     assert engine.wait(START_SECONDS)
     assert pid_of(engine) != pid
@@ -312,18 +295,18 @@ def test_a_killed_child_is_replaced(engine: Engine, render: Render) -> None:
 
 
 def test_a_hung_child_is_replaced(engine: Engine, render: Render) -> None:
-    """A child that makes no progress is killed when its time is over, and another one started."""
+    """A child that makes no progress is killed after `hang_seconds` and replaced."""
     pid = pid_of(engine)
     child = psutil.Process(pid)
-    began: list[float] = []
+    stopped_at: list[float] = []
 
     def hang() -> None:
         os.kill(pid, signal.SIGSTOP)
-        began.append(time.monotonic())
+        stopped_at.append(time.monotonic())
 
     with pytest.raises(EngineCrashed, match="no progress for 5 seconds"):
-        render(at(2, hang))
-    assert HANG_SECONDS <= time.monotonic() - began[0] < HANG_SECONDS + 2
+        render(at_step(2, hang))
+    assert HANG_SECONDS <= time.monotonic() - stopped_at[0] < HANG_SECONDS + 2
     assert not engine.ready
     assert child.wait(10) in (None, -signal.SIGKILL)
     assert engine.wait(START_SECONDS)
@@ -331,73 +314,13 @@ def test_a_hung_child_is_replaced(engine: Engine, render: Render) -> None:
 
 
 def test_an_idle_child_that_dies_is_replaced(engine: Engine, render: Render) -> None:
-    """The engine notices a death between two videos without being asked."""
+    """The engine notices when its child dies between two renders."""
     group = engine._supervisor.group
-    assert group is not None
     psutil.Process(pid_of(engine)).kill()
     wait_until(
-        lambda: engine._supervisor.group is not group, seconds=START_SECONDS, what="its end is seen"
+        lambda: engine._supervisor.group is not group,
+        seconds=START_SECONDS,
+        what="the dead group was discarded",
     )
     assert engine.wait(START_SECONDS)
     render()
-
-
-def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
-    """When the parent is killed in the middle of a long video, the child ends, busy as it is."""
-    long = request(num_inference_steps=200, size="160x128", num_frames=61).model_dump_json()
-    code = f"""
-import pathlib, threading
-from functions.shared.video.progress import Stage
-from functions.generate.engine.parent.engine import Engine
-from functions.shared.video.requests import ResolvedRequest
-
-def on_progress(progress):
-    if progress.stage == Stage.DENOISING and progress.done == 1:
-        print(engine._supervisor.group.children[0].pid, flush=True)
-
-engine = Engine({str(DEMO)!r}, hang_seconds=600)
-engine.start()
-assert engine.wait({START_SECONDS}), engine.failure
-request = ResolvedRequest.model_validate_json({long!r})
-engine.render(request, "v", pathlib.Path({str(tmp_path)!r}), on_progress, threading.Event())
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
-    ) as parent:
-        assert parent.stdout is not None
-        line = parent.stdout.readline()
-        assert re.fullmatch(r"\d+\n", line)
-        child = psutil.Process(int(line))
-        parent.kill()
-        child.wait(10)
-
-
-def test_a_start_that_takes_too_long_is_given_up() -> None:
-    """Its processes are ended and others follow; what was too long is said meanwhile."""
-    engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS, load_seconds=0.1)
-    engine.start()
-    try:
-        assert not engine.wait(START_SECONDS)
-        assert engine.failure is not None
-        assert engine.failure.startswith("The engine was not ready after 0.1 seconds.")
-    finally:
-        engine.close()
-
-
-def test_a_checkpoint_that_does_not_load_is_a_failure(tmp_path: Path) -> None:
-    """What only loading finds out is told in one line too, and the engine never gets ready."""
-    folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
-    config = json.loads((folder / "transformer" / "config.json").read_text())
-    (folder / "transformer" / "config.json").write_text(
-        json.dumps(config | {"attention_head_dim": 8})
-    )
-    engine = Engine(str(folder), hang_seconds=HANG_SECONDS)
-    engine.start()
-    try:
-        assert not engine.wait(START_SECONDS)
-        assert engine.failure is not None
-        assert engine.failure.startswith(f"{folder / 'transformer'}: the tensor ")
-        assert "\n" not in engine.failure
-        assert not engine.ready
-    finally:
-        engine.close()

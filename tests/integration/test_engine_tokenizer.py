@@ -1,4 +1,4 @@
-"""The tokenizer of the real checkpoint: a SentencePiece model, and no `tokenizer.json`."""
+"""The tokenizer of Mochi 1 is a SentencePiece model without a `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import sentencepiece
 import torch
 
-from functions.generate.engine.model import checkpoint
+from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.generate.engine.model.loading import load_pipeline
-from tests.two_ranks import DEMO
+from tests.demo_engine import DEMO
 
-# What transformers needs to know of a T5; Mochi's file says the same, with all 100 extra tokens.
+# What transformers needs to load a T5 tokenizer. Mochi's file has the same, plus 100 extra tokens.
 CONFIGURATION = {
     "tokenizer_class": "T5Tokenizer",
     "eos_token": "</s>",
@@ -26,7 +26,7 @@ CONFIGURATION = {
 
 
 def test_a_sentencepiece_model_is_loaded(tmp_path: Path) -> None:
-    """As genmo publishes it; the demo's tokenizer is a file that needs none of its libraries."""
+    """Genmo publishes its tokenizer like this; the demo's needs no sentencepiece."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
     shutil.rmtree(folder / "tokenizer")
     (folder / "tokenizer").mkdir()
@@ -43,6 +43,6 @@ def test_a_sentencepiece_model_is_loaded(tmp_path: Path) -> None:
     )
     (folder / "tokenizer" / "spiece.model").write_bytes(model.getvalue())
     (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(CONFIGURATION))
-    pipeline = load_pipeline(checkpoint.locate(str(folder)), torch.device("cpu"), torch.float32)
+    pipeline = load_pipeline(locate_checkpoint(str(folder)), torch.device("cpu"), torch.float32)
     tokens = pipeline.tokenizer("a red circle").input_ids
     assert pipeline.tokenizer.decode(tokens) == "a red circle</s>"

@@ -26,7 +26,7 @@ def _truncate(folder: Path) -> str:
     (weights,) = (folder / "vae").glob("*.safetensors")
     with weights.open("r+b") as file:
         file.truncate(weights.stat().st_size - 1)
-    return f"{weights}: is cut off"
+    return f"{weights}: is truncated"
 
 
 def _change_the_pipeline(folder: Path) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from functions.generate.engine.model.checkpoint import locate
+from functions.generate.engine.model.checkpoint import locate_checkpoint
 from local.stack import ROOT
 from tests.patience import scaled
 
@@ -174,7 +174,7 @@ def _tree(folder: Path) -> set[str]:
 
 
 def _read_by_the_engine(folder: Path) -> set[str]:
-    weights = locate(str(folder)).weights.values()
+    weights = locate_checkpoint(str(folder)).weights.values()
     return {path.relative_to(folder).as_posix() for paths in weights for path in paths}
 
 

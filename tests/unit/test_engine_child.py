@@ -1,4 +1,4 @@
-"""A process of the engine, as its parent sees it."""
+"""A rank's process whose device is lost."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from functions.generate.engine import child
-from functions.generate.engine.messages import Loaded, Order, Plan
-from functions.generate.engine.model.devices import DeviceLost
+from functions.generate.engine.messages import EngineConfig, ModelLoaded, RenderJob
+from functions.generate.engine.model import serving
+from functions.generate.engine.model.gpu import DeviceLost
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
-PLAN = Plan("unused", ranks=1, compiled=None, warm_up=())
+CONFIG = EngineConfig("unused", ranks=1, compiled=None, warm_up=())
 REQUEST = ResolvedRequest.resolve(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
 
 
-class _Lost:
-    """A renderer whose GPU has gone."""
+class _LostRenderer:
+    """A renderer whose GPU is gone."""
 
     model_revision = "abc"
 
@@ -27,14 +28,14 @@ class _Lost:
         raise DeviceLost
 
 
-def test_a_process_whose_device_is_lost_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could only fail every other video; its parent starts another one."""
-    monkeypatch.setattr(child, "_load", lambda *_: _Lost())
-    context = multiprocessing.get_context("fork")  # takes the renderer along
+def test_a_process_whose_device_is_lost_exits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could only fail every later video; its parent replaces it."""
+    monkeypatch.setattr(serving, "load_renderer", lambda *_: _LostRenderer())
+    context = multiprocessing.get_context("fork")  # inherits the patched module
     ours, theirs = context.Pipe()
-    process = context.Process(target=child.main, args=(theirs, PLAN, 0, Path("unused")))
+    process = context.Process(target=child.main, args=(theirs, CONFIG, 0, Path("unused")))
     process.start()
-    assert ours.recv() == Loaded("abc")
-    ours.send(Order(REQUEST, "video_1", Path("unused")))
+    assert ours.recv() == ModelLoaded("abc")
+    ours.send(RenderJob(REQUEST, "video_1", Path("unused")))
     process.join(30)
     assert process.exitcode == 1

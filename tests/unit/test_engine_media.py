@@ -26,11 +26,11 @@ def rgb(picture: Image.Image, x: float, y: float) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (30, 60, 200), (255, 255, 255)])
 def test_colours_survive(tmp_path: Path, colour: tuple[int, int, int]) -> None:
-    """A player that follows the BT.709 tags shows the colours that went in."""
+    """A player that honours the BT.709 tags shows the original colours."""
     path = tmp_path / "a.mp4"
     with Mp4Writer(path, width=32, height=32, fps=5, tags={}) as mp4:
         for _ in range(3):
-            mp4.add(plain(32, 32, colour))
+            mp4.add_frame(plain(32, 32, colour))
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 3
@@ -38,23 +38,23 @@ def test_colours_survive(tmp_path: Path, colour: tuple[int, int, int]) -> None:
 
 
 def test_equal_frames_make_equal_files(tmp_path: Path) -> None:
-    """Encoding has no part in chance: a seed stands for one file."""
+    """Encoding is deterministic, so the same seed gives the same file."""
     noise = np.random.default_rng(0).integers(0, 256, (13, 64, 96, 3), dtype=np.uint8)
     files = set()
     for _ in range(20):
         with Mp4Writer(tmp_path / "a.mp4", width=96, height=64, fps=12, tags={}) as mp4:
             for frame in noise:
-                mp4.add(frame)
+                mp4.add_frame(frame)
         files.add((tmp_path / "a.mp4").read_bytes())
     assert len(files) == 1
 
 
 def test_an_exception_leaves_no_file(tmp_path: Path) -> None:
-    """A video that was not finished is not left lying about."""
+    """An unfinished video is removed."""
     path = tmp_path / "a.mp4"
     mp4 = Mp4Writer(path, width=32, height=32, fps=5, tags={})
     with contextlib.suppress(KeyError), mp4:
-        mp4.add(plain(32, 32, (1, 2, 3)))
+        mp4.add_frame(plain(32, 32, (1, 2, 3)))
         raise KeyError
     assert not path.exists()
 
@@ -66,7 +66,7 @@ def test_a_spritesheet_spans_the_video(tmp_path: Path, frames: int, cells: int, 
     """Four columns, up to 16 cells in order, the first frame first and the last one last."""
     sheet = Spritesheet(frames=frames, width=32, height=16)
     for index in range(frames):
-        sheet.add(index, plain(32, 16, (index + 60, 0, 0)))
+        sheet.add_frame(index, plain(32, 16, (index + 60, 0, 0)))
     sheet.save(tmp_path / "s.jpg")
     with Image.open(tmp_path / "s.jpg") as picture:
         assert picture.size == (4 * 32, rows * 16)
@@ -76,8 +76,8 @@ def test_a_spritesheet_spans_the_video(tmp_path: Path, frames: int, cells: int, 
     assert all(after >= before for before, after in itertools.pairwise(reds))
 
 
-def test_large_frames_are_made_smaller(tmp_path: Path) -> None:
-    """A sheet of Mochi's default size stays below 1280 pixels, in the same proportions."""
+def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
+    """A sheet for Mochi's default size is at most 1280 pixels wide, with the aspect ratio kept."""
     sheet = Spritesheet(frames=16, width=848, height=480)
     sheet.save(tmp_path / "s.jpg")
     with Image.open(tmp_path / "s.jpg") as picture:

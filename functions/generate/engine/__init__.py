@@ -1,14 +1,13 @@
-"""The engine: Mochi 1 in processes of its own, one for each GPU, behind a small interface.
+"""The engine: runs Mochi 1 in child processes, one per GPU, behind a small interface.
 
-`parent` is the HTTP process's side: it starts the processes, gives them orders and ends them.
-`model` is what runs in them, each of which is a rank; only modules there import torch.
+Each child process is a rank. `parent` is the HTTP process's side: it starts the ranks, sends them
+jobs, and kills them. `model` runs in the ranks; only modules in it import torch. Between the two
+are `messages`, the values they exchange, and `child`, a rank's entry point, which the parent names
+and which imports `model` only when it runs.
 
-Between the two stand `messages`, their vocabulary, and `child`, the main function of a process,
-which the parent names and which imports `model` when it runs.
-
-Start reading at `parent.engine`. Inside a process, `checkpoint`, `loading`, `compilation` and
-`warmup` come before the first video. `rendering` goes from a request to files: through `encoding`
-(text), `guidance` and `attention` (the transformer), `streaming_decode` (latents to frames),
-`saving` and `media` (frames to files), while `stages` and `memory` measure and `ranks` joins the
-processes.
+Reading order: `parent.engine`, then `model.serving`. Before the first video come `checkpoint`,
+`loading`, `mochi` (the loaded model), `compilation`, and `warmup`. A job then goes through
+`rendering`: `text_encoder`, `guidance` and `attention` (the transformer), `streaming_decode`
+(latents to frames), `recording` and `media` (frames to files). `stage_metrics` and `memory`
+measure, `ranks` synchronizes the processes, and `gpu` knows whether there is a usable GPU.
 """

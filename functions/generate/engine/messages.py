@@ -1,4 +1,4 @@
-"""What the HTTP process and the engine's child say to each other; imports no torch."""
+"""The messages between the HTTP process and the ranks of its engine. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,53 @@ from functions.shared.video.requests import ResolvedRequest
 
 
 @dataclass(frozen=True)
-class Progress:
-    """`done` of `total` parts of `stage` are finished (on the device, not only queued there).
+class Shape:
+    """The size of a video, in pixels and frames."""
 
-    Each stage begins with a `done` of 0, never falls back, and ends with `done == total`.
+    width: int
+    height: int
+    frames: int
+
+    @classmethod
+    def parse_all(cls, text: str | None) -> tuple[Self, ...]:
+        """Parse comma-separated `WIDTHxHEIGHTxFRAMES`, the format that the setting validates."""
+        return tuple(cls(*map(int, one.split("x"))) for one in text.split(",")) if text else ()
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What every rank of an engine is started with.
+
+    Attributes:
+        model: a folder or a hub id.
+        ranks: the number of processes: 1 or 2.
+        compiled: whether to compile the transformer; None to do so on GPUs only.
+        warm_up: shapes to render once before the first job, besides the smallest video.
+        needs_gpu: whether the model is too large to run on a CPU.
+    """
+
+    model: str
+    ranks: int
+    compiled: bool | None
+    warm_up: tuple[Shape, ...]
+    needs_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """Parent to every rank: render `request`. Rank 0 writes the files to `folder`."""
+
+    request: ResolvedRequest
+    video_id: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Rank 0 to parent: `done` of `total` parts of `stage` are finished.
+
+    Finished on the device, not only queued there. In each stage, `done` starts at 0, never
+    decreases, and reaches `total`.
     """
 
     stage: Stage
@@ -24,17 +67,50 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class ProgressReply:
+    """Parent to rank 0, the reply to each `Progress`: whether to continue or to cancel."""
+
+    proceed: bool
+
+
+@dataclass(frozen=True)
+class ModelLoaded:
+    """Rank to parent: the model is loaded and warmed up."""
+
+    model_revision: str
+
+
+@dataclass(frozen=True)
+class LoadFailed:
+    """Rank to parent, before it exits: why the model can't be loaded, in one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class RankFinished:
+    """Rank to parent, from every rank but rank 0: its part of the job is done."""
+
+
+@dataclass(frozen=True)
+class RenderFailed:
+    """Rank to parent: the job failed with `error`; the rank can take another job."""
+
+    error: AttemptFailed
+
+
+@dataclass(frozen=True)
 class EngineReport:
-    """What a video was made with, and what it took.
+    """How a video was rendered.
 
     Attributes:
         device: the GPU's name, or `CPU`.
-        ranks: how many processes worked on it, each with a device of its own on GPUs.
-        precision: what the model computed in, as torch names it.
-        attention: the kernel: `cudnn`, `flash`, or `torch` for torch's own choice.
+        ranks: the number of processes that rendered it, each with its own device on GPUs.
+        precision: the data type of the model's computation, as torch names it.
+        attention: the attention kernel: `cudnn`, `flash`, or `torch` for torch's own choice.
         compiled: whether the transformer was compiled.
-        peak_memory: by stage, the most bytes in use on the first rank: on a GPU what was allocated
-            there, on a CPU what the process had in RAM.
+        peak_memory: peak memory in bytes, by stage, on rank 0: memory allocated on a GPU, or the
+            process's resident memory on a CPU.
     """
 
     device: str
@@ -47,7 +123,7 @@ class EngineReport:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A finished video.
+    """Rank 0 to parent: a finished video.
 
     Attributes:
         video: H.264 in mp4, `frames` frames of `width` x `height` pixels.
@@ -55,10 +131,10 @@ class Rendered:
         spritesheet: frames of the whole video in a grid, JPEG; see `media.Spritesheet`.
         width: in pixels.
         height: in pixels.
-        frames: how many there are.
-        timings: seconds by stage, the names being those of `Stage`.
-        model_revision: which weights made it; see `checkpoint.Checkpoint.revision`.
-        engine: what it was made with.
+        frames: the number of frames.
+        timings: seconds by stage, keyed by the values of `Stage`.
+        model_revision: identifies the weights; see `checkpoint.Checkpoint.revision`.
+        engine: how it was rendered.
     """
 
     video: Path
@@ -70,78 +146,3 @@ class Rendered:
     timings: dict[str, float]
     model_revision: str
     engine: EngineReport
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of a video, in pixels and frames."""
-
-    width: int
-    height: int
-    frames: int
-
-    @classmethod
-    def parse_all(cls, text: str | None) -> tuple[Self, ...]:
-        """Read `WIDTHxHEIGHTxFRAMES`, several with commas, as the setting checks them."""
-        return tuple(cls(*map(int, one.split("x"))) for one in text.split(",")) if text else ()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What every process of an engine is started with.
-
-    Attributes:
-        model: a folder or a hub id.
-        ranks: how many processes there are: 1 or 2.
-        compiled: whether to compile the transformer; None for what suits the device.
-        warm_up: what to render once before the first order, besides the smallest video.
-        needs_gpu: whether the model is of no use on a CPU.
-    """
-
-    model: str
-    ranks: int
-    compiled: bool | None
-    warm_up: tuple[Shape, ...]
-    needs_gpu: bool = False
-
-
-@dataclass(frozen=True)
-class Order:
-    """Parent to every rank: render `request`; the first rank puts the files into `folder`."""
-
-    request: ResolvedRequest
-    video_id: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Parent to first rank, the answer to each `Progress`: whether to go on."""
-
-    go_on: bool
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Rank to parent: the model is loaded and has rendered once."""
-
-    model_revision: str
-
-
-@dataclass(frozen=True)
-class NotLoaded:
-    """Rank to parent, its last word: one line that says why the model can't be loaded."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Rank to parent, from all but the first: its part of the order is done."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Rank to parent: the order ended with this error; the rank can take another."""
-
-    error: AttemptFailed

@@ -1,1 +1,1 @@
-"""What runs in the engine's processes: the only modules that import torch or diffusers."""
+"""The ranks' side of the engine. Only modules in this package import torch or diffusers."""

@@ -1,7 +1,7 @@
-"""Find a checkpoint and check it, without torch and without reading its weights.
+"""Finds and validates a checkpoint without torch, and without reading all of its weights.
 
-A wrong folder or a copy that was cut off is found here in milliseconds, with a message that names
-the file, instead of after minutes of loading, with one that names a tensor.
+A wrong folder or a truncated copy is detected in milliseconds, with an error that names the file,
+instead of after minutes of loading, with an error that names a tensor.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, Final
 
 PIPELINE: Final = "MochiPipeline"
 WEIGHTS: Final = ("transformer", "text_encoder", "vae")
-# genmo/mochi-1-preview holds its weights twice, in fp32 and as this variant at half the size.
+# genmo/mochi-1-preview has its weights twice: in fp32, and in this variant at half the size.
 VARIANT: Final = "bf16"
 
-# A revision reads this much of each file: with headers alone, two fine-tunes would be the same.
+# How much of each weights file a revision covers. With the headers alone, two fine-tunes would have
+# the same revision.
 SAMPLES: Final = 32
 SAMPLE_BYTES: Final = 1 << 16
 MAX_HEADER_BYTES: Final = 100_000_000  # the limit of the safetensors library
@@ -29,20 +30,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class CheckpointError(Exception):
-    """A checkpoint is missing, cut off, or not Mochi's; the message is one line and names it."""
+    """A checkpoint is missing, truncated, or not Mochi's; the message is one line and names it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that looks whole.
+    """A checkpoint whose files are present and have the right length.
 
     Attributes:
-        folder: where `model_index.json` lies.
+        folder: the folder with `model_index.json`.
         weights: the safetensors files of each of `WEIGHTS`.
-        force_zeros_for_empty_prompt: whether an empty prompt counts as no text at all.
-        revision: which weights these are: the commit of a download from the hub, else a digest
-            (`sha256:` and 16 digits) of the configuration, of the tokenizer, and of 2 MiB of each
-            weights file, spread evenly; of all of it where it is smaller.
+        force_zeros_for_empty_prompt: whether an empty prompt is encoded as zeros.
+        revision: identifies the weights: the commit of a download from the hub, or else a digest
+            (`sha256:` and 16 digits) of the configuration, the tokenizer, and evenly spaced
+            samples of 2 MiB in total from each weights file, or the whole file if it is smaller.
     """
 
     folder: Path
@@ -51,8 +52,10 @@ class Checkpoint:
     revision: str
 
 
-def locate(model: str) -> Checkpoint:
-    """Find `model`, which is a folder or a hub id (`owner/name`), and check what is there.
+def locate_checkpoint(model: str) -> Checkpoint:
+    """Find and validate `model`, which is a folder or a hub id (`owner/name`).
+
+    A model on the hub is downloaded, unless it is in the hub's cache.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it can't be used.
@@ -62,8 +65,8 @@ def locate(model: str) -> Checkpoint:
         if not _HUB_ID.fullmatch(model):
             raise CheckpointError(f"{model}: no such folder (looked for {folder.absolute()})")
         folder = _download(model)
-    index = _checked_index(folder)
-    weights = {part: tuple(_weights(folder, part)) for part in WEIGHTS}
+    index = _read_index(folder)
+    weights = {part: tuple(_weights_files(folder, part)) for part in WEIGHTS}
     return Checkpoint(
         folder=folder,
         weights=weights,
@@ -73,38 +76,38 @@ def locate(model: str) -> Checkpoint:
 
 
 def _download(model: str) -> Path:
-    from diffusers import MochiPipeline  # noqa: PLC0415 - seconds that a folder does not need
+    from diffusers import MochiPipeline  # noqa: PLC0415 - takes seconds, and a folder needs none of it
 
     try:
         return Path(MochiPipeline.download(model, variant=VARIANT, use_safetensors=True))
-    except ValueError:  # there is no such variant
+    except ValueError:  # the repository has no such variant
         return Path(MochiPipeline.download(model, use_safetensors=True))
     except Exception as error:
         raise CheckpointError(
-            f"{model}: neither a folder here nor a model that can be fetched from the hub "
+            f"{model}: not a local folder, and can't be downloaded from the hub "
             f"({type(error).__name__})"
         ) from error
 
 
-def _checked_index(folder: Path) -> dict[str, Any]:
-    index = _json(folder / "model_index.json")
+def _read_index(folder: Path) -> dict[str, Any]:
+    index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != PIPELINE:
         raise CheckpointError(
-            f"{folder}: is a {index.get('_class_name')}, and this engine runs a {PIPELINE}"
+            f"{folder}: is a {index.get('_class_name')}, but this engine only runs a {PIPELINE}"
         )
     return index
 
 
-def _weights(folder: Path, part: str) -> list[Path]:
-    """The files that hold the weights of `part`, each checked for its length."""
+def _weights_files(folder: Path, part: str) -> list[Path]:
+    """The files with the weights of `part`, after checking the length of each."""
     files = sorted((folder / part).glob("*.safetensors"))
     chosen = [path for path in files if f".{VARIANT}" in path.name] or files
     if not chosen:
-        raise CheckpointError(f"{folder / part}: holds no *.safetensors file")
+        raise CheckpointError(f"{folder / part}: has no *.safetensors file")
     for index in (folder / part).glob("*.safetensors.index*.json"):
         if (f".{VARIANT}" in index.name) == (f".{VARIANT}" in chosen[0].name):
-            # Another revision may have been split otherwise, and have left its files behind.
-            names = sorted(set(_json(index).get("weight_map", {}).values()))
+            # Another revision with different shards may have left its files behind.
+            names = sorted(set(_read_json(index).get("weight_map", {}).values()))
             if not names:
                 raise CheckpointError(f"{index}: names no file")
             chosen = [folder / part / name for name in names]
@@ -117,25 +120,25 @@ def _weights(folder: Path, part: str) -> list[Path]:
 
 
 def _check_length(path: Path) -> None:
-    """Compare a safetensors file's size with what its header says."""
+    """Compare a safetensors file's size with its header."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0  # noqa: PLR2004 - a uint64
         if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):  # noqa: PLR2004 - '{}'
-            raise CheckpointError(f"{path}: is cut off or no safetensors file")
+            raise CheckpointError(f"{path}: is truncated, or not a safetensors file")
         try:
             tensors: dict[str, Any] = json.loads(file.read(length))
             end = max(t["data_offsets"][1] for n, t in tensors.items() if n != "__metadata__")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: has no readable safetensors header") from error
     if size != 8 + length + end:
-        raise CheckpointError(f"{path}: is cut off ({size} bytes of {8 + length + end})")
+        raise CheckpointError(f"{path}: is truncated ({size} of {8 + length + end} bytes)")
 
 
 def _revision(folder: Path, weights: list[Path]) -> str:
     if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
-        return folder.name  # the hub's cache names folders so
+        return folder.name  # in the hub's cache, folders are named by commit
     digest = hashlib.sha256()
     patterns = ("*.json", "*/*.json", "tokenizer/*")
     for path in sorted({*weights, *(path for glob in patterns for path in folder.glob(glob))}):
@@ -146,13 +149,13 @@ def _revision(folder: Path, weights: list[Path]) -> str:
                 digest.update(file.read())
                 continue
             for sample in range(SAMPLES):
-                # The first is the start of the header, the last ends with the file.
+                # The first sample is the start of the header; the last one is the end of the file.
                 file.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
                 digest.update(file.read(SAMPLE_BYTES))
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:

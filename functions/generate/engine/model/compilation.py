@@ -1,4 +1,4 @@
-"""Compile the transformer, block by block: 48 blocks of one shape are compiled once."""
+"""Compiles the transformer block by block: its 48 blocks have one shape and are compiled once."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 
 
 def compile_blocks(transformer: Any, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Let each block of a `MochiTransformer3DModel` be compiled when it is first called.
+    """Have each block of a `MochiTransformer3DModel` compiled on its first call.
 
-    One graph serves all sizes and lengths of text, so that a video of a new size waits for no
-    compiler; only a text of no tokens gets one of its own. diffusers' own way,
-    `compile_repeated_blocks`, refuses Mochi.
+    One graph serves all sizes and text lengths, so a video of a new size does not wait for the
+    compiler; only an empty text gets its own graph. diffusers' `compile_repeated_blocks` does not
+    support Mochi.
 
     Args:
         transformer: with dense attention.
-        backend: torch's compiler.
+        backend: torch's compiler backend.
     """
-    # A first and a last kind of block, each with and without text, and room for flags that torch
-    # looks at; beyond its limit torch raises an error, since the whole graph is asked for.
+    # Two kinds of block (the last one differs), each with and without text, plus room for flags
+    # that torch guards on. Beyond the limit torch raises an error, because `fullgraph` is set.
     torch._dynamo.config.recompile_limit = 16  # noqa: SLF001 - where torch documents it
-    # Without it each process times what it could run and takes the fastest, in which sums may be
-    # added up in another order: a seed would make one video here and another one there.
+    # Otherwise each process benchmarks its options and picks the fastest, which may sum in another
+    # order: the same seed would give different videos in different processes.
     torch._inductor.config.deterministic = True  # noqa: SLF001 - the same
     for block in transformer.transformer_blocks:
         block.compile(backend=backend, fullgraph=True, dynamic=True)

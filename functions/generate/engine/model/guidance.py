@@ -1,7 +1,7 @@
-"""Classifier-free guidance, a branch at a time: each with the batch size, and the text, of one.
+"""Classifier-free guidance, one branch at a time, each with batch size 1 and its own text length.
 
-A stock pipeline sends both branches through the transformer as one batch, padded to 256 tokens of
-text. One at a time they can be spread over two devices, and give the same bits there.
+A stock pipeline sends both branches through the transformer as one batch, with the text padded to
+256 tokens. Separate branches can be computed on two devices, with bit-identical results.
 """
 
 from __future__ import annotations
@@ -11,47 +11,47 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from functions.generate.engine.model.attention import Kernel, use_dense_attention
+from functions.generate.engine.model.attention import AttentionKernel, use_dense_attention
 from functions.generate.engine.model.ranks import Ranks
 
 
 class GuidedTransformer(nn.Module):
-    """Stands where a `MochiPipeline` has its transformer, and computes a batch branch by branch.
+    """Replaces the transformer of a `MochiPipeline`, and computes a batch branch by branch.
 
-    Latents, timesteps and text may be fp32: they are cast to the transformer's own type on the way
-    in, and the pipeline's arithmetic on latents stays in theirs.
+    Latents, timesteps and text may be fp32: they are cast to the transformer's data type here, and
+    the pipeline's own arithmetic on latents keeps their precision.
 
     Args:
         transformer: a `MochiTransformer3DModel`; its attention is replaced by the dense one.
-        kernel: which attention kernel to use.
-        ranks: who computes which branch.
+        kernel: the attention kernel to use.
+        ranks: the processes that share the branches.
     """
 
-    def __init__(self, transformer: nn.Module, kernel: Kernel, ranks: Ranks) -> None:
+    def __init__(self, transformer: nn.Module, kernel: AttentionKernel, ranks: Ranks) -> None:
         super().__init__()
         use_dense_attention(transformer, kernel)
-        self.inner = transformer
+        self.transformer = transformer
         self._ranks = ranks
 
     @property
     def config(self) -> Any:
-        """The transformer's configuration, which the pipeline asks for."""
-        return self.inner.config
+        """The transformer's configuration, which the pipeline reads."""
+        return self.transformer.config
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the transformer computes in."""
-        dtype: torch.dtype = self.inner.dtype  # type: ignore[assignment]  # of a ModelMixin
+        """The data type of the transformer's computation."""
+        dtype: torch.dtype = self.transformer.dtype  # type: ignore[assignment]  # of a ModelMixin
         return dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the transformer is, which the pipeline asks for."""
-        return next(self.inner.parameters()).device
+        """The transformer's device, which the pipeline reads."""
+        return next(self.transformer.parameters()).device
 
     def cache_context(self, name: str) -> Any:
-        """Asked for by the pipeline around each call."""
-        return self.inner.cache_context(name)  # type: ignore[operator]  # of a CacheMixin
+        """The transformer's own; the pipeline enters it around each call."""
+        return self.transformer.cache_context(name)  # type: ignore[operator]  # of a CacheMixin
 
     def forward(
         self,
@@ -62,15 +62,15 @@ class GuidedTransformer(nn.Module):
         attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 - the pipeline's None
         return_dict: bool = False,  # noqa: ARG002 - the pipeline's False
     ) -> tuple[Tensor]:
-        """The prediction of every branch, on every rank.
+        """The predictions of all branches, on every rank.
 
         Args:
             hidden_states: latents, branches x channels x frames x height x width.
-            encoder_hidden_states: text, branches x tokens x width, padded at its end.
-            timestep: one a branch.
-            encoder_attention_mask: branches x tokens, true where the text is.
-            attention_kwargs: not looked at.
-            return_dict: not looked at.
+            encoder_hidden_states: text, branches x tokens x width, padded at the end.
+            timestep: one per branch.
+            encoder_attention_mask: branches x tokens, true for valid tokens.
+            attention_kwargs: ignored.
+            return_dict: ignored.
 
         Raises:
             PeerFailed: another rank could not compute its branch.
@@ -78,7 +78,7 @@ class GuidedTransformer(nn.Module):
 
         def predict(branch: int) -> Tensor:
             one = slice(branch, branch + 1)
-            prediction: Tensor = self.inner(
+            prediction: Tensor = self.transformer(
                 hidden_states=hidden_states[one].to(self.dtype),
                 encoder_hidden_states=encoder_hidden_states[one].to(self.dtype),
                 timestep=timestep[one],
@@ -87,4 +87,4 @@ class GuidedTransformer(nn.Module):
             )[0]
             return prediction
 
-        return (torch.cat(self._ranks.spread(predict, hidden_states.shape[0])),)
+        return (torch.cat(self._ranks.all_gather(predict, hidden_states.shape[0])),)

@@ -1,8 +1,8 @@
-"""Load a checkpoint: the only way, for Mochi 1 and for the demo.
+"""Loads a checkpoint, Mochi 1 or the demo, straight to the device.
 
-The parts are built without memory for their weights, which are then read once, from the files
-straight to the device. The usual way (`from_pretrained`, then `to`) holds all of them in the host's
-memory first, in each process.
+The modules are built without memory for their weights, which are then read once, from the files to
+the device. The usual way (`from_pretrained`, then `to`) first holds all weights in the host's
+memory, in each process.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from functions.generate.engine.model.checkpoint import Checkpoint, CheckpointError
 
-# Files read at a time. One reader waits for the disk and for the copy to the device in turn.
+# Files read concurrently. A single reader would wait in turn for the disk and for the device.
 READERS: Final = 4
 
 
 def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Any:
     """The checkpoint's `MochiPipeline` on `device`, its weights in `dtype`.
 
-    Only safetensors are read, and nothing is fetched.
+    Only safetensors are read, and nothing is downloaded.
 
     Raises:
-        CheckpointError: the weights are not those of the configuration.
-        Exception: whatever diffusers or transformers raise if they can't read a configuration.
+        CheckpointError: the weights do not match the configuration.
+        Exception: diffusers or transformers can't read a configuration.
     """
-    _quieten()
+    _silence_libraries()
     folder = checkpoint.folder
     with torch.device("meta"):
         transformer = MochiTransformer3DModel.from_config(
@@ -52,66 +52,68 @@ def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
         text_encoder = transformers.T5EncoderModel(
             transformers.T5Config.from_pretrained(folder / "text_encoder")
         )
-    parts = {"transformer": transformer, "text_encoder": text_encoder, "vae": vae}
-    for name, part in parts.items():
-        fill(part, checkpoint.weights[name], device, dtype)
-        part.eval()  # T5 has dropout, and a seed must make one video
+    modules = {"transformer": transformer, "text_encoder": text_encoder, "vae": vae}
+    for name, module in modules.items():
+        load_weights(module, checkpoint.weights[name], device, dtype)
+        module.eval()  # without T5's dropout, which would make renders differ
     pipeline = MochiPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
         tokenizer=transformers.AutoTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True
         ),
         force_zeros_for_empty_prompt=checkpoint.force_zeros_for_empty_prompt,
-        **parts,
+        **modules,
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def fill(
-    part: nn.Module, files: tuple[Path, ...], device: torch.device, dtype: torch.dtype
+def load_weights(
+    module: nn.Module, files: tuple[Path, ...], device: torch.device, dtype: torch.dtype
 ) -> None:
-    """Read the weights of `part`, built on the device 'meta', from safetensors files to `device`.
+    """Read the weights of `module`, built on the device 'meta', from safetensors files to `device`.
 
     Raises:
-        CheckpointError: the files have other tensors than `part`.
+        CheckpointError: the tensors in the files do not match those of `module`.
     """
 
     def read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt", device=str(device)) as file:
-            return {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118 - no dict
+            return {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118 - not a dict
 
     with ThreadPoolExecutor(READERS) as readers:
         found = {name: tensor for one in readers.map(read, files) for name, tensor in one.items()}
-    # Two names of one tensor, of which files hold one.
-    for alias, name in getattr(part, "_tied_weights_keys", {}).items():
+    # Tied weights: one tensor with two names, only one of which is in the files.
+    for alias, name in getattr(module, "_tied_weights_keys", {}).items():
         known = found.get(name, found.get(alias))
         if known is not None:
             found |= {alias: known, name: known}
-    _check(part.state_dict(), found, files[0].parent)
-    part.load_state_dict(found, assign=True)
-    part.requires_grad_(requires_grad=False)
+    _check_tensors(module.state_dict(), found, files[0].parent)
+    module.load_state_dict(found, assign=True)
+    module.requires_grad_(requires_grad=False)
 
 
-def _check(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:
-    for name in sorted(wanted.keys() ^ found.keys()):
-        what = "is not in its files" if name in wanted else "is not in its configuration"
+def _check_tensors(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path
+) -> None:
+    for name in sorted(expected.keys() ^ found.keys()):
+        what = "is not in its files" if name in expected else "is not in its configuration"
         raise CheckpointError(f"{folder}: the tensor {name} {what}")
-    for name, tensor in wanted.items():
+    for name, tensor in expected.items():
         if tensor.shape != found[name].shape:
             raise CheckpointError(
-                f"{folder}: the tensor {name} has the shape {tuple(found[name].shape)}, and its "
-                f"configuration wants {tuple(tensor.shape)}"
+                f"{folder}: the tensor {name} has the shape {tuple(found[name].shape)}, but its "
+                f"configuration requires {tuple(tensor.shape)}"
             )
 
 
-def _quieten() -> None:
-    """Silence what libraries print on every load, and prompts that they would log."""
+def _silence_libraries() -> None:
+    """Silence what libraries print on every load, and keep prompts out of their logs."""
     diffusers.utils.logging.disable_progress_bar()
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    # Its own lock is a semaphore of the system, which would outlive this process when it is killed.
+    # tqdm's default lock is a system semaphore, which would leak when this process is killed.
     tqdm.set_lock(threading.RLock())
-    # The transformer asks for autocast in fp32, which is what it gets on a CPU without autocast.
+    # The transformer requests autocast to fp32. A CPU has none, and computes in fp32 anyway.
     warnings.filterwarnings("ignore", message="In CPU autocast")

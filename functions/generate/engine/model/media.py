@@ -1,4 +1,4 @@
-"""From frames to files: H.264 video, thumbnail and spritesheet.
+"""From frames to files: H.264 video, thumbnail, and spritesheet.
 
 A frame is an array of height x width x 3 bytes, RGB.
 """
@@ -18,26 +18,27 @@ from PIL import Image
 
 Frame = NDArray[np.uint8]
 
-CRF: Final = "18"  # constant quality, at which H.264's losses are hardly seen
+CRF: Final = "18"  # constant rate factor, with hardly visible losses
 JPEG_QUALITY: Final = 90
-# Without x264's macroblock tree: with it, the same frames gave other bytes in 85 of 1,067 encodings
-# on a busy machine (with one thread too), without it in none of 2,656, 2 % larger.
+# Without x264's macroblock tree. With it, the same frames gave different bytes in 85 of 1,067
+# encodings on a busy machine (with one thread too); without it, in none of 2,656. Files are 2 %
+# larger.
 X264_OPTIONS: Final = {"crf": CRF, "mbtree": "0"}
 
 
 class Mp4Writer:
-    """Writes frames to an H.264 file as they come; a context manager.
+    """Encodes frames to an H.264 file one at a time; a context manager.
 
     The file is yuv420p, tagged as BT.709 with limited range, and starts with its index (`moov`), so
-    that a browser plays it while it loads. The same frames make the same file. If the block is left
-    by an exception, it is removed.
+    a browser can play it while it downloads. The same frames give the same file. If the block
+    raises an exception, the file is removed.
 
     Args:
         path: the file to write.
         width: of each frame, even.
         height: of each frame, even.
-        fps: frames a second.
-        tags: metadata by the names that mp4 knows, such as `title` and `comment`.
+        fps: frames per second.
+        tags: metadata, by mp4's names, such as `title` and `comment`.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Mp4Writer:
     ) -> None:
         self._path = path
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        # ffmpeg takes C strings, which end at a NUL.
+        # ffmpeg takes C strings, which a NUL would end.
         tags = {
             name: text.replace("\0", "\N{REPLACEMENT CHARACTER}") for name, text in tags.items()
         }
@@ -77,7 +78,7 @@ class Mp4Writer:
             if kind is not None:
                 self._path.unlink(missing_ok=True)
 
-    def add(self, frame: Frame) -> None:
+    def add_frame(self, frame: Frame) -> None:
         """Encode the next frame."""
         picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
@@ -86,13 +87,13 @@ class Mp4Writer:
 
 
 class Spritesheet:
-    """Frames of the whole video in a grid of four columns, for a preview without the video.
+    """Frames of the whole video in a grid of four columns, to preview it without downloading it.
 
-    Up to 16 frames, evenly spaced from the first to the last, row by row from the top left; each at
-    most 320 pixels wide. A last row that is not full ends in black.
+    Up to 16 frames, evenly spaced from the first to the last, row by row from the top left, each at
+    most 320 pixels wide. Unused cells in the last row are black.
 
     Args:
-        frames: how many frames the video has.
+        frames: the number of frames in the video.
         width: of a frame, in pixels.
         height: of a frame, in pixels.
     """
@@ -110,8 +111,8 @@ class Spritesheet:
         rows = -(-cells // self.COLUMNS)
         self._sheet = Image.new("RGB", (self._cell[0] * self.COLUMNS, self._cell[1] * rows))
 
-    def add(self, index: int, frame: Frame) -> None:
-        """Take frame number `index` (from 0), if it is one of those that are shown."""
+    def add_frame(self, index: int, frame: Frame) -> None:
+        """Add frame number `index` (from 0) if it is one of those shown."""
         cell = self._cells.get(index)
         if cell is not None:
             row, column = divmod(cell, self.COLUMNS)
@@ -124,5 +125,5 @@ class Spritesheet:
 
 
 def save_jpeg(path: Path, frame: Frame) -> None:
-    """Write one frame as JPEG, in its own size."""
+    """Write one frame as JPEG, in its original size."""
     Image.fromarray(frame).save(path, "JPEG", quality=JPEG_QUALITY)

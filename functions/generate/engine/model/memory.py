@@ -1,4 +1,4 @@
-"""How much memory a stage needed at its peak, and whether there was too little."""
+"""Peak memory use, and whether an error means out of memory."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import torch
 
 
 class PeakMemory:
-    """Counts the most memory in use on `device`.
+    """Measures peak memory on `device`.
 
-    Of a GPU that is what torch's allocator gave out, of a CPU what the process had in RAM.
+    On a GPU: memory allocated by torch. On a CPU: the process's resident memory.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def reset(self) -> None:
-        """Count from now on."""
+        """Start a new measurement."""
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
-            # See proc_pid_clear_refs(5): 5 resets the peak. Only Linux has it.
+            # Writing 5 resets the peak, see proc_pid_clear_refs(5). Exists on Linux only.
             try:
                 Path("/proc/self/clear_refs").write_text("5")
             except OSError:
                 return
 
-    def bytes(self) -> int | None:
-        """The peak since the last `reset`; None where the system does not tell."""
+    def peak_bytes(self) -> int | None:
+        """The peak since the last `reset`; None where the system does not report it."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device)
         try:
@@ -41,8 +41,8 @@ class PeakMemory:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory was not enough, on whichever device."""
-    # On the CPU torch raises a plain RuntimeError; so do CUDA itself, cuBLAS and NCCL on a GPU.
+    """Whether `error` means that a device, of any kind, is out of memory."""
+    # On a CPU torch raises a plain RuntimeError; on a GPU so do CUDA itself, cuBLAS and NCCL.
     texts = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in texts)

@@ -1,4 +1,4 @@
-"""The processes that make one video together, as each of them sees the others."""
+"""The ranks that render a video together, as each of them sees the group."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from torch import Tensor
 from functions.generate.engine.model.memory import is_out_of_memory
 from functions.shared.errors import AttemptFailed, RenderCancelled
 
-# The parent ends ranks that wait too long for each other (HANG_SECONDS, LOAD_SECONDS), before this.
-PATIENCE: Final = dt.timedelta(hours=6)
+# Longer than the parent's own timeouts (HANG_SECONDS, LOAD_SECONDS), after which it kills ranks
+# that wait for each other.
+COLLECTIVE_TIMEOUT: Final = dt.timedelta(hours=6)
 
 
 class PeerFailed(AttemptFailed):
     """Another process of the engine failed; its log says more."""
 
 
-class TooFewDevices(Exception):
+class TooFewGpus(Exception):
     """Two ranks would have to share a GPU, which has no room for two models."""
 
 
-class _Fate(IntEnum):
-    """What became of a rank's part, as the ranks tell each other; the worst counts."""
+class _Outcome(IntEnum):
+    """How a rank's part of the work ended. The ranks agree on the highest value."""
 
-    FINE = 0
+    SUCCEEDED = 0
     CANCELLED = 1
     FAILED = 2
     OUT_OF_MEMORY = 3
 
 
 class Ranks:
-    """A group of processes, of which this is number `rank`. One of one needs no other.
+    """A group of `size` processes, of which this one is number `rank`.
 
-    Every rank must come to the same calls in the same order.
+    Its methods are collective: every rank must make the same calls in the same order.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -50,81 +51,83 @@ class Ranks:
         self.size: Final = size
 
     @classmethod
-    def join(cls, rank: int, size: int, folder: Path) -> Ranks:
-        """Meet the other `size - 1` ranks in `folder`, which is theirs alone, and wait for them.
+    def join(cls, rank: int, size: int, rendezvous: Path) -> Ranks:
+        """Wait for the other ranks in `rendezvous`, a folder that only this group uses.
 
-        Tensors on GPUs travel by NCCL, those on the CPU by gloo; neither is reachable from outside
-        of this machine.
+        Tensors on GPUs are exchanged over NCCL, those on the CPU over gloo. Neither can be reached
+        from other machines.
 
         Raises:
-            TooFewDevices: there are GPUs, but not one for each rank.
+            TooFewGpus: there are GPUs, but not one for each rank.
         """
         gpus = torch.cuda.device_count()
         if 0 < gpus < size:
-            raise TooFewDevices(f"ENGINE_RANKS is {size}, and the GPUs that can be used are {gpus}")
+            raise TooFewGpus(f"ENGINE_RANKS is {size}, but torch can use only {gpus} GPU")
         if size > 1:
             loopback = next(n for _, n in socket.if_nameindex() if n.startswith("lo"))
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
             os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if gpus else "gloo",
-                init_method=(folder / "ranks").as_uri(),
+                init_method=(rendezvous / "ranks").as_uri(),
                 rank=rank,
                 world_size=size,
-                timeout=PATIENCE,
+                timeout=COLLECTIVE_TIMEOUT,
             )
         return cls(rank, size)
 
-    def spread(self, compute: Callable[[int], Tensor], parts: int) -> list[Tensor]:
-        """`compute(0)` to `compute(parts - 1)`, each on the rank of that number, for every rank.
+    def all_gather(self, compute: Callable[[int], Tensor], parts: int) -> list[Tensor]:
+        """`compute(0)` to `compute(parts - 1)`, on every rank.
 
-        Without a rank for each part, every rank computes all of them, one after the other.
+        With as many ranks as parts, each rank computes one part, and the results are exchanged.
+        Otherwise, every rank computes all parts, one after another.
 
         Raises:
             PeerFailed: another rank could not compute its part.
         """
         if self.size == 1 or parts != self.size:
-            with self.together():
+            with self.failing_together():
                 return [compute(part) for part in range(parts)]
-        with self.together():
-            mine = compute(self.rank).contiguous()
-        results = [torch.empty_like(mine) for _ in range(parts)]
-        dist.all_gather(results, mine)
+        with self.failing_together():
+            own = compute(self.rank).contiguous()
+        results = [torch.empty_like(own) for _ in range(parts)]
+        dist.all_gather(results, own)
         return results
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Every rank comes to the end of this block, or every rank leaves it with an exception.
+    def failing_together(self) -> Iterator[None]:
+        """Either every rank completes this block, or every rank leaves it with an exception.
 
-        Without it, a rank that fails would leave the others waiting for what it was to send.
+        Otherwise, when one rank fails, the others would wait for data that it never sends.
 
         Raises:
-            RenderCancelled: in another rank.
+            RenderCancelled: raised on another rank.
             MemoryError: another rank ran out of memory.
-            PeerFailed: another rank failed in another way.
+            PeerFailed: another rank failed in some other way.
         """
         try:
             yield
         except Exception as error:
-            self._tell(_fate_of(error))
+            self._agree_on_outcome(_outcome_of(error))
             raise
-        worst = self._tell(_Fate.FINE)
-        if worst is _Fate.CANCELLED:
+        worst = self._agree_on_outcome(_Outcome.SUCCEEDED)
+        if worst is _Outcome.CANCELLED:
             raise RenderCancelled
-        if worst is _Fate.OUT_OF_MEMORY:
+        if worst is _Outcome.OUT_OF_MEMORY:
             raise MemoryError
-        if worst is _Fate.FAILED:
+        if worst is _Outcome.FAILED:
             raise PeerFailed
 
-    def _tell(self, fate: _Fate) -> _Fate:
+    def _agree_on_outcome(self, outcome: _Outcome) -> _Outcome:
+        """Exchange outcomes; return the worst."""
         if self.size == 1:
-            return fate
-        worst = torch.tensor(int(fate))
+            return outcome
+        worst = torch.tensor(int(outcome))
         dist.all_reduce(worst, dist.ReduceOp.MAX)
-        return _Fate(int(worst))
+        return _Outcome(int(worst))
 
 
-def _fate_of(error: Exception) -> _Fate:
+def _outcome_of(error: Exception) -> _Outcome:
     if isinstance(error, RenderCancelled):
-        return _Fate.CANCELLED
-    return _Fate.OUT_OF_MEMORY if is_out_of_memory(error) else _Fate.FAILED
+        return _Outcome.CANCELLED
+    return _Outcome.OUT_OF_MEMORY if is_out_of_memory(error) else _Outcome.FAILED

@@ -1,195 +1,139 @@
-"""From a request to files, with the maths of diffusers' `MochiPipeline`.
-
-The same request makes the same frames on the same machine, with one process and with two: the noise
-is drawn on the CPU from the request's seed, and torch keeps one number of threads for the life of
-the process (its default, the number of cores, or `OMP_NUM_THREADS`). Another number of threads,
-device or version of torch sums in another order, and differs in the last bits.
-"""
+"""From a job to the files of a video: runs the stages, reports progress, translates errors."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from functions.generate.engine.messages import EngineReport, Order, Rendered
-from functions.generate.engine.model.attention import choose_kernel
-from functions.generate.engine.model.checkpoint import Checkpoint
-from functions.generate.engine.model.compilation import compile_blocks
-from functions.generate.engine.model.devices import DeviceLost
-from functions.generate.engine.model.encoding import TextEncoder
-from functions.generate.engine.model.guidance import GuidedTransformer
-from functions.generate.engine.model.loading import load_pipeline
+from functions.generate.engine.messages import Rendered, RenderJob
+from functions.generate.engine.model.gpu import DeviceLost
 from functions.generate.engine.model.memory import PeakMemory, is_out_of_memory
-from functions.generate.engine.model.ranks import Ranks
-from functions.generate.engine.model.saving import recorded
-from functions.generate.engine.model.stages import StageMeter
-from functions.generate.engine.model.streaming_decode import StreamingDecoder
+from functions.generate.engine.model.mochi import Mochi
+from functions.generate.engine.model.recording import open_recording
+from functions.generate.engine.model.stage_metrics import StageMetrics
 from functions.shared.errors import OutOfMemory
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 
-# Stage, parts done, parts in all. Raises RenderCancelled if the render is to end.
-Report = Callable[[Stage, int, int], None]
-
-_log = logging.getLogger(__name__)
+# Called with the stage, its finished parts, and all its parts; raises RenderCancelled to cancel.
+ReportProgress = Callable[[Stage, int, int], None]
 
 
 class Renderer:
-    """A loaded model: on the GPU of this process's rank if there are GPUs, else on the CPU.
+    """Renders one job after another with `model`."""
 
-    Args:
-        checkpoint: what to load.
-        ranks: the processes that work together, each with a renderer; rank 0 makes the files.
-        compiled: whether to compile the transformer's blocks; None to do so on a GPU, where the
-            minutes that it takes come back with the first videos.
-        dtype: what to compute in; None for bf16 on a GPU, and fp32 on a CPU.
+    def __init__(self, model: Mochi) -> None:
+        self._model: Final = model
 
-    Raises:
-        Exception: the checkpoint can't be loaded.
-    """
+    @property
+    def model_revision(self) -> str:
+        """Identifies the weights; see `Checkpoint.revision`."""
+        return self._model.revision
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        ranks: Ranks,
-        *,
-        compiled: bool | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        self.model_revision = checkpoint.revision
-        self._ranks = ranks
-        self._device = torch.device("cpu")
-        if torch.cuda.is_available():
-            self._device = torch.device("cuda", ranks.rank)
-            torch.cuda.set_device(self._device)
-        on_gpu = self._device.type == "cuda"
-        dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
-        kernel = choose_kernel(self._device, dtype)
-        self._pipeline = load_pipeline(checkpoint, self._device, dtype)
-        transformer = GuidedTransformer(self._pipeline.transformer, kernel, ranks)
-        compiled = on_gpu if compiled is None else compiled
-        if compiled:
-            compile_blocks(transformer.inner)
-        self._pipeline.transformer = transformer
-        self._text = TextEncoder(self._pipeline)
-        self._decoder = StreamingDecoder(self._pipeline.vae)
-        self._report = EngineReport(
-            device=torch.cuda.get_device_name(self._device) if on_gpu else "CPU",
-            ranks=ranks.size,
-            precision=str(dtype).removeprefix("torch."),
-            attention=kernel.value,
-            compiled=compiled,
-        )
-        _log.info("rank %d of the engine: %s", ranks.rank, self._report)
-
-    def render(self, order: Order, report: Report) -> Rendered | None:
-        """Make the video that `order` asks for. All ranks do this at the same time.
+    def render(self, job: RenderJob, report_progress: ReportProgress) -> Rendered | None:
+        """Render the video. All ranks call this at the same time, with the same job.
 
         Args:
-            order: its folder is made if it does not exist.
-            report: called at the beginning of each stage and after each finished part. What it
-                raises while text or video is computed reaches every rank.
+            job: its folder is created if it does not exist.
+            report_progress: called at the start of each stage and after each finished part. What
+                it raises during encoding or denoising reaches every rank.
 
         Returns:
-            The video on rank 0, and None on others, which are done when the latents are.
+            The video on rank 0; None on other ranks, which return when the latents are complete.
 
         Raises:
-            RenderCancelled: from `report`, of any rank.
-            OutOfMemory: it does not fit; the model is still usable.
+            RenderCancelled: from `report_progress`, on any rank.
+            OutOfMemory: the video does not fit; the model is still usable.
             PeerFailed: another rank failed.
-            DeviceLost: this process can make no video any more.
+            DeviceLost: this process can't render any more.
         """
-        meter = StageMeter(PeakMemory(self._device))
+        metrics = StageMetrics(PeakMemory(self._model.device))
         try:
             with torch.no_grad():
-                with meter.measure(Stage.ENCODING):
-                    text = self._encode(order.request, report)
-                with meter.measure(Stage.DENOISING):
-                    latents = self._denoise(order.request, text, report)
-                return self._finish(order, latents, report, meter) if not self._ranks.rank else None
+                with metrics.measure(Stage.ENCODING):
+                    text = self._encode_text(job.request, report_progress)
+                with metrics.measure(Stage.DENOISING):
+                    latents = self._denoise(job.request, text, report_progress)
+                if self._model.ranks.rank != 0:
+                    return None
+                return self._write_files(job, latents, report_progress, metrics)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 self._check_device(error)
                 raise
-            asked = f"{order.request.size} with {order.request.num_frames} frames"
-        # Outside of the handler, where the traceback no longer keeps the tensors.
-        if self._device.type == "cuda":
+        # Outside the handler: inside it, the traceback would keep the tensors alive.
+        if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
         raise OutOfMemory(
-            f"{asked} does not fit into the memory of this {self._device.type.upper()}. "
-            "Ask for a smaller size or fewer frames."
+            f"{job.request.size} with {job.request.num_frames} frames does not fit into the memory "
+            f"of this {self._model.device.type.upper()}. Ask for a smaller size or fewer frames."
         )
 
     def _check_device(self, error: Exception) -> None:
-        """Raise `DeviceLost` if `error` is one that does not pass.
+        """Raise `DeviceLost` if `error` is permanent.
 
-        After an illegal access or a fault of the GPU every call of CUDA fails until the process
-        ends, and a connection of NCCL that has failed stays so.
+        After an illegal memory access or a hardware fault, every CUDA call fails until the process
+        exits. A failed NCCL connection never recovers.
         """
         if isinstance(error, dist.DistBackendError):
             raise DeviceLost from error
         try:
-            self._finish_device()
-        except RuntimeError as problem:
-            raise DeviceLost from problem
+            self._model.synchronize()
+        except RuntimeError as lost:
+            raise DeviceLost from lost
 
-    def _encode(self, request: ResolvedRequest, report: Report) -> dict[str, Tensor]:
-        with self._ranks.together():
-            report(Stage.ENCODING, 0, 1)
-            text = self._text.encode(request)
-            self._finish_device()
-            report(Stage.ENCODING, 1, 1)
+    def _encode_text(
+        self, request: ResolvedRequest, report_progress: ReportProgress
+    ) -> dict[str, Tensor]:
+        with self._model.ranks.failing_together():
+            report_progress(Stage.ENCODING, 0, 1)
+            text = self._model.encode_text(request)
+            self._model.synchronize()
+            report_progress(Stage.ENCODING, 1, 1)
         return text
 
-    def _denoise(self, request: ResolvedRequest, text: dict[str, Tensor], report: Report) -> Tensor:
-        """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized, fp32."""
-        steps = request.num_inference_steps
+    def _denoise(
+        self, request: ResolvedRequest, text: dict[str, Tensor], report_progress: ReportProgress
+    ) -> Tensor:
+        ranks, steps = self._model.ranks, request.num_inference_steps
 
-        def step_done(_: Any, step: int, __: Any, state: dict[str, Any]) -> dict[str, Any]:
-            with self._ranks.together():
-                self._finish_device()
-                report(Stage.DENOISING, step + 1, steps)
-            return state
+        def report_step(done: int) -> None:
+            with ranks.failing_together():
+                self._model.synchronize()
+                report_progress(Stage.DENOISING, done, steps)
 
-        with self._ranks.together():
-            report(Stage.DENOISING, 0, steps)
-        result = self._pipeline(
-            **text,
-            width=request.width,
-            height=request.height,
-            num_frames=request.num_frames,
-            num_inference_steps=steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator().manual_seed(request.seed),
-            callback_on_step_end=step_done,
-            output_type="latent",
-        )
-        latents: Tensor = result.frames
-        return latents
+        with ranks.failing_together():
+            report_progress(Stage.DENOISING, 0, steps)
+        return self._model.denoise(request, text, report_step)
 
-    def _finish(self, order: Order, latents: Tensor, report: Report, meter: StageMeter) -> Rendered:
-        """From latents to files. The frames are encoded while the rest is still being decoded."""
-        request, frames = order.request, order.request.num_frames
+    def _write_files(
+        self,
+        job: RenderJob,
+        latents: Tensor,
+        report_progress: ReportProgress,
+        metrics: StageMetrics,
+    ) -> Rendered:
+        """Decode the latents and write the files, encoding frames while later ones are decoded."""
+        request, frames = job.request, job.request.num_frames
         with ExitStack() as stack:
-            with meter.measure(Stage.DECODING):
-                recording = stack.enter_context(recorded(order, self.model_revision))
-                report(Stage.DECODING, 0, frames)
-                recording.take(
-                    self._decoder.decode(latents),
-                    lambda done: report(Stage.DECODING, done, frames),
+            with metrics.measure(Stage.DECODING):
+                recording = stack.enter_context(open_recording(job, self._model.revision))
+                report_progress(Stage.DECODING, 0, frames)
+                recording.add_chunks(
+                    self._model.decode(latents),
+                    lambda done: report_progress(Stage.DECODING, done, frames),
                 )
-            with meter.measure(Stage.SAVING):
-                report(Stage.SAVING, 0, 1)
-                recording.save_pictures()
-                stack.close()  # finishes the video
-                report(Stage.SAVING, 1, 1)
+            with metrics.measure(Stage.SAVING):
+                report_progress(Stage.SAVING, 0, 1)
+                recording.save_images()
+                stack.close()  # completes the video file
+                report_progress(Stage.SAVING, 1, 1)
         return Rendered(
             video=recording.video,
             thumbnail=recording.thumbnail,
@@ -197,12 +141,7 @@ class Renderer:
             width=request.width,
             height=request.height,
             frames=frames,
-            timings=meter.seconds,
-            model_revision=self.model_revision,
-            engine=replace(self._report, peak_memory=meter.peak_bytes),
+            timings=metrics.seconds,
+            model_revision=self._model.revision,
+            engine=replace(self._model.report, peak_memory=metrics.peak_bytes),
         )
-
-    def _finish_device(self) -> None:
-        """Wait until the device has done what was queued: only then it counts as progress."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)

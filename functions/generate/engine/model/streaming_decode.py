@@ -1,8 +1,8 @@
-"""Decode a video a few latent frames at a time, exactly as if it were decoded whole.
+"""Decodes a video a few latent frames at a time, with the result of decoding it whole.
 
-In time, Mochi's decoder looks back only: its convolutions over time are causal, its norms are of
-each frame, and it has no attention. So what a chunk needs of the one before are the last frames
-that went into each convolution. Decoded whole, 163 frames of 848x480 need 114 GiB.
+Along time, Mochi's decoder only looks back: its temporal convolutions are causal, its norms work on
+single frames, and it has no attention. From the previous chunk it therefore needs only the last
+input frames of each convolution. Decoded whole, 163 frames of 848x480 need 114 GiB.
 """
 
 from __future__ import annotations
@@ -15,46 +15,45 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCaus
 from torch import Tensor
 from torch.nn.functional import pad
 
-LATENT_FRAMES: Final = 2  # a chunk: about 6 GiB at 848x480
+CHUNK_LATENT_FRAMES: Final = 2  # needs about 6 GiB at 848x480
 
 
 class StreamingDecoder:
     """Decodes with the decoder of `vae`, an `AutoencoderKLMochi`, which it takes over.
 
-    The decoder's convolutions are replaced by ones that remember, so nothing else may use it.
+    The decoder's convolutions are replaced by stateful ones, so nothing else may use the decoder.
     """
 
     def __init__(self, vae: Any) -> None:
         self._vae = vae
         self._convolutions = [
-            _remembering(module)
+            _cache_inputs(module)
             for module in vae.decoder.modules()
             if isinstance(module, CogVideoXCausalConv3d)
         ]
 
     def decode(self, latents: Tensor) -> Generator[Tensor]:
-        """Pictures, chunk by chunk: frames x height x width x 3 bytes, RGB, on the device.
+        """Frames in chunks: frames x height x width x 3 bytes, RGB, on the device.
 
-        The device may still be computing a chunk when it is yielded. One video at a time: the next
-        call begins a new one.
+        A chunk may be yielded while the device is still computing it. Decodes one video at a time:
+        the next call starts a new one.
 
         Args:
-            latents: 1 x 12 x latent frames x height/8 x width/8, as the transformer makes them.
+            latents: 1 x 12 x latent frames x height/8 x width/8, normalized.
         """
-        self._forget()
-        # The first latent frame stands for one frame, and the decoder makes as many of it as of
-        # the others.
+        self._reset_caches()
+        # The first latent frame encodes a single frame, but the decoder expands it like the others.
         surplus = self._vae.temporal_compression_ratio - 1
         try:
-            for chunk in torch.split(self._denormalized(latents), LATENT_FRAMES, dim=2):
+            for chunk in torch.split(self._denormalized(latents), CHUNK_LATENT_FRAMES, dim=2):
                 video = self._vae.decoder(chunk.to(self._vae.dtype))[0]
-                yield _pixels(video[0, :, surplus:])
+                yield _to_rgb_bytes(video[0, :, surplus:])
                 surplus = 0
         finally:
-            self._forget()
+            self._reset_caches()
 
     def _denormalized(self, latents: Tensor) -> Tensor:
-        """The pipeline's own formula, which it does not offer as a function."""
+        """The formula of diffusers' `MochiPipeline`, which has no function for it."""
         config = self._vae.config
         scale: float = config.scaling_factor
         if config.latents_mean is None or config.latents_std is None:
@@ -65,41 +64,43 @@ class StreamingDecoder:
         )
         return latents * std / scale + mean
 
-    def _forget(self) -> None:
+    def _reset_caches(self) -> None:
         for convolution in self._convolutions:
-            convolution.tail = None
+            convolution.cached_frames = None
 
 
-class _Remembering:
-    """The forward of a causal convolution that keeps the last frames of what it is given."""
+class _CachingForward:
+    """The `forward` of a causal convolution that caches the last frames of its input."""
 
     def __init__(self, module: CogVideoXCausalConv3d) -> None:
         self._module = module
-        self.tail: Tensor | None = None
+        self.cached_frames: Tensor | None = None
 
     def __call__(self, inputs: Tensor, conv_cache: Any = None) -> tuple[Tensor, None]:
         frames = self._module.time_pad
         if frames:
-            # Before the first frame, the first frame stands still.
-            before = inputs[:, :, :1].expand(-1, -1, frames, -1, -1)
-            inputs = torch.cat([before if self.tail is None else self.tail, inputs], dim=2)
-            # A copy: a view would keep the whole chunk.
-            self.tail = inputs[:, :, -frames:].clone()
+            previous = self.cached_frames
+            if previous is None:  # the video starts here: repeat its first frame
+                previous = inputs[:, :, :1].expand(-1, -1, frames, -1, -1)
+            inputs = torch.cat([previous, inputs], dim=2)
+            # A copy, because a view would keep the whole chunk alive.
+            self.cached_frames = inputs[:, :, -frames:].clone()
         width, height = self._module.width_pad, self._module.height_pad
         padded = pad(inputs, (width, width, height, height, 0, 0), mode="replicate")
         return self._module.conv(padded), conv_cache
 
 
-def _remembering(module: CogVideoXCausalConv3d) -> _Remembering:
+def _cache_inputs(module: CogVideoXCausalConv3d) -> _CachingForward:
+    """Replace the module's `forward`, and return the replacement."""
     if module.pad_mode != "replicate":
-        raise ValueError(f"the decoder pads with {module.pad_mode!r}; only 'replicate' is known")
-    remembering = _Remembering(module)
-    module.__dict__["forward"] = remembering  # of this instance, and not of its class
-    return remembering
+        raise ValueError(f"the decoder pads with {module.pad_mode!r}, not with 'replicate'")
+    forward = _CachingForward(module)
+    module.__dict__["forward"] = forward  # on this instance, not on its class
+    return forward
 
 
-def _pixels(video: Tensor) -> Tensor:
-    """From 3 x frames x height x width in [-1, 1] to bytes, the colours last."""
-    # In fp32 first: above the middle bf16 has steps of 1/256, and bytes are steps of 1/255.
-    bytes_ = ((video.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    return bytes_.permute(1, 2, 3, 0)
+def _to_rgb_bytes(video: Tensor) -> Tensor:
+    """From 3 x frames x height x width in [-1, 1] to frames x height x width x 3 bytes."""
+    # In fp32, because between 0.5 and 1 bf16 has steps of 1/256, and bytes need steps of 1/255.
+    rgb = ((video.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    return rgb.permute(1, 2, 3, 0)

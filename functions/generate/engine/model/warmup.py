@@ -1,7 +1,7 @@
-"""What is rendered before the first video.
+"""Renders before the first job.
 
-What is slow the first time, or broken, shows before anybody waits for it: compilers, plans of
-kernels, connections between ranks, memory.
+Whatever is slow the first time (compilation, kernel plans, connections between ranks, memory
+allocation), or broken, then shows before a user waits for it.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from functions.generate.engine.messages import Order, Shape
+from functions.generate.engine.messages import RenderJob, Shape
 from functions.generate.engine.model.rendering import Renderer
 from functions.shared.video.requests import ResolvedRequest
 
-# The least that Mochi can make: one patch of two by two latents of 8x8 pixels, two latent frames,
-# and two steps, because its schedule can't be made of one.
+# The smallest video that Mochi can render: one patch of 2x2 latents of 8x8 pixels each, two latent
+# frames, and two steps, because its schedule can't have just one.
 SMALLEST: Final = Shape(16, 16, 7)
 STEPS: Final = 2
 
 
 def warm_up(renderer: Renderer, shapes: Iterable[Shape]) -> None:
-    """Render one video of each of `shapes`, and the smallest, in the least number of steps.
+    """Render each of `shapes`, then the smallest video, in the fewest possible steps.
 
     Raises:
-        Exception: whatever a render raises; this engine can't work.
+        Exception: a render failed, so this engine does not work.
     """
-    # A compiler chooses for the sizes that it meets first, and what it makes then serves all. Each
-    # rank has to meet a text that is empty and one that is not: they compile differently.
+    # The compiler optimizes for the sizes it meets first, and reuses that code for all others. Each
+    # rank needs an empty text and a non-empty one, because they compile differently.
     for shape in (*shapes, SMALLEST):
-        for negative in ("", "warm up"):
-            _render(renderer, shape, negative)
+        for negative_prompt in ("", "warm up"):
+            _render(renderer, shape, negative_prompt)
 
 
-def _render(renderer: Renderer, shape: Shape, negative: str) -> None:
+def _render(renderer: Renderer, shape: Shape, negative_prompt: str) -> None:
     request = ResolvedRequest(
         prompt="warm up",
-        negative_prompt=negative,
+        negative_prompt=negative_prompt,
         model="",
         width=shape.width,
         height=shape.height,
@@ -49,4 +49,4 @@ def _render(renderer: Renderer, shape: Shape, negative: str) -> None:
         metadata={},
     )
     with tempfile.TemporaryDirectory() as folder:
-        renderer.render(Order(request, "warm-up", Path(folder)), lambda *_: None)
+        renderer.render(RenderJob(request, "warm-up", Path(folder)), lambda *_: None)

@@ -1,4 +1,4 @@
-"""The engine as the HTTP process uses it: starts, watches and ends the processes of the model.
+"""The HTTP process's side of the engine: starts, supervises, and kills the ranks' processes.
 
-Nothing here imports torch, nor anything of `functions.generate.engine.model`.
+Nothing here imports torch, or anything from `functions.generate.engine.model`.
 """

@@ -1,4 +1,4 @@
-"""Keeps a group of workers alive, whatever happens to its processes."""
+"""Keeps a group of ranks running: starts it, watches it, and restarts it when it is lost."""
 
 from __future__ import annotations
 
@@ -10,70 +10,71 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from typing import Final
 
-from functions.generate.engine.messages import Plan
-from functions.generate.engine.parent.devices import TooManyRanks
-from functions.generate.engine.parent.group import NotLoadable, WorkerGroup
-from functions.generate.engine.parent.spawned import ChildGone
+from functions.generate.engine.messages import EngineConfig
+from functions.generate.engine.parent.rank_count import TooManyRanks
+from functions.generate.engine.parent.rank_group import ModelLoadError, RankGroup
+from functions.generate.engine.parent.rank_process import RankLost
 from functions.shared.backoff import Backoff
 
-# Seconds before a child that died while loading is tried again, doubled each time: it may have been
-# killed for memory that is free again later, and should not keep the machine busy until then.
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 30.0
+# Seconds between retries after a process died while loading. It may have been killed for lack of
+# memory, which may become free later; until then, retries should not keep the machine busy.
+FIRST_BACKOFF_SECONDS: Final = 1.0
+LONGEST_BACKOFF_SECONDS: Final = 30.0
 
 _log = logging.getLogger(__name__)
 
 
 class GroupSupervisor:
-    """Starts a group, waits until it has loaded, and starts another one whenever it ends.
+    """Starts a group of ranks, waits until it has loaded, and replaces it whenever it is lost.
 
     Args:
-        model: what failures name.
-        plan: called for each group: what it loads, and with how many processes.
+        model: the model's name, for error messages.
+        configure: called before each start; returns what the group is started with.
         load_seconds: how long a group may take until it is ready.
-        on_not_loadable: called, on another thread, if the model can't be loaded here at all, after
-            the log has said why. Nothing more is tried.
+        on_load_failure: called on another thread if the model can't be loaded here at all, after
+            the reason has been logged. There are no retries after that.
     """
 
     def __init__(
         self,
         model: str,
-        plan: Callable[[], Plan],
+        configure: Callable[[], EngineConfig],
         load_seconds: float,
-        on_not_loadable: Callable[[], None],
+        on_load_failure: Callable[[], None],
     ) -> None:
         self._model = model
-        self._plan = plan
+        self._configure = configure
         self._load_seconds = load_seconds
-        self._on_not_loadable = on_not_loadable
+        self._on_load_failure = on_load_failure
         self._changed = threading.Condition()  # guards the next three
-        self._group: WorkerGroup | None = None  # only while it is ready
+        self._group: RankGroup | None = None  # only while it is ready
         self._failure: str | None = None
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        self._wake, self._waker = multiprocessing.Pipe(duplex=False)
+        # Closing the second end makes the first one readable, which interrupts a wait.
+        self._close_signal, self._close_sender = multiprocessing.Pipe(duplex=False)
 
     @property
-    def group(self) -> WorkerGroup | None:
-        """The group that has loaded the model and is idle or at work; None while there is none."""
+    def group(self) -> RankGroup | None:
+        """The group that has loaded the model, idle or busy; None if there is none."""
         with self._changed:
             return self._group
 
     @property
     def failure(self) -> str | None:
-        """One line that says why the model could not be loaded; None while there is hope.
+        """Why the model is not loaded, in one line; None unless loading has failed.
 
-        After a crash while loading, another group is on its way, and this turns None when that is
-        ready. A checkpoint that can't be loaded is the end.
+        After a crash while loading, this is reset once the next group is ready. For a checkpoint
+        that can't be loaded, it is final.
         """
         with self._changed:
             return self._failure
 
     def start(self) -> None:
-        """Start the first group and return; loading goes on in the background. Once is enough.
+        """Start the first group and return; loading continues in the background. Idempotent.
 
         Raises:
-            RuntimeError: it was closed.
+            RuntimeError: the supervisor was closed.
         """
         with self._changed:
             if self._closing.is_set():
@@ -85,63 +86,63 @@ class GroupSupervisor:
                 self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Block for up to `seconds` until there is a group or a failure; return if a group."""
+        """Wait up to `seconds` for a group or a failure; return whether there is a group."""
         with self._changed:
             self._changed.wait_for(lambda: self._group or self._failure, seconds)
             return self._group is not None
 
-    def give_up(self, group: WorkerGroup) -> None:
-        """End `group`, if it has not ended yet; another one follows."""
+    def discard_group(self, group: RankGroup) -> None:
+        """Kill `group` unless it has already exited; another one replaces it."""
         with self._changed:
             if self._group is group:
                 self._group = None
                 self._changed.notify_all()
-        group.end()
+        group.kill()
 
     def close(self) -> None:
-        """End the group and start no other. Closing twice does nothing."""
+        """Kill the group and start no other. Idempotent."""
         with self._changed:
             if self._closing.is_set():
                 return
             self._closing.set()
             self._group = None
             thread = self._thread
-        self._waker.close()  # makes the other end readable, for good
+        self._close_sender.close()
         if thread is not None:
             thread.join()
 
     def _supervise(self) -> None:
-        """Keep a group alive until `close`."""
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        """Keep a group running until `close`."""
+        backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while not self._closing.is_set():
             try:
-                self._live()
+                self._run_group()
                 backoff.reset()
-            except (NotLoadable, TooManyRanks) as error:
-                self._fail(str(error))
-                self._on_not_loadable()
+            except (ModelLoadError, TooManyRanks) as error:
+                self._record_failure(str(error))
+                self._on_load_failure()
                 return
-            except (ChildGone, OSError, subprocess.CalledProcessError) as error:
-                self._fail(f"{error} It was to load {self._model}.")
+            except (RankLost, OSError, subprocess.CalledProcessError) as error:
+                self._record_failure(f"{error} It was loading {self._model}.")
                 self._closing.wait(next(backoff))
 
-    def _live(self) -> None:
-        """The life of one group: it is started, loads, and works until it ends or `close` comes."""
-        group = WorkerGroup(self._plan())
+    def _run_group(self) -> None:
+        """Start one group, wait until it has loaded, and return when it exits or on `close`."""
+        group = RankGroup(self._configure())
         try:
-            if not group.wait_until_loaded(self._wake, self._load_seconds):
+            if not group.wait_until_loaded(self._close_signal, self._load_seconds):
                 return
             with self._changed:
                 self._group, self._failure = group, None
                 self._changed.notify_all()
-            wait([*group.sentinels, self._wake])
+            wait([*group.sentinels, self._close_signal])
             if not self._closing.is_set():
-                _log.warning("%s Starting another one.", group.obituary())
+                _log.warning("%s Restarting the engine.", group.exit_description())
         finally:
-            self.give_up(group)
+            self.discard_group(group)
             group.join()
 
-    def _fail(self, reason: str) -> None:
+    def _record_failure(self, reason: str) -> None:
         _log.error("engine: %s", reason)
         with self._changed:
             self._failure = reason

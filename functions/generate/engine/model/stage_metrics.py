@@ -1,4 +1,4 @@
-"""Time and memory of the stages of a render."""
+"""Time and peak memory of the stages of a render."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from functions.generate.engine.model.memory import PeakMemory
 from functions.shared.video.progress import Stage
 
 
-class StageMeter:
-    """Measures stages, one after the other.
+class StageMetrics:
+    """Measures stages, one after another.
 
     Attributes:
-        seconds: by stage.
-        peak_bytes: the most memory in use, by stage; without those that the system tells nothing
-            about.
+        seconds: the duration, by stage.
+        peak_bytes: peak memory, by stage; a stage is left out if the system can't measure it.
     """
 
     def __init__(self, memory: PeakMemory) -> None:
@@ -26,11 +25,11 @@ class StageMeter:
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
-        """Measure the block. Its end must have waited for the device."""
+        """Measure a block, which must wait for the device before it ends."""
         self._memory.reset()
-        began = time.perf_counter()
+        started = time.perf_counter()
         yield
-        self.seconds[stage.value] = round(time.perf_counter() - began, 3)
-        peak = self._memory.bytes()
+        self.seconds[stage.value] = round(time.perf_counter() - started, 3)
+        peak = self._memory.peak_bytes()
         if peak is not None:
             self.peak_bytes[stage.value] = peak

@@ -1,4 +1,4 @@
-"""The HTTP process's side of the engine, as far as it needs no model."""
+"""The engine's interface in the HTTP process, without a model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 
 
-def test_the_http_process_imports_no_torch() -> None:
-    """Importing the engine costs neither the seconds nor the memory of torch."""
+def test_the_http_process_imports_nothing_of_the_model() -> None:
+    """Importing the engine takes neither the seconds nor the memory of torch."""
     code = (
         "import sys, functions.generate.engine.parent.engine as _; "
-        "heavy = {'torch', 'diffusers', 'transformers', 'av', 'numpy', 'PIL'} & set(sys.modules); "
+        "heavy = {'torch', 'diffusers', 'transformers', 'av', 'numpy', 'PIL', "
+        "'functions.generate.engine.model'} & set(sys.modules); "
         "sys.exit(', '.join(sorted(heavy)) or None)"
     )
     result = subprocess.run(
@@ -45,7 +46,7 @@ def test_a_missing_checkpoint_is_a_failure_in_one_line() -> None:
 
 
 def test_closing_is_idempotent() -> None:
-    """An engine can be closed before it was started, and twice, and then can't be started."""
+    """An engine can be closed before it is started, and twice; it can't be started after that."""
     engine = Engine("no/such/folder", hang_seconds=60)
     engine.close()
     engine.close()
@@ -53,7 +54,7 @@ def test_closing_is_idempotent() -> None:
         engine.start()
 
 
-def test_closing_while_loading_ends_the_child() -> None:
+def test_closing_while_loading_kills_the_child() -> None:
     """A server that is stopped while its model loads does not wait for it."""
     engine = Engine("functions/generate/demo/checkpoint", hang_seconds=60)
     engine.start()

@@ -1,0 +1,140 @@
+"""The loaded model: text to embeddings, embeddings to latents, latents to frames.
+
+The maths is that of diffusers' `MochiPipeline`. The same request gives the same frames on the same
+machine, with one rank and with two: the noise is drawn on the CPU from the request's seed, and
+torch's number of threads is fixed for the life of the process (its default, the number of cores, or
+`OMP_NUM_THREADS`). A different number of threads, device, or version of torch sums in a different
+order, so the last bits differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from functions.generate.engine.messages import EngineReport
+from functions.generate.engine.model.attention import select_attention_kernel
+from functions.generate.engine.model.checkpoint import Checkpoint
+from functions.generate.engine.model.compilation import compile_blocks
+from functions.generate.engine.model.guidance import GuidedTransformer
+from functions.generate.engine.model.loading import load_pipeline
+from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.streaming_decode import StreamingDecoder
+from functions.generate.engine.model.text_encoder import TextEncoder
+from functions.shared.video.requests import ResolvedRequest
+
+_log = logging.getLogger(__name__)
+
+
+class Mochi:
+    """A checkpoint loaded on this rank's GPU if there are GPUs, else on the CPU.
+
+    Args:
+        checkpoint: what to load.
+        ranks: the processes that render together, each with a `Mochi` of its own.
+        compiled: whether to compile the transformer's blocks; None to do so on GPUs only, where
+            the first videos make up for the minutes that it takes.
+        dtype: the data type of the computation; None for bf16 on a GPU and fp32 on a CPU.
+
+    Attributes:
+        device: where it was loaded.
+        ranks: as given.
+        report: how videos are rendered, without their peak memory.
+        revision: identifies the weights; see `Checkpoint.revision`.
+
+    Raises:
+        Exception: the checkpoint can't be loaded.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        ranks: Ranks,
+        *,
+        compiled: bool | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.ranks: Final = ranks
+        self.revision: Final = checkpoint.revision
+        self.device: Final = _device_of(ranks.rank)
+        on_gpu = self.device.type == "cuda"
+        compiled = on_gpu if compiled is None else compiled
+        dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
+        kernel = select_attention_kernel(self.device, dtype)
+        self._pipeline = load_pipeline(checkpoint, self.device, dtype)
+        guided = GuidedTransformer(self._pipeline.transformer, kernel, ranks)
+        if compiled:
+            compile_blocks(guided.transformer)
+        self._pipeline.transformer = guided
+        self._text_encoder = TextEncoder(self._pipeline)
+        self._decoder = StreamingDecoder(self._pipeline.vae)
+        self.report: Final = EngineReport(
+            device=torch.cuda.get_device_name(self.device) if on_gpu else "CPU",
+            ranks=ranks.size,
+            precision=str(dtype).removeprefix("torch."),
+            attention=kernel.value,
+            compiled=compiled,
+        )
+        _log.info("rank %d of the engine: %s", ranks.rank, self.report)
+
+    def encode_text(self, request: ResolvedRequest) -> dict[str, Tensor]:
+        """The request's prompts as `denoise` takes them; see `TextEncoder.encode`."""
+        return self._text_encoder.encode(request)
+
+    def denoise(
+        self,
+        request: ResolvedRequest,
+        text: dict[str, Tensor],
+        on_step: Callable[[int], None] = lambda _: None,
+    ) -> Tensor:
+        """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized, fp32.
+
+        All ranks call this at the same time, and all get the latents.
+
+        Args:
+            request: everything but its prompts is used.
+            text: the prompts, from `encode_text`.
+            on_step: called after each step with the number of steps queued on the device so far.
+
+        Raises:
+            PeerFailed: another rank failed.
+        """
+
+        def step_ended(_: Any, step: int, __: Any, state: dict[str, Any]) -> dict[str, Any]:
+            on_step(step + 1)
+            return state
+
+        result = self._pipeline(
+            **text,
+            width=request.width,
+            height=request.height,
+            num_frames=request.num_frames,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            generator=torch.Generator().manual_seed(request.seed),
+            callback_on_step_end=step_ended,
+            output_type="latent",
+        )
+        latents: Tensor = result.frames
+        return latents
+
+    def decode(self, latents: Tensor) -> Generator[Tensor]:
+        """Frames, in chunks; see `StreamingDecoder.decode`."""
+        return self._decoder.decode(latents)
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished the work queued on it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _device_of(rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", rank)
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,97 @@
+"""What a renderer makes of errors, what it encodes, and what it renders to warm up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from functions.generate.engine.messages import Rendered, RenderJob, Shape
+from functions.generate.engine.model.checkpoint import locate_checkpoint
+from functions.generate.engine.model.gpu import DeviceLost
+from functions.generate.engine.model.loading import load_pipeline
+from functions.generate.engine.model.mochi import Mochi
+from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.rendering import Renderer, ReportProgress
+from functions.generate.engine.model.text_encoder import TextEncoder
+from functions.generate.engine.model.warmup import warm_up
+from functions.shared.config import Settings
+from functions.shared.errors import OutOfMemory
+from tests.demo_engine import DEMO, small_request
+
+pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
+
+
+@pytest.fixture
+def model() -> Mochi:
+    return Mochi(locate_checkpoint(str(DEMO)), Ranks())
+
+
+def test_a_failed_nccl_connection_is_a_lost_device(
+    model: Mochi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed NCCL connection never recovers; after any other error the renderer is usable."""
+    renderer = Renderer(model)
+    job = RenderJob(small_request(), "video_1", Path("unused"))
+    expected: dict[Exception, type[Exception]] = {
+        torch.distributed.DistBackendError("NCCL error"): DeviceLost,
+        RuntimeError("anything else"): RuntimeError,
+        RuntimeError("CUDA error: out of memory"): OutOfMemory,
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"): OutOfMemory,
+    }
+    errors = iter(expected)
+
+    def fail(*_: Any) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(model, "encode_text", fail)
+    for kind in expected.values():
+        with pytest.raises(kind):
+            renderer.render(job, lambda *_: None)
+    assert next(errors, None) is None
+
+
+def test_the_empty_negative_prompt_is_encoded_once() -> None:
+    """Every other prompt is encoded each time; without guidance there is no negative prompt."""
+    pipeline = load_pipeline(locate_checkpoint(str(DEMO)), torch.device("cpu"), torch.bfloat16)
+    encode, prompts = pipeline.encode_prompt, []
+
+    def record(prompt: str, **options: Any) -> Any:
+        prompts.append(prompt)
+        return encode(prompt, **options)
+
+    pipeline.encode_prompt = record
+    encoder = TextEncoder(pipeline)
+    first = encoder.encode(small_request(prompt="one"))
+    second = encoder.encode(small_request(prompt="two"))
+    encoder.encode(small_request(prompt="three", negative_prompt="cat"))
+    assert len(encoder.encode(small_request(prompt="four", guidance_scale=1.0))) == 2
+    assert prompts == ["one", "", "two", "three", "cat", "four"]
+    assert first["prompt_embeds"].dtype is torch.float32
+    assert torch.equal(first["negative_prompt_embeds"], second["negative_prompt_embeds"])
+    assert not first["negative_prompt_attention_mask"].any()
+
+
+def test_warm_up_renders_every_shape_with_and_without_text(
+    model: Mochi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So whatever is compiled or planned on first use is ready before the first video."""
+    renderer = Renderer(model)
+    render, seen = renderer.render, []
+
+    def record(job: RenderJob, report_progress: ReportProgress) -> Rendered | None:
+        request = job.request
+        seen.append((request.size, request.num_frames, request.negative_prompt))
+        return render(job, report_progress)
+
+    monkeypatch.setattr(renderer, "render", record)
+    warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"))
+    shapes = [("32x48", 13), ("48x32", 7), ("16x16", 7)]
+    # The configured shapes come first: the compiler optimizes for the sizes it meets first.
+    assert seen == [(*shape, text) for shape in shapes for text in ("", "warm up")]
+    assert Shape.parse_all(None) == ()
+    with pytest.raises(ValidationError, match="engine_warm_up"):
+        Settings(engine_warm_up="848x480")
