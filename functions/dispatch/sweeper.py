@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from functions.shared.errors import InvalidRequest, KinoraError
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
 from functions.shared.timestamps import (
     DAY_SECONDS,

@@ -17,9 +17,10 @@ from functions.generate.render_engine import RenderEngine
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, LostRace, VideoState
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import StoredRequest
 from functions.shared.streams.video_events import Source
+from functions.shared.streams.video_state import VideoState
 from functions.shared.video.events import EngineUsed, EventName, Failure, Output
 from functions.shared.video.progress import Stage, percent
 

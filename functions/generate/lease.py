@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from functions.shared.errors import KinoraError, OutcomeUnknown
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, LostRace, VideoState
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.streams.video_state import VideoState
 from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, Started, carried_over
 
 log = logging.getLogger(__name__)

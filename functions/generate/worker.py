@@ -10,9 +10,10 @@ from typing import Final
 
 from functions.generate.attempt import Attempt, AttemptDependencies
 from functions.shared.errors import Unavailable
-from functions.shared.streams.ledger import LostRace, Snapshot, VideoState
+from functions.shared.streams.ledger import LostRace
 from functions.shared.streams.validation import StoredRequest, read_request
 from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.streams.video_state import Snapshot, VideoState
 from functions.shared.subjects import REQUESTS
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import MAX_ATTEMPTS, EventName, Lease, Started, VideoData

@@ -10,7 +10,7 @@ from flask import Request, Response
 
 from functions.shared.errors import ContentLost, ContentNotReady, NotFound
 from functions.shared.storage import Store
-from functions.shared.streams.ledger import Snapshot
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.video.events import Completed, EventName, Failed
 
 # One range only, as browsers and download tools send it. Anything else may be ignored (RFC 9110,

@@ -19,8 +19,8 @@ from functions.shared.api.video_object import queued_video, video_object
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
-from functions.shared.streams.ledger import snapshot_of
 from functions.shared.streams.validation import read_request
+from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import EventName

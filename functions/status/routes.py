@@ -22,8 +22,9 @@ from functions.shared.api.video_schema import Video
 from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, Snapshot, snapshot_of
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.validation import read_request
+from functions.shared.streams.video_state import Snapshot, snapshot_of
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import State

@@ -6,9 +6,10 @@ import time
 
 from functions.shared.errors import InvalidRequest, VideoNotFound
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Cancelled, EventName, carried_over

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot, VideoState
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.streams.video_state import Snapshot, VideoState
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Deleted, EventName

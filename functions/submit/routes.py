@@ -12,8 +12,8 @@ from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import InvalidEvent, excerpt
 from functions.shared.streams.cloudevents import ReceivedEvent
-from functions.shared.streams.ledger import Snapshot
 from functions.shared.streams.validation import check_body, check_remix, check_requested
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.timestamps import parse_rfc3339
 from functions.submit.bodies import numbered_errors, read_events, read_fields

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from functions.shared.errors import IdempotencyKeyReused, QueueFull, Unavailable, VideoDeleted
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.validation import StoredRequest
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import VideoData
 from functions.shared.video.profiles import Profile

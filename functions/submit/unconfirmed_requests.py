@@ -9,7 +9,8 @@ import time
 from typing import Final
 
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.ledger import Ledger, VideoState
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import VideoState
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.submit.deletion import publish_tombstone

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.validation import read_request
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.video.events import EventName
 from functions.shared.video.profiles import load_profile

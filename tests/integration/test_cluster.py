@@ -13,7 +13,8 @@ import pytest
 from functions.shared.errors import KinoraError
 from functions.shared.streams import follower
 from functions.shared.streams.jetstream import JetStream
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from tests.cluster import in_step, leader

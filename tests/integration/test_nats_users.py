@@ -20,8 +20,9 @@ from functions.dispatch.sweeper import Sweeper
 from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
 from functions.shared.streams.jetstream import JetStream
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_address import client_options
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from local.probes import Probe

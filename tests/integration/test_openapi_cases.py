@@ -20,8 +20,9 @@ import pytest
 from functions.shared.config import Settings
 from functions.shared.storage import S3Store
 from functions.shared.streams.jetstream import JetStream
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from tests.harness import RunningStack

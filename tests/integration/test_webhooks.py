@@ -20,9 +20,10 @@ from functions.shared.config import Settings
 from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.networks import parse_networks
 from functions.shared.streams.jetstream import JetStream
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_connection import NatsConnection
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
 from tests.harness import RunningStack

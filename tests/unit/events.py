@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import (
     Completed,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from functions.shared.errors import VideoNotFound
-from functions.shared.streams.ledger import Ledger, Snapshot, VideoState
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot, VideoState
 from functions.shared.subjects import ALL_VIDEOS, VIDEOS, VideoKey
 from functions.shared.video.events import Deleted, EventName, VideoData
 from functions.shared.video.profiles import Profile

@@ -11,7 +11,8 @@ from functions.dispatch.requests.sink import SinkOutcome, SinkResponse
 from functions.shared.errors import InvalidRequest, Unavailable
 from functions.shared.streams.bus import Message
 from functions.shared.streams.cloudevents import ReceivedEvent
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, EventName, Failed, Failure
 from functions.shared.video.profiles import Profile

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.shared.streams.bus import Message
-from functions.shared.streams.ledger import Snapshot
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, format_rfc3339
 from functions.shared.video.events import Cancelled, EventName, Started, VideoData, carried_over

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from functions.shared.errors import InvalidRequest, Unavailable
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from functions.status.feed import Feeds

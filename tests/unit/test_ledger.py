@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from functions.shared.errors import OutcomeUnknown
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
 from tests.fakes import MemoryBus

@@ -12,8 +12,9 @@ from functions.shared.errors import (
     QueueFull,
     VideoDeleted,
 )
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.validation import check_body, read_request
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import REQUESTS, VideoKey
 from functions.shared.video.events import Deleted, EventName
 from functions.shared.video.profiles import Profile

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from functions.dispatch.sweeper import Sweeper
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import Cancelled, Deleted, EventName, Failed

@@ -16,8 +16,9 @@ from functions.dispatch.webhooks.retries import RETRY_DELAYS, parse_retry_after,
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import Cancelled, EventName, Failed, Failure

@@ -15,8 +15,9 @@ from functions.shared.errors import (
     OutOfMemory,
     Unavailable,
 )
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import (
     Cancelled,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from functions.shared.streams.ledger import Ledger, Snapshot
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from tests.fakes import MemoryBus

@@ -11,9 +11,10 @@ from functions.dispatch.requests.sink import RequestSink, SinkOutcome
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
 from functions.shared.streams.bus import Delivery, Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
-from functions.shared.streams.ledger import Ledger, LostRace, Snapshot
+from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import read_request_event
 from functions.shared.streams.video_events import Source, VideoEvent
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import (

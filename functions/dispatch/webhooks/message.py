@@ -14,7 +14,7 @@ from functions.shared.api.response_bodies import VideoEnded
 from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
-from functions.shared.streams.ledger import snapshot_of
+from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS
 from functions.shared.video.events import Completed

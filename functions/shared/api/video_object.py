@@ -11,7 +11,7 @@ from functions.shared.api.video_schema import (
     VideoOutput,
     VideoSettings,
 )
-from functions.shared.streams.ledger import Snapshot
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import (
     STATE_OF,

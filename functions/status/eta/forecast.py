@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from functions.shared.streams.bus import Message
-from functions.shared.streams.ledger import Snapshot
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import RUNNING, Completed, Started, VideoData

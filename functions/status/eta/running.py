@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.shared.streams.ledger import Snapshot
+from functions.shared.streams.video_state import Snapshot
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import Progressed, Started
 from functions.shared.video.progress import SHARES, Stage
