@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from functions.shared.config import Settings
-from tests.e2e.faults.campaign import Outcome, run_plan
-from tests.e2e.faults.plan import make_plan
+from tests.e2e.faults.campaign import Outcome, run_schedule
+from tests.e2e.faults.schedule import make_schedule
 from tests.e2e.faults.stack import SHORT, faulty_stack
 
 # Videos per second that two cores can generate despite the faults, so that the queue stays short.
@@ -40,7 +40,7 @@ def main() -> None:
     silence = float(settings.get("SILENCE_SECONDS", defaults.silence_seconds))
     lease = float(settings.get("LEASE_SECONDS", defaults.lease_seconds))
     seconds = max(options.videos / VIDEOS_PER_SECOND, options.faults / FAULTS_PER_SECOND)
-    plan = make_plan(
+    schedule = make_schedule(
         options.seed,
         videos=options.videos,
         faults=options.faults,
@@ -48,13 +48,13 @@ def main() -> None:
         past_lease=NOTICE * (silence + 10),
     )
     print(f"seed {options.seed}, lease {lease:g} s, faults over {seconds:.0f} s", flush=True)
-    begun = time.monotonic()
+    start = time.monotonic()
     with (
         tempfile.TemporaryDirectory(dir=options.folder) as folder,
         faulty_stack(Path(folder) / "stack", settings) as stack,
     ):
-        outcome = run_plan(stack, plan, rest_seconds=options.rest)
-    print_table(outcome, time.monotonic() - begun)
+        outcome = run_schedule(stack, schedule, rest_seconds=options.rest)
+    print_table(outcome, time.monotonic() - start)
     sys.exit(1 if outcome.verdict.violations else 0)
 
 
@@ -76,16 +76,16 @@ def print_table(outcome: Outcome, seconds: float) -> None:
     verdict, injector = outcome.verdict, outcome.injector
     videos = sum(verdict.states.values())
     kinds: Counter[str] = Counter()
-    for (kind, _), count in injector.done.items():
+    for (kind, _), count in injector.injected.items():
         kinds[kind] += count
     attempts = Counter(history.attempts for history in verdict.by_key.values())
     _rows("faults", kinds)
     _rows("videos", verdict.states)
     _rows("videos by attempts", {f"{n}": count for n, count in sorted(attempts.items())})
-    _rows("callers", Counter(told.outcome for told in outcome.told))
+    _rows("callers", Counter(record.outcome for record in outcome.records))
     _row("duplicates prevented (lost races)", outcome.lost_races)
     _row("refused, but `submit` was ended first", verdict.ghosts)
-    _row("objects left for the sweeper", outcome.left_over)
+    _row("objects left for the sweeper", outcome.orphans)
     _row("stored messages the audit missed", verdict.missed)
     for how, target in (("died", DIED_TARGET), ("froze", FROZE_TARGET)):
         times, middle = outcome.restarts[how], outcome.median_restart(how)

@@ -46,14 +46,14 @@ cluster {{
     return servers
 
 
-def in_step(url: str) -> bool:
+def replicas_in_sync(url: str) -> bool:
     """Whether every server of the cluster at `url` is up to date with all streams and consumers.
 
     Three copies survive the loss of one. Lost while another one lags, an acknowledged message may
     be gone: the empty server and the late one are a majority, and would agree without it.
     """
     try:
-        return asyncio.run(_in_step(url))
+        return asyncio.run(_replicas_in_sync(url))
     except (nats.errors.Error, OSError):
         return False
 
@@ -71,7 +71,7 @@ async def _leader(url: str, stream: str) -> str:
     return info.cluster.leader
 
 
-async def _in_step(url: str) -> bool:
+async def _replicas_in_sync(url: str) -> bool:
     async with await nats.connect(
         url.split(","), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
     ) as client:

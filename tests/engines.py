@@ -37,7 +37,7 @@ class Engines:
             self._stack.wait_ready(name)  # a stopped engine never finishes loading
             self._hold(name)
 
-    def hold_in_the_middle(self, name: str) -> None:
+    def hold_mid_video(self, name: str) -> None:
         """Resume one until it has made some of its video's steps, then stop it again."""
         engine = self._held.pop(name)
         before = _seconds(engine)
@@ -50,7 +50,7 @@ class Engines:
         )
         self._hold(name)
 
-    def let_go(self, *but: str) -> None:
+    def resume(self, *but: str) -> None:
         """Resume all except these; engines that have exited are skipped."""
         for name in self._held.keys() - set(but):
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -29,7 +29,7 @@ def engines(kinora: RunningStack) -> Iterator[Engines]:
     """The engines of both replicas, which are resumed after the test."""
     engines = Engines(kinora)
     yield engines
-    engines.let_go()
+    engines.resume()
 
 
 def test_two_replicas_render_two_videos_while_others_are_queued(
@@ -46,7 +46,7 @@ def test_two_replicas_render_two_videos_while_others_are_queued(
     assert client.get(fourth)["queue_position"] == 2
     running = [client.get(video_id) for video_id in (first, second)]
     assert [video["status"] for video in running] == ["in_progress"] * 2
-    engines.let_go()
+    engines.resume()
     for video_id in (first, second, third, fourth):
         video = client.wait(video_id, "completed")
         assert (video["attempt"], video["queue_position"]) == (1, None)
@@ -92,7 +92,7 @@ def test_deleting_a_running_video_leaves_nothing(
     answer = requests.delete(f"{client.url}/v1/videos/{video_id}", timeout=scaled(20))
     assert answer.json()["deleted"]
     assert client.get(video_id) == {}
-    engines.let_go()
+    engines.resume()
     wait_until(
         lambda: (
             f"{video_id}: attempt 1 ended: lost"
@@ -114,8 +114,8 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
     victim = wait_until(
         lambda: _worker_of(kinora, video_id), seconds=5, what="a worker starts the video"
     )
-    engines.let_go(victim)
-    engines.hold_in_the_middle(victim)
+    engines.resume(victim)
+    engines.hold_mid_video(victim)
     wait_until(lambda: 0 < client.get(video_id)["progress"] < 100, seconds=10, what="some steps")
     other = {"generate-1": "generate-2", "generate-2": "generate-1"}[victim]
     if whole:
@@ -123,7 +123,7 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
     else:
         # gunicorn starts another worker, as Kubernetes would restart a container.
         os.kill(kinora.worker_pid(victim), signal.SIGKILL)
-        engines.let_go()  # a stopped engine can't exit when its parent does
+        engines.resume()  # a stopped engine can't exit when its parent does
     video = client.wait(video_id, "completed", seconds=90)
     assert video["attempt"] == 2
     assert client.frames(video_id).shape == (25, 64, 96, 3)

@@ -17,7 +17,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName
-from tests.cluster import in_step, leader
+from tests.cluster import leader, replicas_in_sync
 from tests.harness import RunningStack
 from tests.patience import wait_until
 from tests.unit.events import publish, started
@@ -79,12 +79,12 @@ def test_a_former_leader_that_lost_its_disk_is_not_believed(
             bus.follow(VIDEOS, lambda _: None, caught_up.set, recreated.set)
             assert caught_up.wait(20)
         for _ in range(2):
-            _wait_in_step(clustered)
+            _wait_in_sync(clustered)
             name = leader(clustered.nats_url, VIDEOS)
             clustered.kill(name)
             clustered.remove_data(name)
             clustered.start(name)
-        _wait_in_step(clustered)
+        _wait_in_sync(clustered)
         assert not recreated.is_set()
     finally:
         for bus in buses:
@@ -111,8 +111,10 @@ def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None
         stack.close()
 
 
-def _wait_in_step(stack: RunningStack) -> None:
-    wait_until(lambda: in_step(stack.nats_url), seconds=30, what="all replicas are in sync")
+def _wait_in_sync(stack: RunningStack) -> None:
+    wait_until(
+        lambda: replicas_in_sync(stack.nats_url), seconds=30, what="all replicas are in sync"
+    )
 
 
 def _started(ledger: Ledger, key: VideoKey) -> Snapshot | None:

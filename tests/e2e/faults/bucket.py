@@ -1,4 +1,4 @@
-"""The bucket as a stranger reads it: what lies there, and whether it is the video."""
+"""Reads the bucket without Kinora's code, and checks the files of videos."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import av
 
-from tests.e2e.faults.histories import History
+from tests.e2e.faults.history import History
 
 BUCKET: Final = "kinora"
 FILES: Final = frozenset({"video.mp4", "thumbnail.jpg", "spritesheet.jpg"})
 
 
 class Bucket:
-    """All objects, by the video that they belong to."""
+    """All objects of the bucket, grouped by video."""
 
     def __init__(self, client: Any) -> None:
-        """List the bucket with a boto3 client."""
+        """List the bucket with the boto3 client `client`."""
         self._client = client
         self.keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
@@ -28,23 +28,23 @@ class Bucket:
                 account, video_id, _ = item["Key"].split("/", 2)
                 self.keys[account, video_id].add(item["Key"])
 
-    def needed(self, history: History) -> set[str]:
-        """The objects that a video in this state has."""
+    def expected(self, history: History) -> set[str]:
+        """The objects that a video in this state must have."""
         final = history.final
         if final is None or final.name != "completed":
             return set()
         return {final.data["output"]["prefix"] + name for name in FILES}
 
     def orphans(self, history: History) -> set[str]:
-        """The objects that nobody needs any more."""
-        return self.keys[history.key] - self.needed(history)
+        """The objects that belong to the video but are not expected."""
+        return self.keys[history.key] - self.expected(history)
 
     def check(self, history: History, fields: dict[str, Any] | None) -> Iterator[str]:
-        """Say what is wrong with the objects of a video that asked for `fields`."""
+        """Yield the violations of the objects of a video that was requested with `fields`."""
         if orphans := self.orphans(history):
-            yield f"is {history.state}, and has {sorted(orphans)}"
-        if missing := self.needed(history) - self.keys[history.key]:
-            yield f"is completed without {sorted(missing)}"
+            yield f"is {history.state} but has the objects {sorted(orphans)}"
+        if missing := self.expected(history) - self.keys[history.key]:
+            yield f"is completed but lacks the objects {sorted(missing)}"
         elif history.final is not None and history.state == "completed":
             yield from self._check_video(history.final.data, fields or {})
 
@@ -52,14 +52,14 @@ class Bucket:
         output = data["output"]
         key = output["prefix"] + "video.mp4"
         content = self._client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        said = (output["bytes"], output["sha256"])
+        announced = (output["bytes"], output["sha256"])
         found = (len(content), hashlib.sha256(content).hexdigest())
-        if said != found:
-            yield f"is said to have {said}, and has {found}"
+        if announced != found:
+            yield f"has size and digest {found}, but the event says {announced}"
         with av.open(io.BytesIO(content), mode="r") as container:
-            pictures = list(container.decode(video=0))
-        shape = (len(pictures), f"{pictures[0].width}x{pictures[0].height}")
-        asked = (fields.get("num_frames", shape[0]), fields.get("size", shape[1]))
-        told = (output["frames"], f"{output['width']}x{output['height']}")
-        if not shape == told == asked:
-            yield f"has {shape}, is said to have {told}, and was to have {asked}"
+            frames = list(container.decode(video=0))
+        shape = (len(frames), f"{frames[0].width}x{frames[0].height}")
+        requested = (fields.get("num_frames", shape[0]), fields.get("size", shape[1]))
+        described = (output["frames"], f"{output['width']}x{output['height']}")
+        if not shape == described == requested:
+            yield f"has the shape {shape}, but the event says {described}; requested: {requested}"

@@ -1,191 +1,164 @@
-"""Callers by every entrance, who keep account of what they were told."""
+"""Callers on every interface, which record the answers that they get."""
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import nats.errors
 import requests
 
-from tests.e2e.faults.plan import Submission
+from tests.e2e.faults.caller_record import CallerRecord
 from tests.e2e.faults.poison import STRUCTURED, TYPE
+from tests.e2e.faults.schedule import Submission
 from tests.e2e.faults.stack import KEYS
 from tests.e2e.faults.streams import Streams
 from tests.patience import scaled
 
 TRIES: Final = 8
-# More than `submit` takes to say that it does not know.
+# Longer than `submit` takes to answer that the outcome is unknown.
 CONNECT_SECONDS: Final = 3.0
 READ_SECONDS: Final = 20.0
-NOT_NOW: Final = frozenset({429, 500, 502, 503, 504})
-
-
-@dataclass
-class Told:
-    """One request for a video, and everything its caller was told about it.
-
-    Attributes:
-        nonce: the last word of the prompt, by which the request is found again.
-        entrance: how it was sent.
-        fields: what was asked for beside the prompt.
-        outcome: `accepted`; `refused`, by `submit` itself, so it must never run; or `doubt`.
-        at: when that was said, in seconds since the epoch.
-        repeatable: sent with an id that makes a repetition harmless.
-        ended: what a `cancel` or `delete` was answered: None if nobody asked, `doubt` without an
-            answer, else `deleted`, or the video's error code or state.
-        asked: which of the two it was.
-        foreign: the statuses with which another account's attempts were answered.
-    """
-
-    nonce: str
-    account: str
-    entrance: str
-    repeatable: bool
-    fields: dict[str, Any]
-    outcome: str = "doubt"
-    video_id: str | None = None
-    at: float = 0.0
-    ended: str | None = None
-    asked: str = "none"
-    foreign: list[int] = field(default_factory=list)
-
-    def settle(self, outcome: str, video_id: str | None = None) -> None:
-        """Note what was said, now."""
-        self.outcome, self.video_id, self.at = outcome, video_id, time.time()
+RETRIABLE: Final = frozenset({429, 500, 502, 503, 504})
 
 
 class Callers:
-    """Sends what a plan says. Safe to use from any thread."""
+    """Sends the submissions of a schedule. Thread-safe."""
 
     def __init__(self, url: str, streams: Streams, *, tries: int = TRIES) -> None:
-        """Speak HTTP to `url`, and NATS by way of `streams`; try everything so often at most."""
+        """Send HTTP to `url` and NATS through `streams`, with at most `tries` tries each."""
         self._max_tries = tries
         self.url: Final = url
         self._streams = streams
         self._pause = threading.Event()
 
-    def run(self, submission: Submission) -> list[Told]:
-        """Ask for one video, do what follows, and return what was told about each try."""
-        entrances = {
+    def run(self, submission: Submission) -> list[CallerRecord]:
+        """Request one video, send its follow-up, and return a record for each try."""
+        interfaces = {
             "http": self._http,
             "http with key": self._http_with_key,
             "cloudevent": self._cloudevent,
             "nats": self._nats,
             "poison": self._poison,
         }
-        told = entrances[submission.entrance](submission)
-        newest = told[-1]
+        records = interfaces[submission.interface](submission)
+        newest = records[-1]
         if newest.outcome == "accepted" and submission.follow_up != "none":
             self._pause.wait(submission.follow_after)
             {"cancel": self.cancel, "delete": self.delete, "foreign": self.intrude}[
                 submission.follow_up
             ](newest)
-        return told
+        return records
 
-    def _http(self, submission: Submission) -> list[Told]:
-        """Each repetition is another video; the ones before must never run."""
-        found: list[Told] = []
+    def _http(self, submission: Submission) -> list[CallerRecord]:
+        """Each retry requests another video; the earlier ones must never run."""
+        records: list[CallerRecord] = []
         for number in self._tries():
-            told = _told(submission, repeatable=False, suffix=f"t{number}")
-            found.append(told)
-            answer = self._send("POST", "/v1/videos", told, json=_body(told))
+            record = _new_record(submission, idempotent=False, suffix=f"t{number}")
+            records.append(record)
+            answer = self._send("POST", "/v1/videos", record, json=_body(record))
             if answer is not None:
-                told.settle(*_reading(answer))
-                if answer.status_code not in NOT_NOW:
+                record.set_outcome(*_outcome(answer))
+                if answer.status_code not in RETRIABLE:
                     break
-        return found
+        return records
 
-    def _http_with_key(self, submission: Submission) -> list[Told]:
-        told = _told(submission)
-        headers = {"idempotency-key": told.nonce}
+    def _http_with_key(self, submission: Submission) -> list[CallerRecord]:
+        record = _new_record(submission)
+        headers = {"idempotency-key": record.nonce}
         for _ in self._tries():
-            answer = self._send("POST", "/v1/videos", told, json=_body(told), headers=headers)
-            if answer is not None and answer.status_code not in NOT_NOW:
-                told.settle(*_reading(answer))
+            answer = self._send("POST", "/v1/videos", record, json=_body(record), headers=headers)
+            if answer is not None and answer.status_code not in RETRIABLE:
+                record.set_outcome(*_outcome(answer))
                 break
-        return [told]
+        return [record]
 
-    def _cloudevent(self, submission: Submission) -> list[Told]:
-        told = _told(submission)
-        document = {**_event(told), "subject": f"ce-{told.nonce}"}
+    def _cloudevent(self, submission: Submission) -> list[CallerRecord]:
+        record = _new_record(submission)
+        document = {**_event(record), "subject": f"ce-{record.nonce}"}
         headers, body = STRUCTURED, json.dumps(document)
-        if len(told.nonce) % 2:
+        if len(record.nonce) % 2:
             headers = {f"ce-{name}": str(document[name]) for name in document if name != "data"}
-            headers, body = {**headers, "content-type": "application/json"}, json.dumps(_body(told))
+            headers, body = (
+                {**headers, "content-type": "application/json"},
+                json.dumps(_body(record)),
+            )
         for _ in self._tries():
-            answer = self._send("POST", "/", told, data=body, headers=headers)
-            if answer is not None and answer.status_code not in NOT_NOW:
+            answer = self._send("POST", "/", record, data=body, headers=headers)
+            if answer is not None and answer.status_code not in RETRIABLE:
                 accepted = answer.status_code == requests.codes.accepted
-                told.settle("accepted" if accepted else "refused", f"ce-{told.nonce}")
+                record.set_outcome("accepted" if accepted else "refused", f"ce-{record.nonce}")
                 break
-        return [told]
+        return [record]
 
-    def _nats(self, submission: Submission) -> list[Told]:
-        told = _told(submission)
-        payload = json.dumps(_event(told)).encode()
-        self._publish(told, f"nats-{told.nonce}", payload, STRUCTURED)
-        return [told]
+    def _nats(self, submission: Submission) -> list[CallerRecord]:
+        record = _new_record(submission)
+        payload = json.dumps(_event(record)).encode()
+        self._publish(record, f"nats-{record.nonce}", payload, STRUCTURED)
+        return [record]
 
-    def _poison(self, submission: Submission) -> list[Told]:
+    def _poison(self, submission: Submission) -> list[CallerRecord]:
         poison = submission.poison
         assert poison is not None
-        told = _told(submission)
-        told.entrance = "dropped" if poison.dropped else "poison"
-        token = poison.token.format(f"poison-{told.nonce}")
-        self._publish(told, token, poison.payload, poison.headers)
-        return [told]
+        record = _new_record(submission)
+        record.interface = "dropped" if poison.dropped else "poison"
+        token = poison.token.format(f"poison-{record.nonce}")
+        self._publish(record, token, poison.payload, poison.headers)
+        return [record]
 
     def _publish(
-        self, told: Told, token: str, payload: bytes, headers: dict[str, str] | None
+        self, record: CallerRecord, token: str, payload: bytes, headers: dict[str, str] | None
     ) -> None:
         for _ in self._tries():
             try:
-                self._streams.publish(f"kinora.requests.{told.account}.{token}", payload, headers)
+                self._streams.publish(f"kinora.requests.{record.account}.{token}", payload, headers)
             except (nats.errors.Error, OSError, TimeoutError):
                 continue
-            told.settle("accepted", token)
+            record.set_outcome("accepted", token)
             return
 
-    def cancel(self, told: Told) -> None:
-        """Cancel the video, again until an answer comes."""
-        told.ended, told.asked = "doubt", "cancel"
+    def cancel(self, record: CallerRecord) -> None:
+        """Cancel the video, and retry until there is an answer."""
+        record.follow_up, record.follow_up_result = "cancel", "unknown"
         for _ in self._tries():
-            answer = self._send("POST", f"/v1/videos/{told.video_id}/cancel", told)
-            if answer is not None and answer.status_code not in NOT_NOW:
-                told.ended = _state(answer)
+            answer = self._send("POST", f"/v1/videos/{record.video_id}/cancel", record)
+            if answer is not None and answer.status_code not in RETRIABLE:
+                record.follow_up_result = _status(answer)
                 return
 
-    def delete(self, told: Told) -> None:
-        """Delete the video, again until an answer comes."""
-        told.ended, told.asked = "doubt", "delete"
+    def delete(self, record: CallerRecord) -> None:
+        """Delete the video, and retry until there is an answer."""
+        record.follow_up, record.follow_up_result = "delete", "unknown"
         for _ in self._tries():
-            answer = self._send("DELETE", f"/v1/videos/{told.video_id}", told)
-            if answer is not None and answer.status_code not in NOT_NOW:
+            answer = self._send("DELETE", f"/v1/videos/{record.video_id}", record)
+            if answer is not None and answer.status_code not in RETRIABLE:
                 found = answer.status_code == requests.codes.ok and answer.json()["deleted"]
-                told.ended = "deleted" if found else f"status {answer.status_code}"
+                record.follow_up_result = "deleted" if found else f"status {answer.status_code}"
                 return
 
-    def intrude(self, told: Told) -> None:
-        """Try to read and to end the video with another account's key."""
-        other = next(name for name in sorted(KEYS) if name != told.account)
-        path = f"/v1/videos/{told.video_id}"
+    def intrude(self, record: CallerRecord) -> None:
+        """Try to read, cancel and delete the video with another account's key."""
+        other_account = next(name for name in sorted(KEYS) if name != record.account)
+        path = f"/v1/videos/{record.video_id}"
         attempts = [("GET", path), ("GET", f"{path}/content"), ("POST", f"{path}/cancel"),
                     ("DELETE", path)]  # fmt: skip
         for method, target in attempts:
-            answer = self._send(method, target, told, account=other)
-            if answer is not None and answer.status_code not in NOT_NOW:
-                told.foreign.append(answer.status_code)
+            answer = self._send(method, target, record, account=other_account)
+            if answer is not None and answer.status_code not in RETRIABLE:
+                record.foreign_statuses.append(answer.status_code)
 
     def _send(
-        self, method: str, path: str, told: Told, account: str | None = None, **fields: Any
+        self,
+        method: str,
+        path: str,
+        record: CallerRecord,
+        account: str | None = None,
+        **fields: Any,
     ) -> requests.Response | None:
         headers = fields.pop("headers", {})
-        key = KEYS[account or told.account]
+        key = KEYS[account or record.account]
         try:
             return requests.request(
                 method,
@@ -195,7 +168,7 @@ class Callers:
                 **fields,
             )
         except requests.RequestException:
-            return None  # cut off on the way: nobody knows what became of it
+            return None  # the connection was lost: the outcome is unknown
 
     def _tries(self) -> Iterator[int]:
         for number in range(self._max_tries):
@@ -204,34 +177,36 @@ class Callers:
             yield number
 
 
-def _told(submission: Submission, *, repeatable: bool = True, suffix: str = "") -> Told:
-    return Told(
+def _new_record(
+    submission: Submission, *, idempotent: bool = True, suffix: str = ""
+) -> CallerRecord:
+    return CallerRecord(
         nonce=submission.nonce + suffix,
         account=submission.account,
-        entrance=submission.entrance,
-        repeatable=repeatable,
+        interface=submission.interface,
+        idempotent=idempotent,
         fields=dict(submission.fields),
     )
 
 
-def _body(told: Told) -> dict[str, Any]:
-    return {"prompt": f"a red circle {told.nonce}", **told.fields}
+def _body(record: CallerRecord) -> dict[str, Any]:
+    return {"prompt": f"a red circle {record.nonce}", **record.fields}
 
 
-def _event(told: Told) -> dict[str, Any]:
-    return {"specversion": "1.0", "type": TYPE, "source": "/callers", "id": told.nonce,
-            "data": _body(told)}  # fmt: skip
+def _event(record: CallerRecord) -> dict[str, Any]:
+    return {"specversion": "1.0", "type": TYPE, "source": "/callers", "id": record.nonce,
+            "data": _body(record)}  # fmt: skip
 
 
-def _reading(answer: requests.Response) -> tuple[str, str | None]:
+def _outcome(answer: requests.Response) -> tuple[str, str | None]:
     if answer.status_code == requests.codes.accepted:
         return "accepted", answer.json()["id"]
-    # The gateway's own 503 says that `submit` is away, and nothing about what it did before.
+    # A 503 of the gateway itself does not tell what `submit` did before it became unavailable.
     by_submit = answer.headers.get("x-request-id", "").startswith("req_")
-    return ("refused" if by_submit else "doubt"), None
+    return ("refused" if by_submit else "unknown"), None
 
 
-def _state(answer: requests.Response) -> str:
+def _status(answer: requests.Response) -> str:
     if answer.status_code != requests.codes.ok:
         return f"status {answer.status_code}"
     video = answer.json()

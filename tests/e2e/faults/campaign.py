@@ -1,4 +1,4 @@
-"""One run of a plan: callers and faults at once, then rest, then the verdict."""
+"""Runs a schedule of submissions and faults, waits until the stack is idle, and checks it."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from typing import Final
 import requests
 
 from tests.e2e.faults.bucket import Bucket
-from tests.e2e.faults.callers import Callers, Told
-from tests.e2e.faults.checker import Verdict, check, collect
-from tests.e2e.faults.histories import FINAL
+from tests.e2e.faults.caller_record import CallerRecord
+from tests.e2e.faults.callers import Callers
+from tests.e2e.faults.checker import Verdict, check, read_histories
+from tests.e2e.faults.history import FINAL
 from tests.e2e.faults.injector import Injector
-from tests.e2e.faults.plan import Plan
+from tests.e2e.faults.schedule import Schedule
 from tests.e2e.faults.stack import KEYS, WORKERS, FaultyStack
 from tests.e2e.faults.watcher import Watcher
 from tests.patience import scaled, wait_until
 
 CALLERS: Final = 12
-# What the list of the HTTP API shows for each last event.
-SHOWN: Final = {"completed": "completed", "failed": "failed", "cancelled": "failed"}
+# The status in the HTTP API for each final state; deleted videos are not listed.
+LISTED_STATUS: Final = {"completed": "completed", "failed": "failed", "cancelled": "failed"}
 
 _LOST: Final = re.compile(r"(\S+): attempt \d+ ended: lost, (\d+) steps after the lease was lost")
-# The step that is being made, and one that was on its way to the worker.
-MOST_STEPS_IN_VAIN: Final = 2
+# The step that is running, and one whose message is on its way to the worker.
+MAX_STEPS_AFTER_LOSS: Final = 2
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run showed.
+    """The result of a run.
 
     Attributes:
-        verdict: the checker's.
-        told: what each caller was told.
-        injector: with what it broke.
-        left_over: objects that waited for the sweeper.
-        lost_races: attempts that noticed that their video was no longer theirs.
-        restarts: seconds from the loss of a worker to the next attempt, by how it was lost.
+        verdict: the checker's verdict.
+        records: one record for each request.
+        injector: the injector, with the faults that it injected.
+        orphans: the number of objects that were left for the sweeper.
+        lost_races: the number of attempts whose worker noticed that it had lost the video.
+        restarts: seconds from the loss of a worker to the next attempt, for `died` and `froze`.
     """
 
     verdict: Verdict
-    told: list[Told]
+    records: list[CallerRecord]
     injector: Injector
-    left_over: int
+    orphans: int
     lost_races: int
     restarts: dict[str, list[float]]
 
@@ -57,69 +58,71 @@ class Outcome:
         return statistics.median(self.restarts[how]) if self.restarts[how] else None
 
 
-def run_plan(stack: FaultyStack, plan: Plan, *, rest_seconds: float) -> Outcome:
-    """Do what the plan says, wait up to `rest_seconds` for all videos to end, and check."""
+def run_schedule(stack: FaultyStack, schedule: Schedule, *, rest_seconds: float) -> Outcome:
+    """Run `schedule`, wait up to `rest_seconds` for all final states, and check the promises."""
     callers, injector = Callers(stack.client_url, stack.streams), Injector(stack)
-    told: list[Told] = []
+    records: list[CallerRecord] = []
     watchers = [Watcher(stack.client_url, name, key) for name, key in KEYS.items()]
     for watcher in watchers:
         watcher.start()
     with ThreadPoolExecutor(CALLERS) as pool:
-        calls: list[Future[list[Told]]] = []
+        calls: list[Future[list[CallerRecord]]] = []
         steps: list[tuple[float, Callable[[], None]]] = [
             *((s.at, lambda s=s: calls.append(pool.submit(callers.run, s)))
-              for s in plan.submissions),
-            *((f.at, lambda f=f: injector.begin(f)) for f in plan.faults),
+              for s in schedule.submissions),
+            *((f.at, lambda f=f: injector.inject(f)) for f in schedule.faults),
         ]  # fmt: skip
-        begun, pace = time.monotonic(), threading.Event()
+        start, pace = time.monotonic(), threading.Event()
         for at, step in sorted(steps, key=lambda timed: timed[0]):
-            pace.wait(max(0.0, begun + at - time.monotonic()))
+            pace.wait(max(0.0, start + at - time.monotonic()))
             step()
         injector.finish()
         for call in calls:
-            told.extend(call.result())
-    outcome = judge(stack, told, injector, rest_seconds=rest_seconds)
+            records.extend(call.result())
+    outcome = judge(stack, records, injector, rest_seconds=rest_seconds)
     for watcher in watchers:
         outcome.verdict.violations += watcher.finish(outcome.verdict.by_key.values())
     return outcome
 
 
 def judge(
-    stack: FaultyStack, told: list[Told], injector: Injector, *, rest_seconds: float
+    stack: FaultyStack, records: list[CallerRecord], injector: Injector, *, rest_seconds: float
 ) -> Outcome:
-    """Wait until everything has come to rest, and check it."""
-    late = _rest(stack, rest_seconds)
-    left_over = _left_over(stack)
+    """Wait until everything is idle, and check the promises."""
+    late = _wait_idle(stack, rest_seconds)
+    orphans = _count_orphans(stack)
     stack.sweep()
-    verdict = check(stack.streams, stack.s3(), told, injector.submit_ended)
+    verdict = check(stack.streams, stack.s3(), records, injector.submit_exits)
     verdict.violations += late + injector.errors + _check_lists(stack, verdict)
-    in_vain = [
+    after_loss = [
         (video_id, int(steps))
         for name in WORKERS
-        for video_id, steps in _LOST.findall(stack.whole_log(name))
+        for video_id, steps in _LOST.findall(stack.full_log(name))
     ]
     verdict.violations += [
-        f"{video_id}: its worker made {steps} steps after it had heard that the video was lost"
-        for video_id, steps in in_vain
-        if steps > MOST_STEPS_IN_VAIN
+        f"{video_id}: its worker ran {steps} steps after it learned that the lease was lost"
+        for video_id, steps in after_loss
+        if steps > MAX_STEPS_AFTER_LOSS
     ]
-    return Outcome(verdict, told, injector, left_over, len(in_vain), _restarts(verdict, injector))
+    return Outcome(
+        verdict, records, injector, orphans, len(after_loss), _restarts(verdict, injector)
+    )
 
 
-def _rest(stack: FaultyStack, seconds: float) -> list[str]:
-    """Wait until nothing happens any more; what goes on for longer is a finding."""
+def _wait_idle(stack: FaultyStack, seconds: float) -> list[str]:
+    """Wait until everything is idle; what takes longer is a violation."""
 
-    def resting() -> bool:
-        if not stack.streams.settled():
+    def idle() -> bool:
+        if not stack.streams.is_idle():
             return False
-        # A request that can't be named has no video, and is settled without one.
+        # A request with an invalid id never becomes a video, so it gets no events.
         return all(
             history.state in FINAL or (history.state == "queued" and not history.events)
-            for history in collect(stack.streams)[0].values()
+            for history in read_histories(stack.streams)[0].values()
         )
 
     try:
-        wait_until(resting, seconds=seconds, what="everything has come to rest", every=0.5)
+        wait_until(idle, seconds=seconds, what="every video is in a final state", every=0.5)
         wait_until(
             lambda: all(stack.video_on(name) is None for name in WORKERS),
             seconds=seconds,
@@ -131,9 +134,11 @@ def _rest(stack: FaultyStack, seconds: float) -> list[str]:
     return []
 
 
-def _left_over(stack: FaultyStack) -> int:
+def _count_orphans(stack: FaultyStack) -> int:
     bucket = Bucket(stack.s3())
-    return sum(len(bucket.orphans(history)) for history in collect(stack.streams)[0].values())
+    return sum(
+        len(bucket.orphans(history)) for history in read_histories(stack.streams)[0].values()
+    )
 
 
 def _restarts(verdict: Verdict, injector: Injector) -> dict[str, list[float]]:
@@ -142,18 +147,18 @@ def _restarts(verdict: Verdict, injector: Injector) -> dict[str, list[float]]:
         for (_, video_id), history in verdict.by_key.items():
             for event in history.events if video_id == lost.video_id else ():
                 attempt = event.data.get("attempt")
-                again = event.name == "started" and attempt == lost.attempt + 1
-                if again and event.time > lost.at:
+                next_attempt = event.name == "started" and attempt == lost.attempt + 1
+                if next_attempt and event.time > lost.at:
                     found[lost.how].append(event.time - lost.at)
     return found
 
 
 def _check_lists(stack: FaultyStack, verdict: Verdict) -> list[str]:
-    """What `status` lists must be what the streams hold, whatever it went through."""
+    """Compare the lists of `status` with the contents of the streams."""
     expected = {
-        key: SHOWN[history.state]
+        key: LISTED_STATUS[history.state]
         for key, history in verdict.by_key.items()
-        if history.state in SHOWN
+        if history.state in LISTED_STATUS
     }
 
     def listed() -> dict[tuple[str, str], str]:
@@ -163,8 +168,12 @@ def _check_lists(stack: FaultyStack, verdict: Verdict) -> list[str]:
         wait_until(lambda: listed() == expected, seconds=15, what="lists are up to date", every=0.5)
     except AssertionError:
         shown = listed()
-        odd = {key for key in expected.keys() | shown.keys() if expected.get(key) != shown.get(key)}
-        return [f"{k}: is {expected.get(k)}, and is listed as {shown.get(k)}" for k in sorted(odd)]
+        differing = {
+            key for key in expected.keys() | shown.keys() if expected.get(key) != shown.get(key)
+        }
+        return [
+            f"{k}: is {expected.get(k)}, but is listed as {shown.get(k)}" for k in sorted(differing)
+        ]
     return []
 
 

@@ -1,6 +1,6 @@
-"""The checker: streams, bucket and what callers were told must agree. Imports nothing of Kinora's.
+"""Checks that streams, bucket and the answers to callers agree, without importing Kinora's code.
 
-It only reads, after everything has come to rest and the sweeper has looked once.
+It only reads, once everything is idle and the sweeper has run once.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.e2e.faults.bucket import Bucket
-from tests.e2e.faults.callers import Told
-from tests.e2e.faults.histories import History, histories
+from tests.e2e.faults.caller_record import CallerRecord
+from tests.e2e.faults.history import History, build_histories
 from tests.e2e.faults.streams import Streams
 
-# How long `submit` may need after its answer to undo a request that it has refused.
-UNDO_SECONDS: Final = 60.0
+# How long after its answer `submit` may take to withdraw a request that it refused.
+WITHDRAW_SECONDS: Final = 60.0
 NOT_FOUND: Final = 404
 
 
 @dataclass
 class Verdict:
-    """What was found.
+    """The result of a check.
 
     Attributes:
-        violations: each a line that names the video.
-        states: how many videos ended how.
-        ghosts: refused requests whose `submit` was ended before it could undo them.
+        violations: one line for each; it names the video.
+        states: the number of videos in each state.
+        ghosts: refused requests that exist because `submit` exited before it could withdraw them.
         by_key: the history of each video.
-        missed: stored messages that the audit did not see.
+        missed: the number of stored messages that the audit missed.
     """
 
     violations: list[str] = field(default_factory=list)
@@ -40,121 +40,138 @@ class Verdict:
 
     @property
     def report(self) -> str:
-        """The violations, one a line."""
+        """The violations, one per line."""
         return "\n".join(self.violations)
 
 
-def collect(streams: Streams) -> tuple[dict[tuple[str, str], History], int]:
-    """The history of every video, and how many messages of VIDEOS nobody saw."""
+def read_histories(streams: Streams) -> tuple[dict[tuple[str, str], History], int]:
+    """Return the history of every video, and how many messages of VIDEOS the audit missed."""
     names = ("REQUESTS", "VIDEOS")
     held = [streams.read(name) for name in names]
     audits = [streams.audit(name) for name in names]
     seen = {message.seq for message in audits[1]}
     newest = max((message.seq for message in held[1]), default=0)
-    unseen = frozenset(range(1, newest + 1)) - seen
-    return histories(audits, held, unseen), len(unseen)
+    missed = frozenset(range(1, newest + 1)) - seen
+    return build_histories(audits, held, missed), len(missed)
 
 
 def check(
-    streams: Streams, s3: Any, told: Iterable[Told], submit_ended: Iterable[float] = ()
+    streams: Streams,
+    s3: Any,
+    caller_records: Iterable[CallerRecord],
+    submit_exits: Iterable[float] = (),
 ) -> Verdict:
-    """Check every video that there is, and every word that a caller was told."""
+    """Check every video, and every answer that a caller got."""
     verdict = Verdict()
-    verdict.by_key, verdict.missed = collect(streams)
+    verdict.by_key, verdict.missed = read_histories(streams)
     bucket = Bucket(s3)
-    heard = list(told)
-    fields = {(t.account, t.video_id): t.fields for t in heard if t.entrance != "poison"}
-    dropped = {(t.account, t.video_id) for t in heard if t.entrance == "dropped"}
+    records = list(caller_records)
+    fields = {(t.account, t.video_id): t.fields for t in records if t.interface != "poison"}
+    dropped = {(t.account, t.video_id) for t in records if t.interface == "dropped"}
     for key, history in verdict.by_key.items():
         if key in dropped:
             if history.events:
-                verdict.violations.append(f"{key}: can't be named, and is {history.state}")
+                verdict.violations.append(f"{key}: has an invalid id, but is {history.state}")
             continue
         verdict.states[history.state] += 1
-        for problem in [*history.check(), *bucket.check(history, fields.get(key))]:
-            verdict.violations.append(f"{key}: {problem}")
+        for violation in [*history.check(), *bucket.check(history, fields.get(key))]:
+            verdict.violations.append(f"{key}: {violation}")
     unknown = {key for key, names in bucket.keys.items() if names} - verdict.by_key.keys()
-    verdict.violations += [f"{key}: has objects, and was never asked for" for key in unknown]
-    _check_words(verdict, heard, list(submit_ended))
+    verdict.violations += [f"{key}: has objects, but was never requested" for key in unknown]
+    _check_records(verdict, records, list(submit_exits))
     return verdict
 
 
-def _check_words(verdict: Verdict, heard: list[Told], submit_ended: list[float]) -> None:
+def _check_records(
+    verdict: Verdict, records: list[CallerRecord], submit_exits: list[float]
+) -> None:
     by_nonce: defaultdict[str, list[History]] = defaultdict(list)
     for history in verdict.by_key.values():
         for nonce in {_nonce(history)} - {None}:
             by_nonce[str(nonce)].append(history)
-    for told in heard:
-        name = f"{told.entrance} {told.nonce}"
-        found = by_nonce[told.nonce]
-        if told.entrance in {"poison", "dropped"}:
-            problems = list(_check_poison(verdict, told))
-        elif told.outcome == "refused" and not told.repeatable:
-            problems, ghosts = _check_refused(told, found, submit_ended)
+    for record in records:
+        name = f"{record.interface} {record.nonce}"
+        found = by_nonce[record.nonce]
+        if record.interface in {"poison", "dropped"}:
+            violations = list(_check_poison(verdict, record))
+        elif record.outcome == "refused" and not record.idempotent:
+            violations, ghosts = _check_refused(record, found, submit_exits)
             verdict.ghosts += ghosts
         else:
-            problems = list(_check_made(verdict, told, found))
-        verdict.violations += [f"{name}: {problem}" for problem in problems]
+            violations = list(_check_videos(verdict, record, found))
+        verdict.violations += [f"{name}: {violation}" for violation in violations]
 
 
 def _nonce(history: History) -> str | None:
-    """What the caller ended the prompt with, so that its video is found again without an id."""
+    """The last word of the prompt, which identifies the request without an id."""
     for request in history.requests:
-        # In binary mode the payload is the data itself.
+        # In binary mode the payload is only the data.
         prompt = request.data.get("prompt") or request.event.get("prompt")
         if isinstance(prompt, str):
             return prompt.rpartition(" ")[2]
     return None
 
 
-def _check_made(verdict: Verdict, told: Told, found: list[History]) -> Iterator[str]:
+def _check_videos(verdict: Verdict, record: CallerRecord, found: list[History]) -> Iterator[str]:
     if len(found) > 1:
         yield f"became {len(found)} videos: {[history.key for history in found]}"
-    if any(history.key[0] != told.account for history in found):
+    if any(history.key[0] != record.account for history in found):
         yield f"became another account's video: {[history.key for history in found]}"
-    if told.outcome == "refused":
-        yield "was refused, though nothing is wrong with it"
-    if told.outcome == "accepted":
-        yield from _check_accepted(verdict, told)
-    yield from (f"a stranger was answered {s}" for s in told.foreign if s != NOT_FOUND)
+    if record.outcome == "refused":
+        yield "was refused although it is valid"
+    if record.outcome == "accepted":
+        yield from _check_accepted(verdict, record)
+    yield from (
+        f"another account got status {s}" for s in record.foreign_statuses if s != NOT_FOUND
+    )
 
 
-def _check_accepted(verdict: Verdict, told: Told) -> Iterator[str]:
-    history = verdict.by_key.get((told.account, str(told.video_id)))
+def _check_accepted(verdict: Verdict, record: CallerRecord) -> Iterator[str]:
+    history = verdict.by_key.get((record.account, str(record.video_id)))
     if history is None:
-        yield f"was accepted as {told.video_id}, and is gone"
+        yield f"was accepted as {record.video_id}, but does not exist"
         return
     state = history.state
-    if state == "deleted" and told.asked != "delete":
-        yield f"{told.video_id} was deleted, and nobody asked for it"
-    if state == "cancelled" and told.asked != "cancel":
-        yield f"{told.video_id} was cancelled, and nobody asked for it"
-    if told.asked == "delete" and told.ended not in {"doubt", "deleted"}:
-        yield f"a delete of {told.video_id} was answered {told.ended}"
-    if told.asked == "cancel" and told.ended not in {"doubt", "cancelled", "completed"}:
+    if state == "deleted" and record.follow_up != "delete":
+        yield f"{record.video_id} was deleted without a request"
+    if state == "cancelled" and record.follow_up != "cancel":
+        yield f"{record.video_id} was cancelled without a request"
+    if record.follow_up == "delete" and record.follow_up_result not in {"unknown", "deleted"}:
+        yield f"deleting {record.video_id} returned {record.follow_up_result}"
+    if record.follow_up == "cancel" and record.follow_up_result not in {
+        "unknown",
+        "cancelled",
+        "completed",
+    }:
         error = history.final.data.get("error", {}).get("code") if history.final else None
-        if told.ended != error:
-            yield f"a cancel of {told.video_id} was answered {told.ended}"
-    if told.ended in {"deleted", "cancelled", "completed"} and state != told.ended:
-        yield f"{told.video_id} is {state}; its caller was told {told.ended}"
+        if record.follow_up_result != error:
+            yield f"cancelling {record.video_id} returned {record.follow_up_result}"
+    if (
+        record.follow_up_result in {"deleted", "cancelled", "completed"}
+        and state != record.follow_up_result
+    ):
+        yield f"{record.video_id} is {state}, but its caller got {record.follow_up_result}"
 
 
 def _check_refused(
-    told: Told, found: list[History], submit_ended: list[float]
+    record: CallerRecord, found: list[History], submit_exits: list[float]
 ) -> tuple[list[str], int]:
-    lived = [history for history in found if history.state != "deleted"]
-    if not lived:
+    surviving = [history for history in found if history.state != "deleted"]
+    if not surviving:
         return [], 0
-    if any(told.at - 1 < ended < told.at + UNDO_SECONDS for ended in submit_ended):
+    if any(
+        record.answered_at - 1 < exited < record.answered_at + WITHDRAW_SECONDS
+        for exited in submit_exits
+    ):
         return [], 1
-    return [f"was refused, and is {history.key} {history.state}" for history in lived], 0
+    return [f"was refused, but {history.key} is {history.state}" for history in surviving], 0
 
 
-def _check_poison(verdict: Verdict, told: Told) -> Iterator[str]:
-    if told.outcome != "accepted" or told.entrance == "dropped":
+def _check_poison(verdict: Verdict, record: CallerRecord) -> Iterator[str]:
+    if record.outcome != "accepted" or record.interface == "dropped":
         return
-    history = verdict.by_key.get((told.account, str(told.video_id)))
+    history = verdict.by_key.get((record.account, str(record.video_id)))
     if history is None or history.state != "failed" or history.attempts or history.final is None:
-        yield f"{told.video_id} is {history.state if history else 'gone'}, and can't be run"
+        yield f"{record.video_id} is invalid, but is {history.state if history else 'missing'}"
     elif not history.final.data["error"]["message"]:
-        yield f"{told.video_id} failed without a reason"
+        yield f"{record.video_id} failed without a reason"

@@ -1,4 +1,4 @@
-"""Breaks what a plan says, mends it again, and notes which videos lost their worker."""
+"""Injects the faults of a schedule, ends them, and records which videos lost their worker."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Final
 
 import psutil
 
-from tests.cluster import in_step
-from tests.e2e.faults.plan import BUSY_WORKER, PAST_LEASE, Fault
+from tests.cluster import replicas_in_sync
 from tests.e2e.faults.proxy import Proxy
+from tests.e2e.faults.schedule import BUSY_WORKER, PAST_LEASE, Fault
 from tests.e2e.faults.stack import WORKERS, FaultyStack
 from tests.patience import wait_until
 
@@ -27,7 +27,7 @@ _DEADLY: Final = frozenset({"kill", "kill worker"})
 
 @dataclass(frozen=True)
 class LostWorker:
-    """A video that was being made when its worker `died` or `froze`, `at` that time."""
+    """A video whose worker `died` or `froze` (`how`), and when."""
 
     how: str
     video_id: str
@@ -36,15 +36,15 @@ class LostWorker:
 
 
 class Injector:
-    """Injects faults into a stack, each on a thread of its own."""
+    """Injects faults into a stack, each on its own thread."""
 
     def __init__(self, stack: FaultyStack) -> None:
-        """Break parts of `stack`."""
-        self.done: Counter[tuple[str, str]] = Counter()
-        # The first loss of each attempt: what happens to its worker later makes no difference.
+        """Inject faults into `stack`."""
+        self.injected: Counter[tuple[str, str]] = Counter()
+        # The first loss of each attempt; what happens to its worker later has no effect on it.
         self.lost_workers: dict[tuple[str, int], LostWorker] = {}
-        # When `submit` was ended: what it still had to undo, it could not.
-        self.submit_ended: list[float] = []
+        # When `submit` exited: requests that it had just refused may not have been withdrawn.
+        self.submit_exits: list[float] = []
         self.errors: list[str] = []
         self._stack = stack
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -60,27 +60,27 @@ class Injector:
             "freeze": self._freeze,
             PAST_LEASE: self._freeze,
             "cut": lambda fault: self._proxy(fault).cut(),
-            "refuse": lambda fault: self._for_a_while(fault, Proxy.refuse),
-            "stall": lambda fault: self._for_a_while(fault, Proxy.stall),
-            "slow": lambda fault: self._for_a_while(fault, lambda p: p.slow(SLOW_SECONDS)),
-            "errors": lambda fault: self._for_a_while(fault, Proxy.spoil),
+            "refuse": lambda fault: self._degrade(fault, Proxy.refuse),
+            "stall": lambda fault: self._degrade(fault, Proxy.stall),
+            "slow": lambda fault: self._degrade(fault, lambda p: p.slow(SLOW_SECONDS)),
+            "errors": lambda fault: self._degrade(fault, Proxy.answer_errors),
         }
 
-    def begin(self, fault: Fault) -> None:
-        """Inject a fault, and mend it after its time, without waiting for either."""
-        thread = threading.Thread(target=self._one, args=(fault,), name=fault.kind)
+    def inject(self, fault: Fault) -> None:
+        """Inject a fault, and end it after its duration, both in the background."""
+        thread = threading.Thread(target=self._run, args=(fault,), name=fault.kind)
         self._threads.append(thread)
         thread.start()
 
     def finish(self) -> None:
-        """Mend everything now, and wait until it is whole."""
+        """End all faults now, and wait until the stack is healthy."""
         self._over.set()
         for thread in self._threads:
             thread.join()
         self._stack.heal()
 
-    def _one(self, fault: Fault) -> None:
-        # One long freeze at a time: with both workers gone nothing would be taken over.
+    def _run(self, fault: Fault) -> None:
+        # One long freeze at a time: with both workers frozen, no video could be taken over.
         with self._locks[PAST_LEASE] if fault.kind == PAST_LEASE else nullcontext():
             target = self._busy_worker() if fault.target == BUSY_WORKER else fault.target
             self._inject(replace(fault, target=target))
@@ -94,30 +94,30 @@ class Injector:
                 return WORKERS[0]
 
     def _inject(self, fault: Fault) -> None:
-        # One fault at a time for each part: what is being restarted can't be frozen.
+        # One fault per target at a time: a process that is restarting can't be frozen.
         with self._locks[fault.target]:
             if self._over.is_set():
                 return
             try:
-                with self._noted(fault):
-                    # Under the lock of all servers, so that a cluster loses one at a time.
-                    part = self._stack.part(fault.target)
-                    self._kinds[fault.kind](replace(fault, target=part))
+                with self._recorded(fault):
+                    # One lock for all NATS servers, so that a cluster loses one at a time.
+                    process = self._stack.resolve_target(fault.target)
+                    self._kinds[fault.kind](replace(fault, target=process))
             except psutil.NoSuchProcess:
-                log.info("%s: another fault was there before", fault)
-            except Exception as problem:  # noqa: BLE001 - a part that does not come back is a finding
-                self.errors.append(f"{fault}: {problem!r}")
+                log.info("%s: another fault had already ended the process", fault)
+            except Exception as error:  # noqa: BLE001 - a failed recovery is a violation
+                self.errors.append(f"{fault}: {error!r}")
 
     @contextmanager
-    def _noted(self, fault: Fault) -> Iterator[None]:
-        self.done[fault.kind, fault.target] += 1
+    def _recorded(self, fault: Fault) -> Iterator[None]:
+        self.injected[fault.kind, fault.target] += 1
         if fault.target in WORKERS and fault.kind in _DEADLY | {PAST_LEASE}:
             video = self._stack.video_on(fault.target)
             if video is not None:
                 how = "died" if fault.kind in _DEADLY else "froze"
                 self.lost_workers.setdefault(video, LostWorker(how, *video, time.time()))
         if fault.target == "submit" and fault.kind in _DEADLY | {"terminate"}:
-            self.submit_ended.append(time.time())
+            self.submit_exits.append(time.time())
         yield
 
     def _kill(self, fault: Fault) -> None:
@@ -126,18 +126,19 @@ class Injector:
         self._stack.start(fault.target)
 
     def _lose_data(self, fault: Fault) -> None:
-        # One disk at a time, as whoever replaces it would see to: another server that lags has
-        # lost something too.
-        self._wait_in_step()
+        # One disk at a time, as an operator would replace them: a server that lags lacks data too.
+        self._wait_in_sync()
         self._stack.kill(fault.target)
         self._stack.remove_data(fault.target)
         self._over.wait(fault.seconds)
         self._stack.start(fault.target)
-        self._wait_in_step()
+        self._wait_in_sync()
 
-    def _wait_in_step(self) -> None:
+    def _wait_in_sync(self) -> None:
         wait_until(
-            lambda: in_step(self._stack.nats_url), seconds=60, what="every server has everything"
+            lambda: replicas_in_sync(self._stack.nats_url),
+            seconds=60,
+            what="all replicas are in sync",
         )
 
     def _kill_engine(self, fault: Fault) -> None:
@@ -166,7 +167,7 @@ class Injector:
     def _proxy(self, fault: Fault) -> Proxy:
         return self._stack.proxies[fault.target]
 
-    def _for_a_while(self, fault: Fault, harm: Callable[[Proxy], None]) -> None:
-        harm(self._proxy(fault))
+    def _degrade(self, fault: Fault, apply: Callable[[Proxy], None]) -> None:
+        apply(self._proxy(fault))
         self._over.wait(fault.seconds)
         self._proxy(fault).heal()

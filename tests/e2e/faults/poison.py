@@ -1,4 +1,4 @@
-"""Requests that nobody can run, as they come from systems that know nothing of Kinora's rules."""
+"""Invalid requests, such as a system that does not know Kinora's rules might publish."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ SMALLEST: Final[dict[str, Any]] = {"size": "32x32", "num_frames": 7, "num_infere
 
 @dataclass(frozen=True)
 class Poison:
-    """One message. `dropped` ones can't even be named, so they never become a video."""
+    """One message. If `dropped`, its subject has no valid id, so it never becomes a video."""
 
     name: str
     payload: bytes
     headers: dict[str, str] | None = None
-    # What stands for the id in the subject; {} is a good one.
-    token: str = "{}"  # noqa: S105 - of a subject
+    # The id token of the subject; {} is replaced by a valid id.
+    token: str = "{}"  # noqa: S105 - a token of a subject
     dropped: bool = False
 
 
 def event(data: object, **attributes: object) -> bytes:
-    """A CloudEvent that asks for a video, in structured mode."""
+    """A CloudEvent that requests a video, in structured mode."""
     document = {"specversion": "1.0", "type": TYPE, "source": "/other", "id": "1", "data": data}
     return json.dumps({**document, **attributes}).encode()
 
 
-_GOOD: Final = event({"prompt": "odd", **SMALLEST})
+_VALID: Final = event({"prompt": "odd", **SMALLEST})
 
 POISONS: Final = (
     Poison("empty", b""),
     Poison("garbage", bytes(range(256))),
     Poison("not an object", b"[1, 2, 3]"),
-    Poison("nested without end", b"[" * 50_000),
+    Poison("very deep nesting", b"[" * 50_000),
     Poison("a number of ten thousand digits", b'{"specversion": ' + b"9" * 10_000 + b"}"),
     Poison("no prompt", event({})),
     Poison("data of the wrong type", event("a red circle")),
@@ -49,19 +49,19 @@ POISONS: Final = (
         b'{"specversion":"1.0","type":"' + TYPE.encode() + b'","source":"/o",'
         b'"id":"1","data":{"prompt":"x","guidance_scale":NaN}}',
     ),
-    Poison("a size that Mochi can't make", event({"prompt": "x", "size": "33x7"})),
-    Poison("a type of tomorrow", event({"prompt": "x"}, type="dev.kinora.video.requested.v9")),
+    Poison("a size that Mochi does not support", event({"prompt": "x", "size": "33x7"})),
+    Poison("a future type version", event({"prompt": "x"}, type="dev.kinora.video.requested.v9")),
     Poison("another specversion", event({"prompt": "x"}, specversion="0.3")),
-    Poison("an id that is no text", event({"prompt": "x"}, id=7)),
-    Poison("a time that is none", event({"prompt": "x"}, time="yesterday")),
+    Poison("an id that is not a string", event({"prompt": "x"}, id=7)),
+    Poison("an invalid time", event({"prompt": "x"}, time="yesterday")),
     Poison(
         "a batch",
         b"[" + event({"prompt": "x"}) + b"]",
         {"content-type": "application/cloudevents-batch+json"},
     ),
     Poison("binary mode without a type", b'{"prompt": "x"}', {"ce-specversion": "1.0"}),
-    Poison("a wildcard for an id", _GOOD, STRUCTURED, "{}*", dropped=True),
-    Poison("an id of two words", _GOOD, STRUCTURED, "{}%20x", dropped=True),
-    Poison("an id beyond ASCII", _GOOD, STRUCTURED, "{}é", dropped=True),
-    Poison("an id that is too long", _GOOD, STRUCTURED, "{}" + "x" * 64, dropped=True),
+    Poison("a wildcard as the id", _VALID, STRUCTURED, "{}*", dropped=True),
+    Poison("an id with an encoded space", _VALID, STRUCTURED, "{}%20x", dropped=True),
+    Poison("an id that is not ASCII", _VALID, STRUCTURED, "{}é", dropped=True),
+    Poison("an id that is too long", _VALID, STRUCTURED, "{}" + "x" * 64, dropped=True),
 )

@@ -1,4 +1,4 @@
-"""A TCP proxy between two parts of Kinora: what passes can be cut, refused, held up or spoiled."""
+"""A TCP proxy that can cut, refuse, delay and stall connections, or answer with HTTP errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 HOST: Final = "127.0.0.1"
 CHUNK: Final = 64 << 10
-# What Amazon's S3 says when it fails, in its own form; boto3 tries such a request again.
+# An internal error in the format of Amazon S3; boto3 retries such a request.
 ERROR_BODY: Final = b"<Error><Code>InternalError</Code><Message>injected</Message></Error>"
 ERROR: Final = (
     b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/xml\r\nconnection: close\r\n"
@@ -21,7 +21,7 @@ ERROR: Final = (
 
 
 class ProxyLoop:
-    """The event loop, on a thread of its own, on which all proxies of a stack run."""
+    """The event loop of all proxies of a stack, on its own thread."""
 
     def __init__(self) -> None:
         """Start the thread."""
@@ -34,13 +34,13 @@ class ProxyLoop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     def close(self) -> None:
-        """End the loop, and with it every proxy."""
-        self.run(self._end_tasks())
+        """Stop the loop and every proxy."""
+        self.run(self._cancel_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _end_tasks(self) -> None:
+    async def _cancel_tasks(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -48,10 +48,10 @@ class ProxyLoop:
 
 
 class Proxy:
-    """Forwards a free port of 127.0.0.1 to another. Its methods may be called from any thread."""
+    """Forwards a free port of 127.0.0.1 to another port. Thread-safe."""
 
     def __init__(self, loop: ProxyLoop, target: int) -> None:
-        """Listen, and pass everything to the port `target` until told otherwise."""
+        """Listen, and forward connections to the port `target`."""
         self._loop = loop
         self._target = target
         self._mode = "pass"
@@ -67,29 +67,29 @@ class Proxy:
         return port
 
     def cut(self) -> None:
-        """Reset every connection there is; new ones pass."""
+        """Reset all open connections; new ones are forwarded."""
         self._loop.run(self._cut())
 
     def refuse(self) -> None:
-        """Reset every connection, and each new one, until `heal`."""
+        """Reset all connections, open and new, until `heal`."""
         self._mode = "refuse"
         self.cut()
 
-    def spoil(self) -> None:
+    def answer_errors(self) -> None:
         """Answer every HTTP request with 500, until `heal`."""
         self._mode = "error"
         self.cut()
 
     def slow(self, seconds: float) -> None:
-        """Hold every piece of data up for `seconds`, until `heal`."""
+        """Delay each chunk of data by `seconds`, until `heal`."""
         self._delay = seconds
 
     def stall(self) -> None:
-        """Let nothing through and close nothing, until `heal`, when everything arrives late."""
+        """Hold all data back, with connections open, until `heal` delivers it late."""
         self._loop.run(self._set_flowing(False))
 
     def heal(self) -> None:
-        """Pass everything again."""
+        """Forward everything again."""
         self._mode, self._delay = "pass", 0.0
         self._loop.run(self._set_flowing(True))
 
@@ -113,7 +113,7 @@ class Proxy:
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         except asyncio.CancelledError:
-            pass  # by `close`; asyncio's streams would print a cancelled task as a failure
+            pass  # by `close`; asyncio's streams would report a cancelled task as an error
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
@@ -125,18 +125,20 @@ class Proxy:
         writer.write(ERROR)
         await writer.drain()
         writer.write_eof()
-        # Until the client has closed: a reset would take the answer back.
+        # Wait until the client closes: a reset could discard the response.
         while await reader.read(CHUNK):
             pass
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        self._writers.add(far_writer)
+        target_reader, target_writer = await asyncio.open_connection(HOST, self._target)
+        self._writers.add(target_writer)
         try:
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+            await asyncio.gather(
+                self._pump(reader, target_writer), self._pump(target_reader, writer)
+            )
         finally:
-            far_writer.transport.abort()
-            self._writers.discard(far_writer)
+            target_writer.transport.abort()
+            self._writers.discard(target_writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):

@@ -1,4 +1,4 @@
-"""The real stack with a proxy on each connection and processes that can be killed and frozen."""
+"""The real stack, with a proxy on each connection and processes that can be killed and frozen."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ WORKERS: Final = ("generate-1", "generate-2")
 SERVERS: Final = ("nats", "s3")
 KEYS: Final = {"acme": "key-of-acme", "zenith": "key-of-zenith"}
 
-# Short, so that a takeover fits into a test's time limits; the relations are those of the
-# defaults. A lease of 4 s leaves two renewals room on a machine that is busy with other work.
+# Short, so that a takeover fits into a test's time limit, in the same proportions as the defaults.
+# A lease of 4 s still leaves time for two renewals on a busy machine.
 SHORT: Final = {
     "LEASE_SECONDS": "4",
     "LEASE_RENEW_SECONDS": "1",
@@ -42,14 +42,14 @@ SHORT: Final = {
     "FIRST_BYTE_SECONDS": "20",
     # Longer than a test holds an engine.
     "HANG_SECONDS": "60",
-    # A video of the tests is done in less, so that SIGTERM never cuts one off.
+    # Longer than any video of the tests, so that SIGTERM never interrupts one.
     "DRAIN_SECONDS": "90",
 }
-# Above the 15 s at which `dispatch` asks for more time, below what a test would wait for.
+# Above the 15 s after which `dispatch` extends the ack wait, and below the tests' time limits.
 SHORT_ACK_WAIT: Final = 20.0
 
-# How far each machine's clock is ahead, in seconds: by more than any lease, and by less than the
-# 15 minutes that S3 allows for the time of a signature. Two workers are three minutes apart.
+# Clock offset of each function, in seconds: more than any lease, and less than the 15 minutes that
+# S3 accepts for the time of a signature. The two workers are three minutes apart.
 CLOCKS: Final = {
     "submit": "-45",
     "status": "+75",
@@ -58,26 +58,24 @@ CLOCKS: Final = {
     "generate-2": "-90",
 }
 
-# A new process has no video, whatever the one before it had begun.
+# A new worker has no video, even if its predecessor had started one.
 _STEP: Final = re.compile(r"Booting worker|(\S+): attempt (\d+) (begins|ended)")
 
 
 class FaultyStack(RunningStack):
-    """A stack of two replicas and two accounts, in which no two clocks agree.
+    """A stack with two replicas, two accounts, and a different clock in each function.
 
-    `proxies` has one proxy for each connection.
-
-    Their names: `client` (to the gateway), `sink` (from `dispatch` to the replicas), `s3`, and
-    `nats/<function>` for each function.
+    `proxies` has one proxy for each connection: `client` (to the gateway), `sink` (from `dispatch`
+    to the replicas), `s3`, and `nats/<function>` for each function.
     """
 
     def __init__(
         self, folder: Path, settings: Mapping[str, str], *, clustered: bool = False
     ) -> None:
-        """Prepare everything and start nothing; `settings` are environment variables.
+        """Prepare a stack without starting it; `settings` are environment variables.
 
-        With `clustered`, three NATS servers keep every message three times, and a fault of `nats`
-        is one of any of them.
+        With `clustered`, three NATS servers replicate every message, and a fault in `nats` hits a
+        random one of them.
         """
         folder.mkdir(parents=True, exist_ok=True)
         keys = folder / "keys"
@@ -100,11 +98,11 @@ class FaultyStack(RunningStack):
         for name in FUNCTIONS:
             self.table[name] = replace(
                 self.table[name],
-                env={**self.table[name].env, **self._through_proxies(name), **_clock(name)},
+                env={**self.table[name].env, **self._proxied_addresses(name), **_clock(name)},
             )
 
-    def _through_proxies(self, name: str) -> dict[str, str]:
-        # Of a cluster one server is behind the proxy: cut off from it, a function has two others.
+    def _proxied_addresses(self, name: str) -> dict[str, str]:
+        # In a cluster, only one server is behind the proxy, so a function can use the other two.
         ports = [self.proxies[f"nats/{name}"].port]
         ports += [server.probe.port for server in self.nats_servers[1:]]
         return {
@@ -115,32 +113,32 @@ class FaultyStack(RunningStack):
 
     @property
     def client_url(self) -> str:
-        """The gateway, by way of the proxy that cuts off callers."""
+        """The gateway's URL, through the proxy `client`."""
         return f"http://127.0.0.1:{self.proxies['client'].port}"
 
     def start_servers(self) -> None:
-        """As for any stack; and from the first message on, keep all that the streams take."""
+        """Start the servers, and audit the streams from the first message on."""
         super().start_servers()
         self.streams.start_audit()
 
-    def part(self, target: str) -> str:
-        """The process that a fault of `target` is about."""
+    def resolve_target(self, target: str) -> str:
+        """The process that a fault in `target` hits: for `nats`, a random server."""
         if target == "nats":
             return random.choice(self.nats_servers).name
         return target
 
     def master(self, name: str) -> psutil.Process:
-        """The process that was started: a server, or gunicorn's master."""
+        """The process that the stack started: a server, or gunicorn's master."""
         return psutil.Process(self.running[name].pid)
 
     def worker(self, name: str) -> psutil.Process:
-        """The process in which the function runs."""
+        """The process that runs the function: gunicorn's worker."""
         return psutil.Process(self.worker_pid(name))
 
     def freeze(self, name: str) -> list[psutil.Process]:
-        """SIGSTOP a process and all below it, as a paused container; the answer is what to thaw.
+        """SIGSTOP a process and its descendants, like a paused container; return the frozen ones.
 
-        The master goes first: it would take a worker's silence for a hang, and end it.
+        The master is frozen first: it would take a frozen worker for a hung one, and kill it.
         """
         frozen = []
         for process in [master := self.master(name), *master.children(recursive=True)]:
@@ -151,7 +149,7 @@ class FaultyStack(RunningStack):
         return frozen
 
     def restart(self, name: str) -> None:
-        """SIGKILL everything of a process, and start it again with its data as it lies there."""
+        """SIGKILL a process and its descendants, and start it again with its data on disk."""
         self.kill(name)
         self.start(name)
 
@@ -159,29 +157,29 @@ class FaultyStack(RunningStack):
         """SIGKILL gunicorn's worker; its master starts another one."""
         os.kill(self.worker(name).pid, signal.SIGKILL)
 
-    def whole_log(self, name: str) -> str:
-        """All that a process and its predecessors of the same name have written."""
+    def full_log(self, name: str) -> str:
+        """The complete log of a process and its predecessors of the same name."""
         path = self.stack.log_of(name)
         return path.read_text(errors="replace") if path.exists() else ""
 
     def video_on(self, name: str) -> tuple[str, int] | None:
-        """The video that a replica works on, and the number of the attempt."""
-        steps = _STEP.findall(self.whole_log(name))
+        """The id of the video that a replica works on, and the attempt's number; None if idle."""
+        steps = _STEP.findall(self.full_log(name))
         if not steps or steps[-1][2] != "begins":
             return None
         return steps[-1][0], int(steps[-1][1])
 
     def worker_of(self, video_id: str, attempt: int = 1) -> str:
-        """The name of the replica that has begun this attempt."""
+        """The name of the replica that started this attempt."""
         text = f"{video_id}: attempt {attempt} begins"
         return wait_until(
-            lambda: next((n for n in WORKERS if text in self.whole_log(n)), None),
+            lambda: next((n for n in WORKERS if text in self.full_log(n)), None),
             seconds=60,
             what=text,
         )
 
     def s3(self) -> Any:
-        """A plain client of the object store, past the proxy."""
+        """A boto3 client of the object store that bypasses the proxy."""
         return boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{self.stack.ports['s3']}",
@@ -192,7 +190,7 @@ class FaultyStack(RunningStack):
         )
 
     def sweep(self) -> None:
-        """Run the sweeper once over all objects, whatever their age."""
+        """Run the sweeper once, with a minimum age of zero."""
         env = dict(self.table["dispatch"].env)
         env["NATS_URL"] = self.nats_url
         with self.stack.log_of("sweep").open("ab") as log:
@@ -203,8 +201,8 @@ class FaultyStack(RunningStack):
             )  # fmt: skip
 
     def heal(self) -> None:
-        """Heal all connections, resume engines, and start processes that are not running."""
-        self.engines.let_go()
+        """Heal connections, resume engines, start missing processes; wait until all are ready."""
+        self.engines.resume()
         for proxy in self.proxies.values():
             proxy.heal()
         for name in self.table:
@@ -222,7 +220,7 @@ class FaultyStack(RunningStack):
 
 def _clock(name: str) -> dict[str, str]:
     library = resources.files("libfaketime") / "vendor/libfaketime/src/libfaketime.so.1"
-    # What counts time that passes is right on every machine; only its date is not.
+    # Only the wall clock is off; the monotonic clock is not faked.
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME": CLOCKS[name],
@@ -234,7 +232,7 @@ def _clock(name: str) -> dict[str, str]:
 def faulty_stack(
     folder: Path, settings: Mapping[str, str] = SHORT, *, clustered: bool = False
 ) -> Iterator[FaultyStack]:
-    """A started stack; with short settings, requests of a killed `dispatch` come back soon too."""
+    """A started stack; with `SHORT`, requests of a killed `dispatch` are redelivered soon."""
     stack = FaultyStack(folder, settings, clustered=clustered)
     try:
         stack.start_all()

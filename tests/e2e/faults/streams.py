@@ -1,4 +1,4 @@
-"""The streams as a stranger reads them: plain nats-py, and nothing of Kinora's."""
+"""Reads the streams with plain nats-py, without Kinora's code."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.patience import Limit, scaled
 T = TypeVar("T")
 
 AUDIT: Final = "AUDIT"
-# After a server came back, its cluster is whole again within a few seconds.
+# After a server returns, its cluster elects a leader within a few seconds.
 ELECTION_SECONDS: Final = 20.0
 _SOURCE: Final = "Nats-Stream-Source"
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A message that a stream took.
+class StoredMessage:
+    """A message that a stream stored.
 
-    `time` is JetStream's, in seconds since the epoch; of a copy, the moment of copying, which is
-    milliseconds later.
+    `time` is JetStream's timestamp, in seconds since the epoch. For a copy, it is the time of the
+    copying, which is milliseconds later.
     """
 
     subject: str
@@ -51,12 +51,12 @@ class Stored:
 
     @property
     def name(self) -> str:
-        """The last token: of a message in VIDEOS, what happened."""
+        """The last token of the subject: in VIDEOS, the event's name."""
         return self.subject.rpartition(".")[2]
 
     @property
     def event(self) -> dict[str, Any]:
-        """The CloudEvent in structured mode, or an empty object if it is none."""
+        """The CloudEvent in structured mode, or an empty dictionary if it is invalid."""
         try:
             document = json.loads(self.payload)
         except (ValueError, RecursionError):
@@ -65,16 +65,16 @@ class Stored:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The data of the CloudEvent, or an empty object."""
+        """The data of the CloudEvent, or an empty dictionary."""
         data = self.event.get("data")
         return data if isinstance(data, dict) else {}
 
 
 class Streams:
-    """Reads and prepares the streams of one server. Safe to use from any thread."""
+    """Reads, audits and publishes to the streams of a server or cluster. Thread-safe."""
 
     def __init__(self, url: str) -> None:
-        """Connect for each call anew: the server is killed now and then."""
+        """Read from `url`; each call opens its own connection, because tests kill the server."""
         self._url = url
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
@@ -83,19 +83,19 @@ class Streams:
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(scaled(60))
 
-    def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask again while a cluster elects a leader: what a reader waits for is no finding."""
+    def _retry(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Retry while a cluster elects a leader; that delay is not a violation."""
         limit = Limit(ELECTION_SECONDS)
         while True:
             try:
-                return self._run(question())
+                return self._run(operation())
             except (nats.errors.Error, OSError):
                 if limit.left <= 0:
                     raise
                 threading.Event().wait(0.5)
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -103,8 +103,8 @@ class Streams:
     def start_audit(self) -> None:
         """Have the server itself copy every message that REQUESTS and VIDEOS store.
 
-        The streams keep one message a subject, so what they hold at the end says nothing about
-        what was stored twice; a subscriber would miss what is stored while it reconnects.
+        The streams keep one message per subject, so their final contents do not show what was
+        stored twice; a subscriber would miss messages while it reconnects.
         """
         self._run(self._start_audit())
 
@@ -112,12 +112,14 @@ class Streams:
         async with await _connect(self._url) as client:
             sources = [StreamSource(name=name) for name in ("REQUESTS", "VIDEOS")]
             context = client.jetstream(timeout=scaled(10))
-            # As many copies as what it copies: a server that loses its disk must not take it along.
-            copies = (await context.stream_info("VIDEOS")).config.num_replicas
-            await context.add_stream(StreamConfig(name=AUDIT, sources=sources, num_replicas=copies))
+            # As many replicas as the source, so that the audit survives the loss of one disk too.
+            replicas = (await context.stream_info("VIDEOS")).config.num_replicas
+            await context.add_stream(
+                StreamConfig(name=AUDIT, sources=sources, num_replicas=replicas)
+            )
 
     def set_ack_wait(self, seconds: float) -> None:
-        """Have requests of a killed `dispatch` delivered again after `seconds`."""
+        """Have the requests of a killed `dispatch` redelivered after `seconds`."""
         self._run(self._set_ack_wait(seconds))
 
     async def _set_ack_wait(self, seconds: float) -> None:
@@ -126,16 +128,16 @@ class Streams:
             config = (await stream.consumer_info("REQUESTS", "generate")).config
             await stream.add_consumer("REQUESTS", replace(config, ack_wait=seconds))
 
-    def read(self, stream: str) -> list[Stored]:
-        """Every message that `stream` holds, in its order."""
-        return self._ask(lambda: self._read(stream, ">"))
+    def read(self, stream: str) -> list[StoredMessage]:
+        """Every message that `stream` currently holds, in order."""
+        return self._retry(lambda: self._read(stream, ">"))
 
-    def audit(self, stream: str) -> list[Stored]:
-        """Every message that `stream` ever took, in its order."""
-        found = self._ask(lambda: self._read(AUDIT, f"kinora.{stream.lower()}.>"))
+    def audit(self, stream: str) -> list[StoredMessage]:
+        """Every message that `stream` ever stored, in order."""
+        found = self._retry(lambda: self._read(AUDIT, f"kinora.{stream.lower()}.>"))
         return sorted(found, key=lambda message: message.seq)
 
-    async def _read(self, stream: str, subject: str) -> list[Stored]:
+    async def _read(self, stream: str, subject: str) -> list[StoredMessage]:
         async with await _connect(self._url) as client:
             context = client.jetstream(timeout=scaled(10))
             info = await context.add_consumer(
@@ -145,7 +147,7 @@ class Streams:
                 ),
             )
             pending = info.num_pending or 0
-            found: list[Stored] = []
+            found: list[StoredMessage] = []
             name = info.name
             subscription = await context.pull_subscribe_bind(name, stream=stream)
             while len(found) < pending:
@@ -154,21 +156,21 @@ class Streams:
                         min(256, pending - len(found)), timeout=scaled(5)
                     )
                 except NatsTimeoutError:
-                    break  # what was replaced since it was counted
+                    break  # some were replaced after they were counted
                 found.extend(_stored(msg) for msg in batch)
             return found
 
-    def settled(self) -> bool:
-        """Whether no request waits for `dispatch` or is with it."""
-        return self._ask(self._settled)
+    def is_idle(self) -> bool:
+        """Whether the consumer of `dispatch` has no pending and no unacknowledged request."""
+        return self._retry(self._is_idle)
 
-    async def _settled(self) -> bool:
+    async def _is_idle(self) -> bool:
         async with await _connect(self._url) as client:
             info = await client.jetstream(timeout=scaled(10)).consumer_info("REQUESTS", "generate")
             return not info.num_pending and not info.num_ack_pending
 
     def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> int:
-        """Publish as another system does, and return the sequence once it is stored."""
+        """Publish like another system, and return the sequence once the message is stored."""
         return self._run(self._publish(subject, payload, headers))
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> int:
@@ -181,16 +183,16 @@ class Streams:
 
 async def _connect(url: str) -> Client:
     async def ignore(_: Exception) -> None:
-        """The caller hears of it anyway; nats-py would log it with its traceback."""
+        """The call raises the error anyway; nats-py would also log it with its traceback."""
 
     return await nats.connect(
         url.split(","), allow_reconnect=False, connect_timeout=math.ceil(scaled(2)), error_cb=ignore
     )
 
 
-def _stored(msg: Any) -> Stored:
+def _stored(msg: Any) -> StoredMessage:
     meta, headers = msg.metadata, msg.headers or {}
-    # A copy says which place the original has in its stream.
+    # The header of a copy contains the sequence of the original in its stream.
     source = headers.get(_SOURCE)
     seq = int(source.split()[1]) if source else meta.sequence.stream
-    return Stored(msg.subject, seq, meta.timestamp.timestamp(), msg.data)
+    return StoredMessage(msg.subject, seq, meta.timestamp.timestamp(), msg.data)

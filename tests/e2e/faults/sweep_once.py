@@ -1,4 +1,4 @@
-"""One sweep that takes no object for too young: `python -m tests.e2e.faults.sweep_once`."""
+"""Runs one sweep with a minimum age of zero: `python -m tests.e2e.faults.sweep_once`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from functions.shared.streams.ledger import Ledger
 
 
 def main() -> None:
-    """Sweep what the environment names."""
+    """Sweep the streams and the bucket that the environment names."""
     logging.basicConfig(level=logging.INFO)
     settings = load_settings()
     bus = JetStream(settings.nats_url)
-    # The hour protects uploads, and nothing is being uploaded when this is called.
-    sweeper.OBJECT_AGE = 0  # type: ignore[misc]  # it is a constant everywhere else
+    # The default of an hour protects uploads in progress; there are none when this runs.
+    sweeper.OBJECT_AGE = 0  # type: ignore[misc]  # a constant everywhere else
     ledger = Ledger(bus, takeover_grace=0)
     store = S3Store.from_settings(settings)
     sweeper.Sweeper(bus, ledger, store, max_age_days=settings.max_age_days).sweep()

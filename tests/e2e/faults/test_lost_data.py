@@ -1,4 +1,4 @@
-"""A server that comes back without its data, or without room: what is lost is said, no more."""
+"""Servers that restart without their data or run out of space: only the lost data is affected."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
 
-# One volume of 1 MB: SeaweedFS refuses what is beyond it, as it does when its disk is full.
+# One volume of 1 MB: beyond it, SeaweedFS refuses uploads as with a full disk.
 SMALL_DISK = ["-volume.max=1", "-master.volumeSizeLimitMB=1"]
 
 
 @pytest.fixture(scope="module")
 def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A running stack of its own, with short leases."""
+    """A separate stack with short leases, because these tests remove its data."""
     stack = RunningStack(tmp_path_factory.mktemp("lost"), SHORT)
     try:
         stack.start_all()
@@ -36,11 +36,11 @@ def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture
 def client(kinora: RunningStack) -> Client:
-    """A caller of the gateway."""
+    """A client of the gateway."""
     return Client(kinora.url)
 
 
-def _lose(stack: RunningStack, server: str) -> None:
+def _lose_data(stack: RunningStack, server: str) -> None:
     stack.kill(server)
     stack.remove_data(server)
     stack.start(server)
@@ -57,13 +57,13 @@ def _listed(client: Client) -> list[str]:
     return [video["id"] for video in answer.json()["data"]]
 
 
-def test_a_store_that_lost_its_files_is_told_of_and_used_again(
+def test_lost_files_are_reported_and_new_videos_are_stored(
     kinora: RunningStack, client: Client
 ) -> None:
-    """The video is there and says what it was; its file is not; the next one is made as ever."""
+    """The video still exists, its file is reported as lost, and the next video completes."""
     lost = client.create(num_inference_steps=2)["id"]
     client.wait(lost, "completed")
-    _lose(kinora, "s3")
+    _lose_data(kinora, "s3")
     assert client.get(lost)["status"] == "completed"
     answer = _content(client, lost)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "content_lost")
@@ -72,79 +72,79 @@ def test_a_store_that_lost_its_files_is_told_of_and_used_again(
     assert client.frames(kept).size
 
 
-def test_a_full_store_costs_an_attempt_and_not_the_video(
+def test_a_full_store_fails_the_attempt_but_not_the_video(
     kinora: RunningStack, client: Client
 ) -> None:
-    """What can't be stored is given back with the reason, and made again when there is room."""
-    roomy = kinora.table["s3"]
-    kinora.table["s3"] = replace(roomy, argv=[*roomy.argv, *SMALL_DISK])
-    _lose(kinora, "s3")
+    """The attempt is released with the reason, and a later one succeeds once there is space."""
+    unlimited = kinora.table["s3"]
+    kinora.table["s3"] = replace(unlimited, argv=[*unlimited.argv, *SMALL_DISK])
+    _lose_data(kinora, "s3")
     _fill(kinora)
     video_id = client.create(num_inference_steps=2)["id"]
     wait_until(
         lambda: f"{video_id}: attempt 1 ended: released" in _worker_logs(kinora),
         seconds=60,
-        what="the first attempt met a full store",
+        what="the first attempt failed on the full store",
     )
     kinora.kill("s3")
-    kinora.table["s3"] = roomy
+    kinora.table["s3"] = unlimited
     kinora.start("s3")
     video = client.wait(video_id, "completed", "failed")
     assert (video["status"], video["attempt"] > 1) == ("completed", True)
     assert client.frames(video_id).size
 
 
-def test_after_nats_lost_everything_the_functions_go_on_without_a_restart(
+def test_functions_recover_without_a_restart_after_nats_lost_all_data(
     kinora: RunningStack, client: Client
 ) -> None:
-    """Nothing is remembered, nothing hangs: not the list, not a feed, not a busy worker."""
+    """The list and the event stream start over, and a busy worker abandons its video."""
     old = client.create(num_inference_steps=2)["id"]
     client.wait(old, "completed")
-    feed = read_events(client.url)
-    place = next(feed).id
+    stream = read_events(client.url)
+    last_id = next(stream).id
     assert old in _listed(client)
     engines = Engines(kinora)
     engines.hold()
     running = client.create(**STEPS)["id"]
     client.wait(running, "in_progress")
-    _lose(kinora, "nats")
-    engines.let_go()
-    reset = _until_reset(client.url, feed, place)
+    _lose_data(kinora, "nats")
+    engines.resume()
+    reset = _read_until_reset(client.url, stream, last_id)
     assert client.get(old) == {}
     wait_until(lambda: _listed(client) == [], seconds=15, what="the list is empty")
     new = [client.create(**STEPS)["id"] for _ in range(2)]
     for video_id in new:
         client.wait(video_id, "completed", seconds=90)
     assert sorted(_listed(client)) == sorted(new)
-    told = {e.subject for e in _read_until(client.url, reset, new[-1]) if e.subject}
-    assert told == set(new), "everything that is there now, and nothing of before"
+    streamed = {e.subject for e in _read_until(client.url, reset, new[-1]) if e.subject}
+    assert streamed == set(new), "all current videos, and none of the earlier ones"
     wait_until(
         lambda: f"{running}: attempt 1 ended: lost" in _worker_logs(kinora),
         seconds=60,
-        what="the worker of a forgotten video let go",
+        what="the worker of the lost video abandoned it",
     )
 
 
-def _until_reset(url: str, feed: Iterator[StreamEvent], place: str) -> str:
-    """Read on, and resume after every interruption, until the feed says that it was begun anew."""
+def _read_until_reset(url: str, stream: Iterator[StreamEvent], last_id: str) -> str:
+    """Read, and resume after every interruption, until a `reset` event; return its id."""
 
     def reset() -> str | None:
-        nonlocal feed, place
+        nonlocal stream, last_id
         try:
-            for event in feed:
-                place = event.id
+            for event in stream:
+                last_id = event.id
                 if event.type == "reset":
-                    return place
+                    return last_id
         except (requests.RequestException, AssertionError):
             pass
-        feed = read_events(url, place)
+        stream = read_events(url, last_id)
         return None
 
-    return wait_until(reset, seconds=60, what="the feed was reset")
+    return wait_until(reset, seconds=60, what="the event stream was reset")
 
 
-def _read_until(url: str, place: str, video_id: str) -> Iterator[StreamEvent]:
-    for event in read_events(url, place):
+def _read_until(url: str, last_id: str, video_id: str) -> Iterator[StreamEvent]:
+    for event in read_events(url, last_id):
         yield event
         if event.subject == video_id and ".completed." in event.type:
             return
@@ -156,7 +156,7 @@ def _worker_logs(stack: RunningStack) -> str:
 
 
 def _fill(stack: RunningStack) -> None:
-    """Write until the store refuses."""
+    """Upload objects until the store refuses one."""
     client = boto3.client(
         "s3",
         endpoint_url=f"http://127.0.0.1:{stack.stack.ports['s3']}",

@@ -1,4 +1,4 @@
-"""A client that watches the event stream, loses it again and again, and resumes."""
+"""A client that watches the event stream and resumes after every interruption."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import requests
 
-from tests.e2e.faults.histories import FINAL, History
+from tests.e2e.faults.history import FINAL, History
 from tests.patience import scaled, wait_until
 
-# Longer than the pause between two signs of life of a feed in which nothing happens.
+# Longer than the interval of the keep-alives in an idle event stream.
 SILENCE_SECONDS = 25
 RETRY_SECONDS = 0.3
 
 
 class Watcher(threading.Thread):
-    """Watches all videos of one account from its start on, on a thread of its own."""
+    """Watches all videos of one account, on its own thread."""
 
     def __init__(self, url: str, account: str, key: str) -> None:
-        """Ask `url`, which may be that of a proxy that breaks."""
+        """Watch at `url`, which may belong to a proxy that fails."""
         super().__init__(name=f"watcher of {account}", daemon=True)
         self.account = account
         self.resumed = 0
         self._url = url
         self._headers = {"authorization": f"Bearer {key}"}
-        self._place: str | None = None
-        self._began = 0
-        self._heard: set[tuple[str, str]] = set()
-        self._strange: list[str] = []
+        self._last_id: str | None = None
+        self._first_seq = 0
+        self._received: set[tuple[str, str]] = set()
+        self._violations: list[str] = []
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin, and return when the feed is open: from then on everything counts."""
+        """Start watching, and return once the stream is open: all later events are expected."""
         super().start()
-        wait_until(lambda: self._place, seconds=30, what=f"{self.name} is connected")
+        wait_until(lambda: self._last_id, seconds=30, what=f"{self.name} is connected")
 
     def run(self) -> None:
         """Watch until `finish`."""
@@ -46,7 +46,7 @@ class Watcher(threading.Thread):
                 self._stopping.wait(RETRY_SECONDS)
 
     def _watch(self) -> None:
-        resume = {} if self._place is None else {"last-event-id": self._place}
+        resume = {} if self._last_id is None else {"last-event-id": self._last_id}
         with requests.get(
             f"{self._url}/v1/events",
             headers=self._headers | resume,
@@ -56,41 +56,47 @@ class Watcher(threading.Thread):
             answer.raise_for_status()
             self.resumed += bool(resume)
             for fields in _messages(answer.iter_lines(chunk_size=1, decode_unicode=True)):
-                self._take(fields)
+                self._handle(fields)
                 if self._stopping.is_set():
                     return
 
-    def _take(self, fields: Mapping[str, str]) -> None:
-        if self._place is None:
-            self._began = int(fields["id"].partition("-")[2])
-        self._place = fields["id"]
+    def _handle(self, fields: Mapping[str, str]) -> None:
+        if self._last_id is None:
+            self._first_seq = int(fields["id"].partition("-")[2])
+        self._last_id = fields["id"]
         if fields.get("event") == "reset":
-            self._strange.append(f"the feed of {self.account} was begun anew")
+            self._violations.append(f"the event stream of {self.account} was reset")
         elif "data" in fields:
             event = json.loads(fields["data"])
             if event["account"] != self.account:
-                self._strange.append(f"{self.account} heard of {event['account']}")
-            self._heard.add((event["subject"], event["type"].split(".")[3]))
+                self._violations.append(f"{self.account} received an event of {event['account']}")
+            self._received.add((event["subject"], event["type"].split(".")[3]))
 
     def finish(
         self, videos: Iterable[History], *, seconds: float = 2 * SILENCE_SECONDS
     ) -> list[str]:
-        """Wait until every final state was heard, and say what was not, or was odd."""
+        """Wait until every final state was received; return the violations."""
         expected = {
             (history.key[1], history.state)
             for history in videos
             if history.key[0] == self.account
             and history.state in FINAL
             and history.final is not None
-            and history.final.seq > self._began
+            and history.final.seq > self._first_seq
         }
         try:
-            wait_until(lambda: expected <= self._heard, seconds=seconds, what="all was heard")
+            wait_until(
+                lambda: expected <= self._received,
+                seconds=seconds,
+                what="all final states are received",
+            )
         except AssertionError:
-            missing = sorted(expected - self._heard)
-            self._strange += [f"{self.account} never heard that {v} is {s}" for v, s in missing]
+            missing = sorted(expected - self._received)
+            self._violations += [
+                f"{self.account} never received that {v} is {s}" for v, s in missing
+            ]
         self._stopping.set()
-        return self._strange
+        return self._violations
 
 
 def _messages(lines: Iterable[str]) -> Iterator[dict[str, str]]:

@@ -1,6 +1,7 @@
-"""What may be said of one video, checked against all that was ever stored about it.
+"""Checks the messages that were ever stored about a video.
 
-Written from the event schemas and the promises in `docs/faults.md`, and without Kinora's code.
+The rules are derived from the event schemas and the promises in `docs/faults.md`, without
+Kinora's code.
 """
 
 from __future__ import annotations
@@ -10,39 +11,39 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.e2e.faults.streams import Stored
+from tests.e2e.faults.streams import StoredMessage
 
 FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
 FINAL: Final = FINISHED | {"deleted"}
 RUNNING: Final = frozenset({"started", "progressed"})
 MAX_ATTEMPTS: Final = 3
-# A copy in the audit is that much later than its original.
+# How much later than its original a copy in the audit may be stored.
 CLOCK_SLACK: Final = 0.25
 
 
 @dataclass
 class History:
-    """Everything about one video.
+    """Every message about one video.
 
     Attributes:
         key: account and id.
-        requests: what REQUESTS ever took, in its order.
-        events: what VIDEOS ever took, in its order.
-        now: what VIDEOS holds.
+        requests: every message that REQUESTS ever stored, in order.
+        events: every message that VIDEOS ever stored, in order.
+        now: the messages that VIDEOS currently holds.
         has_request: whether REQUESTS still holds a request.
-        unseen: the places in VIDEOS that the audit missed.
+        missed: the sequences of VIDEOS that the audit missed.
     """
 
     key: tuple[str, str]
-    requests: list[Stored] = field(default_factory=list)
-    events: list[Stored] = field(default_factory=list)
-    now: list[Stored] = field(default_factory=list)
+    requests: list[StoredMessage] = field(default_factory=list)
+    events: list[StoredMessage] = field(default_factory=list)
+    now: list[StoredMessage] = field(default_factory=list)
     has_request: bool = False
-    unseen: frozenset[int] = frozenset()
+    missed: frozenset[int] = frozenset()
 
     @property
-    def final(self) -> Stored | None:
-        """The newest event: the video's state."""
+    def final(self) -> StoredMessage | None:
+        """The newest event, which determines the state, or None."""
         return max(self.now, key=lambda message: message.seq, default=None)
 
     @property
@@ -52,100 +53,100 @@ class History:
 
     @property
     def attempts(self) -> int:
-        """How many attempts were begun."""
+        """The number of attempts that were started."""
         return sum(1 for event in self.events if event.name == "started")
 
     def check(self) -> Iterator[str]:
-        """Say what should not have happened."""
-        yield from self._check_end()
+        """Yield the violations."""
+        yield from self._check_final_state()
         yield from self._check_order()
         yield from self._check_attempts()
 
-    def _check_end(self) -> Iterator[str]:
+    def _check_final_state(self) -> Iterator[str]:
         if self.state not in FINAL:
-            yield f"is {self.state} for ever"
+            yield f"is {self.state}, which is not a final state"
         if self.state == "deleted" and len(self.now) > 1:
-            yield f"is deleted, and still has {sorted(m.name for m in self.now)}"
+            yield f"is deleted, but still has the events {sorted(m.name for m in self.now)}"
         if self.state == "deleted" and self.has_request:
-            yield "is deleted, and its request is still there"
+            yield "is deleted, but its request still exists"
         if self.state == "deleted" and self.final and set(self.final.data) != {"created_at"}:
-            yield f"is deleted, and its tombstone says {sorted(self.final.data)}"
+            yield f"is deleted, but its tombstone has the fields {sorted(self.final.data)}"
 
     def _check_order(self) -> Iterator[str]:
         finished = [event.name for event in self.events if event.name in FINISHED]
         if len(finished) > 1:
-            yield f"ended {len(finished)} times: {finished}"
-        over = False
+            yield f"finished {len(finished)} times: {finished}"
+        final = False
         for event in self.events:
-            if over and event.name != "deleted":
-                yield f"is {event.name} after its end"
-            over = over or event.name in FINAL
+            if final and event.name != "deleted":
+                yield f"is {event.name} after a final state"
+            final = final or event.name in FINAL
         if sum(1 for event in self.events if event.name == "deleted") > 1:
             yield "was deleted twice"
 
     def _check_attempts(self) -> Iterator[str]:
-        before: Stored | None = None
+        before: StoredMessage | None = None
         for event in self.events:
             if event.name not in RUNNING and event.name != "completed":
                 continue
             attempt = event.data.get("attempt", 0)
             last = before.data["attempt"] if before else 0
             expected = last + 1 if event.name == "started" else last
-            # Only an attempt that is too high: another may have begun between, and nobody saw it.
-            in_doubt = attempt > expected and self._may_miss(before, event)
+            # A number that is too high is accepted if the audit may have missed the attempt before.
+            excusable = attempt > expected and self._may_have_missed(before, event)
             if attempt > MAX_ATTEMPTS:
-                yield f"attempt {attempt} begins after attempt {last}"
-            elif not in_doubt:
+                yield f"attempt {attempt} started after attempt {last}"
+            elif not excusable:
                 yield from _check_follows(before, event)
             before = event
 
-    def _may_miss(self, before: Stored | None, event: Stored) -> bool:
+    def _may_have_missed(self, before: StoredMessage | None, event: StoredMessage) -> bool:
         first = before.seq if before else 0
-        return any(first < seq < event.seq for seq in self.unseen)
+        return any(first < seq < event.seq for seq in self.missed)
 
 
-def _check_follows(before: Stored | None, event: Stored) -> Iterator[str]:
+def _check_follows(before: StoredMessage | None, event: StoredMessage) -> Iterator[str]:
     attempt = event.data.get("attempt", 0)
     last = before.data["attempt"] if before else 0
     if event.name == "started":
         if attempt != last + 1:
-            yield f"attempt {attempt} begins after attempt {last}"
+            yield f"attempt {attempt} started after attempt {last}"
         if before is not None:
             yield from _check_takeover(before, event)
     elif attempt != last:
-        yield f"attempt {attempt} is {event.name} while attempt {last} runs"
+        yield f"attempt {attempt} is {event.name} during attempt {last}"
     elif before is not None and event.name == "progressed":
         yield from _check_progress(before, event)
 
 
-def _check_takeover(before: Stored, started: Stored) -> Iterator[str]:
+def _check_takeover(before: StoredMessage, started: StoredMessage) -> Iterator[str]:
     lease: dict[str, Any] = before.data["lease"]
     since = started.time - before.time
     if since + CLOCK_SLACK < lease["seconds"]:
-        yield f"was taken over {since:.2f} s after a lease of {lease['seconds']} s"
+        yield f"was taken over {since:.2f} s into a lease of {lease['seconds']} s"
 
 
-def _check_progress(before: Stored, event: Stored) -> Iterator[str]:
+def _check_progress(before: StoredMessage, event: StoredMessage) -> Iterator[str]:
     if event.data["lease"]["id"] != before.data["lease"]["id"]:
-        yield "two leases speak of one attempt"
+        yield "one attempt has two leases"
     if event.data["progress"] < before.data.get("progress", 0):
-        yield f"falls back from {before.data['progress']} to {event.data['progress']} %"
+        yield f"progress decreased from {before.data['progress']} to {event.data['progress']} %"
 
 
-def histories(
-    audits: Iterable[Iterable[Stored]],
-    held: Iterable[Iterable[Stored]],
-    unseen: frozenset[int],
+def build_histories(
+    audits: Iterable[Iterable[StoredMessage]],
+    held: Iterable[Iterable[StoredMessage]],
+    missed: frozenset[int],
 ) -> dict[tuple[str, str], History]:
-    """Put together what belongs to each video.
+    """Group the messages by video.
 
     Args:
-        audits: all that REQUESTS, and all that VIDEOS, ever took.
-        held: what they hold now.
-        unseen: the places in VIDEOS that the audit missed.
+        audits: every message that REQUESTS, and that VIDEOS, ever stored.
+        held: the messages that they currently hold.
+        missed: the sequences of VIDEOS that the audit missed.
     """
     found: dict[tuple[str, str], History] = {}
-    by_key: defaultdict[tuple[str, str], dict[str, list[Stored]]] = defaultdict(
+    by_key: defaultdict[tuple[str, str], dict[str, list[StoredMessage]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for kind, messages in zip(
@@ -160,6 +161,6 @@ def histories(
             kinds["events"],
             kinds["now"],
             bool(kinds["request now"]),
-            unseen,
+            missed,
         )
     return found

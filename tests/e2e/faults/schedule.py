@@ -1,4 +1,4 @@
-"""From a seed to what callers do and what breaks, and when: the same seed, the same plan."""
+"""Generates a schedule of submissions and faults; the same seed gives the same schedule."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 from tests.e2e.faults.poison import POISONS, SMALLEST, Poison
 from tests.e2e.faults.stack import FUNCTIONS, KEYS, SERVERS
 
-# A second or two of work, so that faults meet running videos, and one that outlives a lease.
+# One or two seconds of work, so that faults hit running videos; and more work than a lease lasts.
 MEDIUM: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, "num_inference_steps": 60}
 LONGER: Final[dict[str, Any]] = {"size": "96x64", "num_frames": 25, "num_inference_steps": 200}
 
-_ENTRANCES: Final = {"http": 4, "http with key": 4, "cloudevent": 3, "nats": 3, "poison": 1}
+_INTERFACES: Final = {"http": 4, "http with key": 4, "cloudevent": 3, "nats": 3, "poison": 1}
 _FOLLOW_UPS: Final = {"none": 12, "cancel": 3, "delete": 3, "foreign": 2}
 _LENGTHS: Final = {"tiny": 12, "medium": 5, "longer": 1}
 _FIELDS: Final[Mapping[str, dict[str, Any]]] = {
@@ -24,9 +24,9 @@ _FIELDS: Final[Mapping[str, dict[str, Any]]] = {
 }
 _LINKS: Final = ("client", "sink", "s3", *(f"nats/{name}" for name in FUNCTIONS))
 PAST_LEASE: Final = "freeze past the lease"
-# Resolved when the fault is injected: whichever replica makes a video then.
+# Resolved when the fault is injected, to a replica that is rendering a video.
 BUSY_WORKER: Final = "a busy worker"
-# What can break, each with where. Busy workers stand twice as often: they hold the videos.
+# The targets of each kind of fault. Busy workers are listed twice: they hold the videos.
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "kill": (*FUNCTIONS, BUSY_WORKER, BUSY_WORKER, *SERVERS),
     "kill worker": (*FUNCTIONS, BUSY_WORKER, BUSY_WORKER),
@@ -54,10 +54,10 @@ _SECONDS: Final[Mapping[str, tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class Submission:
-    """What one caller does, `at` seconds after the beginning."""
+    """What one caller sends, `at` seconds after the start."""
 
     at: float
-    entrance: str
+    interface: str
     account: str
     nonce: str
     fields: Mapping[str, Any]
@@ -68,7 +68,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Fault:
-    """What breaks, where, `at` seconds after the beginning, and for how long."""
+    """A fault of `kind` in `target`, `at` seconds after the start, for `seconds`."""
 
     at: float
     kind: str
@@ -77,51 +77,53 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that happens in one run."""
+class Schedule:
+    """All submissions and faults of one run, sorted by time."""
 
     seed: int
     submissions: list[Submission] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
 
-def make_plan(seed: int, *, videos: int, faults: int, seconds: float, past_lease: float) -> Plan:
-    """Spread `videos` and `faults` over `seconds`.
+def make_schedule(
+    seed: int, *, videos: int, faults: int, seconds: float, past_lease: float
+) -> Schedule:
+    """Spread submissions and faults randomly over `seconds`.
 
     Args:
-        seed: of all that is random.
-        videos: how many submissions there are, requests that nobody can run among them.
-        faults: how many.
-        seconds: from the first to the last.
-        past_lease: how long a worker has to be frozen for its video to be taken over.
+        seed: the seed of all random choices.
+        videos: the number of submissions, including invalid ones.
+        faults: the number of faults.
+        seconds: the length of the schedule.
+        past_lease: how long a worker must be frozen for its video to be taken over, in seconds.
     """
     rng = random.Random(seed)
-    plan = Plan(seed)
+    schedule = Schedule(seed)
     for number in range(videos):
-        plan.submissions.append(_submission(rng, rng.uniform(0, seconds), f"{seed}n{number}"))
+        schedule.submissions.append(_submission(rng, rng.uniform(0, seconds), f"{seed}n{number}"))
     for _ in range(faults):
-        plan.faults.append(_fault(rng, rng.uniform(0.02, 1) * seconds, past_lease))
-    plan.submissions.sort(key=lambda submission: submission.at)
-    plan.faults.sort(key=lambda fault: fault.at)
-    return plan
+        schedule.faults.append(_fault(rng, rng.uniform(0.02, 1) * seconds, past_lease))
+    schedule.submissions.sort(key=lambda submission: submission.at)
+    schedule.faults.sort(key=lambda fault: fault.at)
+    return schedule
 
 
 def _submission(rng: random.Random, at: float, nonce: str) -> Submission:
-    entrance = _weighted(rng, _ENTRANCES)
+    interface = _weighted(rng, _INTERFACES)
     return Submission(
         at=at,
-        entrance=entrance,
+        interface=interface,
         account=rng.choice(sorted(KEYS)),
         nonce=nonce,
         fields=_FIELDS[_weighted(rng, _LENGTHS)],
-        follow_up="none" if entrance == "poison" else _weighted(rng, _FOLLOW_UPS),
+        follow_up="none" if interface == "poison" else _weighted(rng, _FOLLOW_UPS),
         follow_after=rng.uniform(0, 3),
-        poison=rng.choice(POISONS) if entrance == "poison" else None,
+        poison=rng.choice(POISONS) if interface == "poison" else None,
     )
 
 
 def _fault(rng: random.Random, at: float, past_lease: float) -> Fault:
-    # A long freeze takes half of all workers away for a minute, so it comes half as often.
+    # A long freeze removes half of the workers for up to a minute, so it has half the weight.
     kind = _weighted(rng, {name: 1 if name == PAST_LEASE else 2 for name in _KINDS})
     target = rng.choice(_KINDS[kind])
     low, high = _SECONDS.get(kind, (0.0, 0.0))
