@@ -49,7 +49,7 @@ def _video(client: Client, prompt: str, seed: int = 7, **fields: Any) -> NDArray
 def test_a_video_shows_what_its_prompt_describes(
     client: Client, prompt: str, expected: dict[str, str]
 ) -> None:
-    """The seed is the same each time, so only the prompt makes the difference."""
+    """The seed is fixed, so that only the prompt differs."""
     assert recognize(_video(client, prompt)) == expected
 
 

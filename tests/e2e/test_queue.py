@@ -103,9 +103,9 @@ def test_deleting_a_running_video_leaves_nothing(
     )
 
 
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("whole_replica", [True, False])
 def test_a_video_is_completed_once_after_its_worker_is_killed(
-    kinora: RunningStack, client: Client, engines: Engines, whole: bool
+    kinora: RunningStack, client: Client, engines: Engines, whole_replica: bool
 ) -> None:
     """SIGKILL mid-video, of the whole replica or of the worker alone: attempt 2 completes it."""
     engines.hold()
@@ -118,7 +118,7 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
     engines.hold_mid_video(victim)
     wait_until(lambda: 0 < client.get(video_id)["progress"] < 100, seconds=10, what="some steps")
     other = {"generate-1": "generate-2", "generate-2": "generate-1"}[victim]
-    if whole:
+    if whole_replica:
         kinora.kill(victim)
     else:
         # gunicorn starts another worker, as Kubernetes would restart a container.
@@ -129,7 +129,7 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
     assert client.frames(video_id).shape == (25, 64, 96, 3)
     logs = kinora.log(victim) + kinora.log(other)
     assert logs.count(f"{video_id}: attempt 2 ended: completed") == 1
-    if whole:
+    if whole_replica:
         assert f"{video_id}: attempt 2 ended: completed" in kinora.log(other)
         kinora.start(victim)
     else:

@@ -27,7 +27,7 @@ _DEADLY: Final = frozenset({"kill", "kill worker"})
 
 @dataclass(frozen=True)
 class LostWorker:
-    """A video whose worker `died` or `froze` (`how`), and when."""
+    """A video whose worker `died` or `froze` (`how`), and when, in seconds since the epoch."""
 
     how: str
     video_id: str
@@ -48,7 +48,7 @@ class Injector:
         self.errors: list[str] = []
         self._stack = stack
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._kinds: dict[str, Callable[[Fault], None]] = {
             "kill": self._kill,
@@ -74,7 +74,7 @@ class Injector:
 
     def finish(self) -> None:
         """End all faults now, and wait until the stack is healthy."""
-        self._over.set()
+        self._stopping.set()
         for thread in self._threads:
             thread.join()
         self._stack.heal()
@@ -90,13 +90,13 @@ class Injector:
             for name in WORKERS:
                 if not self._locks[name].locked() and self._stack.video_on(name):
                     return name
-            if self._over.wait(0.05):
+            if self._stopping.wait(0.05):
                 return WORKERS[0]
 
     def _inject(self, fault: Fault) -> None:
         # One fault per target at a time: a process that is restarting can't be frozen.
         with self._locks[fault.target]:
-            if self._over.is_set():
+            if self._stopping.is_set():
                 return
             try:
                 with self._recorded(fault):
@@ -122,7 +122,7 @@ class Injector:
 
     def _kill(self, fault: Fault) -> None:
         self._stack.kill(fault.target)
-        self._over.wait(fault.seconds)
+        self._stopping.wait(fault.seconds)
         self._stack.start(fault.target)
 
     def _lose_data(self, fault: Fault) -> None:
@@ -130,7 +130,7 @@ class Injector:
         self._wait_in_sync()
         self._stack.kill(fault.target)
         self._stack.remove_data(fault.target)
-        self._over.wait(fault.seconds)
+        self._stopping.wait(fault.seconds)
         self._stack.start(fault.target)
         self._wait_in_sync()
 
@@ -150,7 +150,7 @@ class Injector:
         engine = self._stack.engines.of(fault.target)
         if engine is not None:
             engine.suspend()
-            self._over.wait(fault.seconds)
+            self._stopping.wait(fault.seconds)
             engine.resume()
 
     def _terminate(self, fault: Fault) -> None:
@@ -159,7 +159,7 @@ class Injector:
 
     def _freeze(self, fault: Fault) -> None:
         frozen = self._stack.freeze(fault.target)
-        self._over.wait(fault.seconds)
+        self._stopping.wait(fault.seconds)
         for process in frozen:
             process.resume()
         self._stack.wait_ready(fault.target)
@@ -169,5 +169,5 @@ class Injector:
 
     def _degrade(self, fault: Fault, apply: Callable[[Proxy], None]) -> None:
         apply(self._proxy(fault))
-        self._over.wait(fault.seconds)
+        self._stopping.wait(fault.seconds)
         self._proxy(fault).heal()

@@ -13,7 +13,7 @@ DEFAULT_SEED = "20261121"
 
 
 def test_promises_hold_under_random_faults(stack: FaultyStack) -> None:
-    """Every accepted video reaches one final state, as its caller was told, with its files."""
+    """Every accepted video reaches one final state, which matches the answers and its files."""
     text = os.environ.get("FAULTS_SEED") or DEFAULT_SEED
     seed = random.randrange(10**9) if text == "random" else int(text)
     print(f"FAULTS_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
