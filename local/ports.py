@@ -15,7 +15,7 @@ from local.probes import is_free
 
 MAX_REPLICAS = 8  # ports are reserved for this many replicas of `generate`
 _LAST_PORT = 65535
-# Below Linux's range for outgoing connections, which would take them again.
+# Below Linux's ephemeral ports: an outgoing connection could take one before the server starts.
 _FREE_AMONG = range(10_000, 20_000)
 # weed's worker looks for its admin server's gRPC port here, whatever -admin.port.grpc says.
 _WEED_GRPC_OFFSET = 10_000

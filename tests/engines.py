@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psutil
 
-from tests.harness import RunningStack, stands_still
+from tests.harness import RunningStack, is_stopped
 from tests.patience import wait_until
 
 # Two seconds of a core, so that a video can be held in the middle of its steps.
@@ -32,20 +32,20 @@ class Engines:
         return next((c for c in worker.children() if "spawn_main" in " ".join(c.cmdline())), None)
 
     def hold(self) -> None:
-        """SIGSTOP all of them: videos that are requested now start, and make no step."""
+        """SIGSTOP all of them: videos that are requested now start, and run no step."""
         for name in self._names:
             self._stack.wait_ready(name)  # a stopped engine never finishes loading
             self._hold(name)
 
     def hold_mid_video(self, name: str) -> None:
-        """Resume one until it has made some of its video's steps, then stop it again."""
+        """Resume one until it has run some of its video's steps, then stop it again."""
         engine = self._held.pop(name)
         before = _seconds(engine)
         engine.resume()
         wait_until(
             lambda: _seconds(engine) > before + _INTO_THE_STEPS,
             seconds=30,
-            what=f"{name} has made steps",
+            what=f"{name} has run steps",
             every=0.01,
         )
         self._hold(name)
@@ -59,7 +59,7 @@ class Engines:
     def _hold(self, name: str) -> None:
         engine = wait_until(partial(self.of, name), seconds=60, what=f"{name} has an engine")
         engine.suspend()
-        wait_until(partial(stands_still, engine.pid), seconds=10, what=f"{name}'s engine stops")
+        wait_until(partial(is_stopped, engine.pid), seconds=10, what=f"{name}'s engine stops")
         self._held[name] = engine
 
 

@@ -23,7 +23,7 @@ from tests.ports import stack_settings
 C = TypeVar("C", bound=Command)
 
 
-def stands_still(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
     """Whether no thread of a process runs: SIGSTOP has reached all of them, or they have ended.
 
     A thread stops when it is next scheduled; on a busy machine others keep running until then.

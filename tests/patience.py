@@ -1,8 +1,8 @@
 """Time limits that stretch while the machine has no processor time to give.
 
-A limit is measured on a clock that counts a second only as far as the machine has served it: with
-eight runnable tasks on two cores, four seconds pass while it counts one. A sampler reads this from
-the kernel four times a second, so a limit follows the load while a test waits.
+Limits count seconds of processor time that the machine had to give: with eight runnable tasks on
+two cores, their clock runs at a quarter of real time. A sampler reads the kernel's counters four
+times a second, so a limit follows the load while a test waits.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 # A limit never becomes longer than this many times itself, so that a test ends on any machine.
-MOST: Final = 15.0
+MAX_STRETCH: Final = 15.0
 # From here on, a test's failure is reported as that of the machine. The complete run with three
 # processes on two idle cores stays below 3.
 SLOW: Final = 4.0
 
-_EVERY: Final = 0.25
+_SAMPLE_SECONDS: Final = 0.25
 # A sampler that wakes up later than this was itself kept waiting: by an overcommitted host, a
 # container's quota, or the load. That time was not served.
-_LATE: Final = 2 * _EVERY
+_MAX_SAMPLE_GAP: Final = 2 * _SAMPLE_SECONDS
 _RECENT_SAMPLES: Final = 20  # 5 s
 
 
@@ -40,7 +40,7 @@ class Reading:
     """The clock at one moment, in seconds.
 
     Attributes:
-        wall: of a clock on the wall.
+        wall: real time.
         served: of that time, what the machine had processor time for.
     """
 
@@ -79,14 +79,14 @@ class _Clock:
 
     def _advance(self) -> Reading:
         now = time.monotonic()
-        passed = min(now - self._last.wall, _LATE)
+        passed = min(now - self._last.wall, _MAX_SAMPLE_GAP)
         self._last = Reading(now, self._last.served + passed / self._tasks_per_core)
         return self._last
 
     def _sample(self) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(_EVERY)
+            pause.wait(_SAMPLE_SECONDS)
             self._recent.append(self.read())
             # On a virtual machine, the host may have kept a part of the cores for others ("steal").
             before, self._steal = self._steal, _read_steal()
@@ -129,13 +129,13 @@ def scaled(seconds: float) -> float:
     seconds, as the load may grow.
     """
     slowness = _clock.recent_slowness()
-    return seconds * (1.0 if slowness < 1.5 else min(MOST, 2 * slowness))
+    return seconds * (1.0 if slowness < 1.5 else min(MAX_STRETCH, 2 * slowness))
 
 
 class Limit:
-    """A limit of `seconds` as an idle machine serves them, and of `most` times that on the wall."""
+    """A limit of `seconds` on an idle machine, and of `most` times that in real time."""
 
-    def __init__(self, seconds: float, *, most: float = MOST) -> None:
+    def __init__(self, seconds: float, *, most: float = MAX_STRETCH) -> None:
         self.seconds: Final = seconds
         self.start: Final = now()
         self._wall: Final = self.start.wall + seconds * most

@@ -10,8 +10,8 @@ from local.ports import free_settings
 from local.probes import is_free
 
 # Processes of pytest-xdist are called gw0, gw1, ... A port is chosen seconds before a server
-# listens on it, so each process chooses from a range of its own. All lie below Linux's range for
-# outgoing connections, which would take them again.
+# listens on it, so each process chooses from a range of its own. All lie below Linux's
+# ephemeral ports: an outgoing connection could take one before the server starts.
 _PROCESSES: Final = 8
 _WIDTH: Final = 10_000 // _PROCESSES
 _NUMBER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _PROCESSES

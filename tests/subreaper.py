@@ -36,7 +36,7 @@ def continue_under_subreaper() -> None:
     if subreaper:
         os._exit(_exit_status_of(subreaper))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    _fork_under_this()
+    _become_subreaper()
 
 
 def _exit_status_of(subreaper: int) -> int:
@@ -51,7 +51,7 @@ def _exit_status_of(subreaper: int) -> int:
             os.kill(subreaper, signal.SIGUSR1)
 
 
-def _fork_under_this() -> None:
+def _become_subreaper() -> None:
     """Return in a child process; in this one, wait for its end or the parent's, and clean up."""
     parent = os.pidfd_open(os.getppid())
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -117,5 +117,5 @@ def _descendants() -> list[int]:
 
 
 if __name__ == "__main__":
-    _fork_under_this()
+    _become_subreaper()
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - no shell is wanted

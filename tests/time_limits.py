@@ -1,6 +1,6 @@
 """A time limit for each phase of each test, and failures that name an overloaded machine.
 
-pytest-timeout does not fit: by the clock on the wall it fails tests for the machine's load; its
+pytest-timeout does not fit: by wall-clock time it fails tests for the machine's load; its
 limit is either for a test's function alone, so that a fixture may hang, or it can end the process
 while pytest writes a report.
 """
@@ -27,7 +27,7 @@ from tests.patience import SLOW, Limit, Starved
 
 # The longest tests take 30 s of two idle cores, and a fixture as long as its servers.
 SECONDS: Final = 240.0
-# On the wall: twenty minutes at most.
+# In real time: twenty minutes at most.
 _MOST: Final = 5.0
 # For what `finally` does after the limit, before the test is interrupted once more.
 _CLEANUP_SECONDS: Final = 30.0

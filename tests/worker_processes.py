@@ -1,4 +1,4 @@
-"""A plugin for the processes that run tests: nothing outlives them, and each gets whole stacks."""
+"""A plugin for the processes that run tests: none is outlived, and stacks are shared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import subreaper
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Have whatever tests start end with the process that runs them: here, where it is this one."""
+    """Without xdist, this process runs the tests: put it under the subreaper."""
     distributed = config.getoption("numprocesses", None) or config.getoption("tx", None)
     if not distributed and not hasattr(config, "workerinput"):
         subreaper.continue_under_subreaper()
@@ -31,7 +31,7 @@ def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
 
 
 class LoadByStack(LoadFileScheduling):  # type: ignore[misc]  # which has no types
-    """Deals out files, and of end-to-end tests whole folders.
+    """Assigns whole files, and for end-to-end tests whole folders, to a process.
 
     Those of a folder share a stack, which takes ten seconds of two cores to start. (The groups that
     pytest-xdist has for this are lost with pytest 9.)
@@ -65,5 +65,5 @@ class LoadByStack(LoadFileScheduling):  # type: ignore[misc]  # which has no typ
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadByStack:
-    """Use it whenever several processes run the tests."""
+    """Use `LoadByStack` when several processes run the tests."""
     return LoadByStack(config, log)

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 from functions.dispatch.dispatcher import Dispatcher
 from functions.dispatch.forwarding.forwarder import Forwarder
 from functions.dispatch.requests.deletion_cost import DeletionCosts
-from functions.dispatch.requests.delivery import RequestHandler
+from functions.dispatch.requests.handler import RequestHandler
 from functions.dispatch.requests.sink import HttpSink
 from functions.dispatch.sinks import parse_ce_overrides
 from functions.dispatch.sweeper import Sweeper
-from functions.dispatch.webhooks.dispatcher import WebhookDispatcher
+from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
 from functions.shared.endpoints import Endpoint, read_endpoints
@@ -100,8 +100,8 @@ def _forwarding(settings: Settings, url: str, stream: Bus) -> Dispatcher:
 
 def _webhooks(
     settings: Settings, endpoints: list[Endpoint], registry: CollectorRegistry
-) -> WebhookDispatcher:
-    return WebhookDispatcher(
+) -> WebhookWorkers:
+    return WebhookWorkers(
         endpoints,
         NatsConnection(settings.nats_url),
         networks=parse_networks(settings.webhook_allowed_networks),

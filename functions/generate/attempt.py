@@ -172,7 +172,7 @@ class Attempt:
         """Publish that the attempt failed: the video may be retried, or has failed for good."""
         if not isinstance(problem, KinoraError):
             log.error("%s: unexpected error", self._stored.key.video_id, exc_info=problem)
-            problem = KinoraError("The worker met an unexpected error; its log has the details")
+            problem = KinoraError("The worker failed unexpectedly; its log says why")
         log.warning("%s: %s", self._stored.key.video_id, problem.message)
         error = Failure(code=problem.code, message=problem.message)
         self._delete_files()

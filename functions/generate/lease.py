@@ -17,7 +17,8 @@ from functions.shared.video.events import DATA_OF, TERMINAL, EventName, Lease, S
 
 log = logging.getLogger(__name__)
 
-# Pauses before the checks that follow a hint: it may come before the stream has stored the event.
+# Pauses before re-reading the state after `Bus.watch` reported an event, which may come before the
+# stream has stored it.
 OWNERSHIP_CHECK_DELAYS: Final = (0.0, 0.1, 0.5)
 # Events that end this process's ownership: another worker's claim, and the end of the video.
 _OWNERSHIP_EVENTS: Final = frozenset({EventName.STARTED, *TERMINAL})
@@ -28,7 +29,7 @@ class HeldLease:
 
     The lease is renewed by a timer and not by the engine's steps: a compilation or a decode may
     take longer than a lease. An expired lease may be renewed if no other worker has claimed the
-    video.
+    video. Whether a lease has expired is decided by `Ledger.lease_left`.
     """
 
     def __init__(

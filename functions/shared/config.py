@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     min_replicas: int = Field(
         2,
         ge=1,
-        description="Minimum replicas of `generate`, for `eta_seconds`. More count once seen.",
+        description="Replicas of `generate` that `eta_seconds` assumes until it sees more.",
     )
     lease_seconds: float = Field(
         20, gt=0, description="Without an event for this long, another worker takes the video over."

@@ -1,4 +1,4 @@
-"""Every error that crosses a module boundary, in one tree.
+"""The errors that HTTP callers and failed videos report, in one tree.
 
 The class decides how each part of the system reacts: HTTP callers get its `status` and `code`, and
 a worker retries the attempt if it is `retryable`. The first line of a class's docstring is its
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-# Longer than any message here: a longer one repeats a caller's input.
+# Messages are cut to this many characters; only input echoed from a caller can exceed it.
 MAX_MESSAGE: Final = 600
-# How much of one value of a caller's an error repeats.
+# Characters of a caller's value that an error quotes.
 MAX_EXCERPT: Final = 80
 
 

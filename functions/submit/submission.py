@@ -62,8 +62,8 @@ class Submissions:
         Args:
             key: the account, and the id of the new video.
             request: the request, its form already checked.
-            idempotent: the caller chose what the id is derived from. A request that is stored
-                under the id is either this one, sent before, or a mistake.
+            idempotent: the id comes from the caller's Idempotency-Key or event, so a request that
+                is stored under it is either this one, sent before, or one that reuses the key.
             request_hash: the hash of what the caller sent, if that is not `request`.
 
         Raises:

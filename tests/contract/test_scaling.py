@@ -35,12 +35,12 @@ def _generate(name: str) -> tuple[dict[str, str], int, int]:
 
 
 def _documented() -> dict[int, int]:
-    """The table of knative/README.md: videos in flight -> replicas."""
-    rows = re.findall(r"^\| (\d+)(?: to (\d+))? \| (\d) \|", _readme(), re.MULTILINE)
+    """The table of knative/README.md, up to ten videos: queued or running -> replicas."""
+    rows = re.findall(r"^\| (\d+)(?: (to|or) (\d+|more))? \| (\d) \|", _readme(), re.MULTILINE)
     return {
         videos: int(count)
-        for first, last, count in rows
-        for videos in range(int(first), int(last or first) + 1)
+        for first, _, last, count in rows
+        for videos in range(int(first), (10 if last == "more" else int(last or first)) + 1)
     }
 
 

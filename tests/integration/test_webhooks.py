@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI
 from prometheus_client import CollectorRegistry
 
-from functions.dispatch.webhooks.dispatcher import WebhookDispatcher
+from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.setup.__main__ import main as set_up
 from functions.shared.config import Settings
 from functions.shared.endpoints import Endpoint, read_endpoints
@@ -47,7 +47,7 @@ class Webhooks:
         self.ledger = Ledger(self.bus, takeover_grace=0)
         self.registry = CollectorRegistry()
         self._nats_url = nats_url
-        self._running: list[WebhookDispatcher] = []
+        self._running: list[WebhookWorkers] = []
         self._last = 0
         monkeypatch.setenv("NATS_URL", nats_url)
         monkeypatch.setenv("WEBHOOKS_FILE", str(file))
@@ -69,7 +69,7 @@ class Webhooks:
 
     def run(self, endpoints: list[Endpoint], *, allowed: str = HERE) -> None:
         """Start one replica."""
-        replica = WebhookDispatcher(
+        replica = WebhookWorkers(
             endpoints,
             NatsConnection(self._nats_url),
             networks=parse_networks(allowed),

@@ -60,7 +60,7 @@ export class Gallery {
     for (const card of this.#cards.values()) card.tick();
   }
 
-  /** Scroll to the newest video, unless the top of the list is in view or further down. */
+  /** Scroll to the top of the list if it is above the viewport. */
   toTop() {
     if (this.list.getBoundingClientRect().top < 0) window.scrollTo({ top: 0 });
   }

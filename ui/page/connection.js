@@ -38,7 +38,7 @@ export class Connection {
 /** @param {ApiError | null} error */
 function textOf(error) {
   if (error === null || error.status === 401) return "";
-  if (!navigator.onLine) return "You're offline. Reconnects when you're back online.";
+  if (!navigator.onLine) return "You're offline. The page reconnects when you're back online.";
   if (error.unreachable) return "Can't reach the server. Retrying…";
   return error.message;
 }

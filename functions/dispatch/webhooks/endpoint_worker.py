@@ -181,7 +181,7 @@ class EndpointWorker:
         self._attempts.labels(self._endpoint.account, outcome).inc()
 
     async def _settle(self, msg: Msg, payload: bytes) -> None:
-        """Settle the delivery (ADR-13). If NATS does not confirm, the event is redelivered."""
+        """Settle the delivery (NATS ADR-13). If NATS does not confirm, the event is redelivered."""
         with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
             client = await self._connection.client()
             await client.request(msg.reply, payload, timeout=NATS_RETRY_SECONDS)

@@ -23,17 +23,17 @@ class Message:
 
 
 class Delivery(Protocol):
-    """A request delivered to this process, which has to settle it."""
+    """A message that a durable consumer delivered to this process, which has to settle it."""
 
     @property
     def message(self) -> Message:
-        """The request itself."""
+        """The delivered message."""
 
     def ack(self) -> None:
         """Acknowledge it, so that it is not redelivered; wait for the server's confirmation.
 
         Raises:
-            Unavailable: no confirmation came; the request will be redelivered.
+            Unavailable: no confirmation came; the message will be redelivered.
         """
 
     def nak(self, delay: float) -> None:

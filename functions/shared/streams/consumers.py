@@ -32,7 +32,8 @@ FORWARD_CONSUMER: Final = "forward"
 FETCH_SECONDS: Final = 2.0
 
 # The number of tokens in `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.
-# <pending>`. With a domain, two more come after `$JS.ACK`, and one may come at the end (ADR-15).
+# <pending>`. With a domain, two more come after `$JS.ACK`, and one may come at the end (NATS
+# ADR-15).
 _SHORT_REPLY: Final = 9
 
 
@@ -77,7 +78,7 @@ class PullConsumer:
 
 
 class _Delivered:
-    """Implements `Delivery`: publishes acknowledgements (ADR-13) on the reply subject."""
+    """Implements `Delivery`: publishes acknowledgements (NATS ADR-13) on the reply subject."""
 
     def __init__(self, connection: NatsConnection, msg: Msg) -> None:
         self._connection = connection
@@ -115,7 +116,7 @@ class _Delivered:
 
 
 def nak_payload(delay: float) -> bytes:
-    """The payload that asks for redelivery after `delay` seconds (ADR-13)."""
+    """The payload that asks for redelivery after `delay` seconds (NATS ADR-13)."""
     return b"-NAK " + json.dumps({"delay": int(delay * NANOSECONDS)}).encode()
 
 

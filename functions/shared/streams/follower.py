@@ -32,7 +32,7 @@ TRUNCATED_CHECKS: Final = 2
 
 
 class Follower:
-    """An ordered consumer (ADR-15), which nats-py recreates after every interruption.
+    """An ordered consumer (NATS ADR-15), which nats-py recreates after every interruption.
 
     It resumes at the last sequence. In a stream that was recreated, after a loss of the servers'
     data or from a backup, that sequence means nothing and the consumer would wait for ever, so

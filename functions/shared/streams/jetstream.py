@@ -76,7 +76,7 @@ class JetStream:
         """See `Bus.undelivered`."""
         info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
         own, _ = subject_filters(account, None)
-        # A batch of one also returns how many messages follow (ADR-31), and needs no consumer.
+        # A batch of one also returns how many messages follow (NATS ADR-31), and needs no consumer.
         body = {"seq": info["delivered"]["stream_seq"] + 1, "next_by_subj": own, "batch": 1}
         message = self._api.direct_get(REQUESTS, body)
         return 0 if message is None else int(message.headers["Nats-Num-Pending"]) + 1

@@ -1,4 +1,6 @@
-"""JetStream's API over request and reply, as ADR-1 and ADR-31 define it.
+"""JetStream's API over request and reply.
+
+NATS ADR-1 and ADR-31 define it (github.com/nats-io/nats-architecture-and-design).
 
 nats-py hides what the protocol needs: the error codes, and timestamps to the nanosecond.
 """

@@ -111,4 +111,4 @@ def _named_by(subject: str) -> EventName | None:
 
 def _check_prefix(key: VideoKey, data: BaseModel) -> None:
     if isinstance(data, Completed) and not data.output.prefix.startswith(key.object_prefix):
-        raise InvalidEvent("The files of a video lie under its own prefix", param="prefix")
+        raise InvalidEvent("The files of a video must be under its own prefix", param="prefix")

@@ -24,7 +24,7 @@ from botocore.config import Config
 from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
 from tests.engines import Engines
-from tests.harness import RunningStack, stands_still
+from tests.harness import RunningStack, is_stopped
 from tests.patience import scaled, wait_until
 
 FUNCTIONS: Final = ("submit", "status", "dispatch", "generate-1", "generate-2")
@@ -144,7 +144,7 @@ class FaultyStack(RunningStack):
         for process in [master := self.master(name), *master.children(recursive=True)]:
             if process.is_running():
                 process.suspend()
-                wait_until(partial(stands_still, process.pid), seconds=10, what=f"{name} stops")
+                wait_until(partial(is_stopped, process.pid), seconds=10, what=f"{name} stops")
                 frozen.append(process)
         return frozen
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS: Final = 2.0
 
 
-class WebhookDispatcher:
+class WebhookWorkers:
     """Runs the endpoints' workers beside the other work of the process."""
 
     def __init__(

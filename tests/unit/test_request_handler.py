@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from functions.dispatch.requests.delivery import RequestHandler
+from functions.dispatch.requests.handler import RequestHandler
 from functions.dispatch.requests.sink import SinkOutcome, SinkResponse
 from functions.shared.errors import InvalidRequest, Unavailable
 from functions.shared.streams.bus import Message
