@@ -1,4 +1,7 @@
-"""The limits of the queue: of all accounts together, and of each account."""
+"""The limits of the queue: of all accounts together, and of each account.
+
+JetStream enforces one more, the size of REQUESTS (`functions/shared/streams/jetstream_api.py`).
+"""
 
 from __future__ import annotations
 

@@ -75,7 +75,6 @@ def test_fp32_latents_are_more_accurate() -> None:
     assert all(one.dtype is torch.float32 for one in latents["ours"])
     # Medians: on some processors one seed's run diverges, whatever the precision of its latents.
     assert statistics.median(error["ours"]) < statistics.median(error["stock"]) / 2
-    assert sum(error["ours"]) < sum(error["stock"]) / 2
 
 
 def test_two_ranks_give_the_bits_of_one(tmp_path: Path) -> None:

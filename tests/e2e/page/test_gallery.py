@@ -198,7 +198,7 @@ def test_sign_in_lasts_until_sign_out(new_context: NewContext, keyed: RunningSta
     expect(dialog).to_be_visible()
     dialog.get_by_label("API key").fill("wrong")
     dialog.get_by_role("button", name="Sign in").click()
-    expect(dialog.locator("#api-key-error")).to_contain_text("not known")
+    expect(dialog.locator("#api-key-error")).to_contain_text("not valid")
     page.reload()
     expect(dialog).to_be_visible()
     dialog.get_by_label("API key").fill("crowd-key")
