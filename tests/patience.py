@@ -20,8 +20,7 @@ T = TypeVar("T")
 
 # A limit never becomes longer than this many times itself, so that a test ends on any machine.
 MAX_STRETCH: Final = 15.0
-# From here on, a test's failure is reported as that of the machine. The complete run with three
-# processes on two idle cores stays below 3.
+# From this slowness on, a test's failure names the machine's load.
 SLOW: Final = 4.0
 
 _SAMPLE_SECONDS: Final = 0.25

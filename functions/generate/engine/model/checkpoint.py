@@ -1,4 +1,6 @@
-"""Finds and validates a checkpoint without torch, and without reading all of its weights.
+"""Finds and validates a checkpoint without reading all of its weights.
+
+A local folder is checked without torch; only downloading a hub id imports diffusers.
 
 A wrong folder or a truncated copy is detected in milliseconds, with an error that names the file,
 instead of after minutes of loading, with an error that names a tensor.
