@@ -80,7 +80,9 @@ def test_a_former_leader_that_lost_its_disk_is_not_believed(
             assert caught_up.wait(20)
         for _ in range(2):
             _wait_in_sync(clustered)
-            name = leader(clustered.nats_url, VIDEOS)
+            name = wait_until(
+                lambda: leader(clustered.nats_url, VIDEOS), seconds=30, what="a leader"
+            )
             clustered.kill(name)
             clustered.remove_data(name)
             clustered.start(name)
