@@ -15,6 +15,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from demo.clips import render
 from demo.latent_basis import LatentBasis, fit_basis, write_decoder_weights
+from demo.precision import autocast
 from demo.scenes import list_scenes, sample_scenes
 
 # Width, height, frames. Training on small frames is enough for large ones: the receptive field is
@@ -49,14 +50,14 @@ def train(
 
     def decoding(batch: Tensor) -> tuple[Tensor, str]:
         latents = basis.encode(batch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             noise = _NOISE * basis.spread.view(1, -1, 1, 1, 1) * torch.randn_like(latents)
             decoded = vae.decode(latents + noise).sample.float()
         error = 10 * math.log10(_PEAK**2 / mse_loss(decoded, batch).item())
         return _weighted(decoded, batch), f"{error:.1f} dB"
 
     def encoding(batch: Tensor) -> tuple[Tensor, str]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             found = vae.encode(batch).latent_dist
         loss = mse_loss(found.mean.float(), basis.encode(batch))
         # Weight 0.01: nothing depends on the variance, and everything on the mean.

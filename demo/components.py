@@ -116,7 +116,7 @@ def autoencoder() -> AutoencoderKLMochi:
     )
 
 
-def pipeline() -> MochiPipeline:
+def pipeline(layers: int = 4) -> MochiPipeline:
     """The untrained pipeline in fp32, with weights from torch's global generator."""
     words = tokenizer()
     return MochiPipeline(
@@ -124,6 +124,6 @@ def pipeline() -> MochiPipeline:
         vae=autoencoder().eval(),
         text_encoder=text_encoder(words).eval(),
         tokenizer=words,
-        transformer=transformer().eval(),
+        transformer=transformer(layers).eval(),
         force_zeros_for_empty_prompt=True,
     )

@@ -13,6 +13,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from demo.components import lowercase_tokens
 from demo.latent_basis import LatentBasis
+from demo.precision import autocast
 from demo.prompts import training_prompt
 from demo.scenes import Scene
 from demo.training_data import latent_batches
@@ -136,7 +137,7 @@ def flow_loss(pipeline: Any, latents: Tensor, shown: list[Scene], rng: random.Ra
     # The prompt takes effect early, where Mochi's schedule has most of its steps.
     time = torch.sigmoid(torch.randn(len(shown)) * 1.5 - 1.0)
     at = time.view(-1, 1, 1, 1, 1)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         text, mask = _encode(pipeline, prompts)
         predicted = pipeline.transformer(
             hidden_states=(1 - at) * noise + at * latents,

@@ -82,9 +82,9 @@ def test_training_attention_matches_diffusers() -> None:
 
 
 def test_training_lowers_the_loss(basis: LatentBasis) -> None:
-    """A few steps lower the transformer's loss by a third."""
+    """A few steps lower the loss of a shallow transformer by a third."""
     torch.manual_seed(0)
-    pipeline, drawn = components.pipeline(), latent_batches(basis, 512, 7)
+    pipeline, drawn = components.pipeline(layers=1), latent_batches(basis, 512, 7)
 
     def loss() -> float:
         torch.manual_seed(1)
@@ -93,7 +93,7 @@ def test_training_lowers_the_loss(basis: LatentBasis) -> None:
 
     held = next(drawn)
     before = loss()
-    denoiser.train(pipeline, basis, steps=40, seed=1, tokens=512)
+    denoiser.train(pipeline, basis, steps=30, seed=1, tokens=512)
     assert loss() < before / 1.5
 
 
