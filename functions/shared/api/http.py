@@ -44,7 +44,7 @@ def new_app(
         registry: where the function's metrics are collected.
         cors_origins: the setting `CORS_ORIGINS`.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    configure_logging()
     app = Flask(name)
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     # `/v1//videos` gets 404 rather than a redirect, which a POST would not survive.
@@ -79,6 +79,11 @@ def new_app(
     _add_error_handlers(app)
     _add_operator_routes(app, ready, registry)
     return app
+
+
+def configure_logging() -> None:
+    """Log to standard error; call it before anything that logs from a thread of its own."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _read_body(limit: int) -> None:
