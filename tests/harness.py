@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -162,12 +163,11 @@ class RunningStack:
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         for child in family:
-            if child.is_running():
+            with suppress(psutil.NoSuchProcess):
                 child.kill()
         _wait_for_end(process, seconds=10, what=f"{name} is killed")
-        # Orphans become zombies where nothing reaps them, as in a container without an init.
         wait_until(
-            lambda: all(not c.is_running() or c.status() == psutil.STATUS_ZOMBIE for c in family),
+            lambda: all(map(_has_exited, family)),
             seconds=10,
             what=f"all processes of {name} have exited",
         )
@@ -189,6 +189,15 @@ class RunningStack:
         """Kill all processes."""
         for name in reversed(list(self.running)):
             self.kill(name)
+
+
+def _has_exited(process: psutil.Process) -> bool:
+    # Orphans become zombies where nothing reaps them, as in a container without an init. A process
+    # may also be reaped between two looks at it.
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _wait_for_end(process: subprocess.Popen[bytes], *, seconds: float, what: str) -> None:
