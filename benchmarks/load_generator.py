@@ -40,7 +40,7 @@ def generate_load(port: int, body: bytes, *, clients: int, seconds: float) -> Lo
     """POST `body` to /v1/videos on 127.0.0.1 from `clients` processes, for `seconds`.
 
     Raises:
-        RuntimeError: a response was not a 202, or a connection failed.
+        RuntimeError: a response was not a 200, or a connection failed.
     """
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(clients)
@@ -88,7 +88,7 @@ def _exchange(connection: socket.socket, request: bytes) -> None:
     while b"\r\n\r\n" not in response:
         response += _receive(connection)
     head, _, body = response.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 202 "):
+    if not head.startswith(b"HTTP/1.1 200 "):
         raise RuntimeError(response[:500].decode(errors="replace"))
     length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
     missing = length - len(body)

@@ -43,6 +43,6 @@ def create_app() -> FastAPI:
         await client.ping()
         return "ready"
 
-    app.add_api_route("/v1/videos", create, methods=["POST"], status_code=202)
+    app.add_api_route("/v1/videos", create, methods=["POST"], status_code=200)
     app.add_api_route("/readyz", readyz)
     return app

@@ -27,7 +27,7 @@ def create_app() -> Flask:
         answer = json.loads(connection.request(subject, payload, headers).data)
         if "seq" not in answer:
             raise RuntimeError(str(answer))
-        return Response(json.dumps(answer), status=202, content_type="application/json")
+        return Response(json.dumps(answer), status=200, content_type="application/json")
 
     @app.get("/readyz")
     def readyz() -> str:

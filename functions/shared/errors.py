@@ -113,6 +113,12 @@ class VideoNotFound(NotFound):
     code = "video_not_found"
 
 
+class ModelNotFound(NotFound):
+    """No such model. `GET /v1/models` lists the deployed one."""
+
+    code = "model_not_found"
+
+
 class ContentNotReady(NotFound):
     """The video is not completed, so there is nothing to download."""
 

@@ -19,7 +19,7 @@ from functions.shared.api.parameters import (
 from functions.shared.api.response_bodies import Model, ModelList, VideoList
 from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
 from functions.shared.api.video_schema import Video
-from functions.shared.errors import ContentNotReady, InvalidRequest, VideoNotFound
+from functions.shared.errors import ContentNotReady, InvalidRequest, ModelNotFound, VideoNotFound
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.ledger import Ledger
@@ -66,6 +66,7 @@ class StatusRoutes:
     def register(self, app: Flask) -> None:
         """Add the routes to `app`."""
         app.add_url_rule("/v1/models", "listModels", self.list_models)
+        app.add_url_rule("/v1/models/<path:model>", "getModel", self.get_model)
         app.add_url_rule("/v1/videos", "listVideos", self.list_videos)
         app.add_url_rule("/v1/events", "streamEvents", self.stream_events)
         app.add_url_rule("/v1/videos/<video_id>", "getVideo", self.get_video)
@@ -75,6 +76,14 @@ class StatusRoutes:
         """`GET /v1/models`: the deployed model and its limits."""
         self._account()
         return jsonify(ModelList(data=[Model.from_profile(self._profile)]).model_dump())
+
+    def get_model(self, model: str) -> Response:
+        """`GET /v1/models/{model}`: the deployed model, by its id."""
+        self._account()
+        deployed = Model.from_profile(self._profile)
+        if model != deployed.id:
+            raise ModelNotFound
+        return jsonify(deployed.model_dump())
 
     def list_videos(self) -> Response:
         """`GET /v1/videos`: one page of the caller's videos, newest first by default."""

@@ -56,14 +56,14 @@ class SubmitRoutes:
         app.add_url_rule(f"{video}/remix", "remixVideo", self.remix, methods=["POST"])
 
     def create(self) -> Response:
-        """`POST /v1/videos`: 202 and the video, once JetStream has stored the request."""
+        """`POST /v1/videos`: the video, once JetStream has stored the request."""
         account = self._account()
         body = check_body(read_fields(request))
         key, idempotent = _new_key(account)
         return self._accept(key, self._submissions.submit(key, body, idempotent=idempotent))
 
     def remix(self, video_id: str) -> Response:
-        """`POST /v1/videos/{id}/remix`: 202 and a new video with the same settings and seed."""
+        """`POST /v1/videos/{id}/remix`: a new video with the same settings and seed."""
         source = self._key(video_id)
         body = check_remix(read_fields(request))
         key, idempotent = _new_key(source.account)
@@ -72,7 +72,8 @@ class SubmitRoutes:
     def _accept(self, key: VideoKey, accepted: Accepted) -> Response:
         headers = {"Location": f"/v1/videos/{key.video_id}", **POLL_HEADERS}
         body = to_json(self._accepted(key, accepted))
-        return Response(body, 202, headers, content_type="application/json")
+        # As OpenAI answers. Some clients take anything else for a failure.
+        return Response(body, 200, headers, content_type="application/json")
 
     def submit_events(self) -> Response:
         """`POST /`: CloudEvents that request videos, in binary, structured or batch mode.

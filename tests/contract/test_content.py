@@ -56,6 +56,7 @@ def test_content_is_served_whole_in_ranges_and_conditionally(api: Api) -> None:
         ("/v1/videos/unknown", {}),
         ("/v1/videos", {}),
         ("/v1/models", {}),
+        ("/v1/models/unknown", {}),
         ("/v1/events", {}),
     ],
 )

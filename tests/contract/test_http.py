@@ -46,6 +46,16 @@ def test_models_lists_the_deployed_model(api: Api) -> None:
     assert model["num_frames"]["min"] == 7
 
 
+def test_a_model_is_found_by_its_id(api: Api) -> None:
+    """As it is in the list; any other id is unknown."""
+    (model,) = api.status.get("/v1/models").get_json()["data"]
+    assert api.status.get(f"/v1/models/{model['id']}").get_json() == model
+    for unknown in ("sora-2", "genmo/mochi-1-preview", "MOCHI-1-DEMO"):
+        response = api.status.get(f"/v1/models/{unknown}")
+        assert response.status_code == 404
+        assert error_of(response)["code"] == "model_not_found"
+
+
 def test_an_invalid_keys_file_stops_the_start(tmp_path: Path) -> None:
     """The error has the line number, and not the content, which may be a key."""
     path = tmp_path / "keys"

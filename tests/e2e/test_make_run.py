@@ -110,7 +110,7 @@ def create_video(run: Run, prompt: str) -> str:
     answer = requests.post(
         f"{run.stack.url}/v1/videos", json={"prompt": prompt}, timeout=scaled(30)
     )
-    assert answer.status_code == 202, answer.text
+    assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
 
 

@@ -38,7 +38,7 @@ afterEach(() => mock.timers.reset());
 
 /** @param {number} status @param {unknown} body @param {Record<string, string>} [headers] */
 const json = (status, body, headers = {}) => new Response(JSON.stringify(body), { status, headers });
-const accepted = () => json(202, videoOf("v1"));
+const accepted = () => json(200, videoOf("v1"));
 
 test("every request has the key of the session", async () => {
   responses = [json(200, videoOf("v1"))];

@@ -110,6 +110,13 @@ PARAMETERS: Final[Json] = {
     "video_id": _parameter(
         "video_id", "path", "The video's id.", {"type": "string", "pattern": TOKEN}, required=True
     ),
+    "model": _parameter(
+        "model",
+        "path",
+        "The model's id, as `GET /v1/models` lists it.",
+        {"type": "string", "minLength": 1},
+        required=True,
+    ),
     "limit": _from_definition(LIMIT),
     "order": _from_definition(ORDER),
     "variant": _from_definition(VARIANT),

@@ -11,6 +11,7 @@ from functions.shared.api.openapi.operation import Json, ref
 from functions.shared.api.response_bodies import (
     DeletedVideo,
     Error,
+    Model,
     ModelList,
     VideoEnded,
     VideoList,
@@ -26,6 +27,7 @@ BODIES: Final[dict[str, Any]] = {
     "Video": Video,
     "VideoList": VideoList,
     "DeletedVideo": DeletedVideo,
+    "Model": Model,
     "ModelList": ModelList,
     "Error": Error,
     "VideoEnded": VideoEnded,

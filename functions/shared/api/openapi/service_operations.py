@@ -8,8 +8,9 @@ from functions.shared.api.openapi.operation import (
     Operation,
     Response,
     json_response,
+    ref,
 )
-from functions.shared.errors import Unauthorized
+from functions.shared.errors import ModelNotFound, Unauthorized
 
 
 def service_operations() -> list[Operation]:
@@ -18,6 +19,7 @@ def service_operations() -> list[Operation]:
     internal = "Each function has its own; the gateway does not expose it."
     return [
         _models(),
+        _model(),
         _public(
             "getOpenApiDocument", "/openapi.json", "This document", "For the deployed model.", JSON
         ),
@@ -37,6 +39,21 @@ def _models() -> Operation:
         description="Returns the limits and defaults of the deployed model.",
         responses={200: json_response("ModelList", "The deployed model.")},
         errors=(Unauthorized,),
+    )
+
+
+def _model() -> Operation:
+    return Operation(
+        id="getModel",
+        method="get",
+        path="/v1/models/{model}",
+        tag="models",
+        summary="Get a model",
+        description="Returns the limits and defaults of the deployed model. It makes every video, "
+        "whatever model a request names.",
+        responses={200: json_response("Model", "The deployed model.")},
+        errors=(Unauthorized, ModelNotFound),
+        parameters=(ref("parameters", "model"),),
     )
 
 

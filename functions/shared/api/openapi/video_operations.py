@@ -62,7 +62,7 @@ def _create(example: Video) -> Operation:
                 "application/x-www-form-urlencoded": form,
             },
         },
-        responses={202: _accepted(example)},
+        responses={200: _accepted(example)},
         errors=(Unauthorized, VideoDeleted, IdempotencyKeyReused, QueueFull),
     )
 
@@ -86,7 +86,7 @@ def _remix(example: Video) -> Operation:
                 "application/x-www-form-urlencoded": form,
             },
         },
-        responses={202: _accepted(example)},
+        responses={200: _accepted(example)},
         errors=(Unauthorized, VideoNotFound, VideoDeleted, IdempotencyKeyReused, QueueFull),
     )
 
