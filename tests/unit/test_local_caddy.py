@@ -169,6 +169,18 @@ def test_routes(functions: str, method: str, path: str, function: str) -> None:
     assert answer.headers["X-From"] == function
 
 
+def test_health_is_the_readiness_of_status(functions: str) -> None:
+    """200 when ready."""
+    answer = requests.get(f"{functions}/health", timeout=TIMEOUT)
+    assert (answer.status_code, answer.headers["X-From"]) == (200, "status")
+
+
+def test_health_without_functions_is_unavailable(gateway: str) -> None:
+    """503, in the form of every error."""
+    answer = requests.get(f"{gateway}/health", timeout=TIMEOUT)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+
+
 def test_what_is_no_route_is_not_found(gateway: str) -> None:
     """Unknown paths, and files of the UI's folder that are no part of the UI, are 404."""
     for path in ("/nothing", "/Caddyfile", "/Dockerfile", "/v2/videos"):
