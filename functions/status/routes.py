@@ -14,6 +14,7 @@ from functions.shared.api.parameters import (
     ORDER,
     VARIANT,
     WATCHED_VIDEO,
+    refuse_unknown,
     single_value,
 )
 from functions.shared.api.response_bodies import Model, ModelList, VideoList
@@ -138,6 +139,7 @@ class StatusRoutes:
     def get_content(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}/content`: one of its files."""
         key = self._key(video_id)
+        refuse_unknown(request.args, ("variant",))
         variant = VARIANTS[VARIANT.value(request)]
         snapshot = self._snapshot(key)
         try:

@@ -71,6 +71,13 @@ def test_head_is_get_without_a_body(api: Api, path: str, headers: dict[str, str]
         assert dict(head.headers) == dict(get.headers)
 
 
+def test_an_unknown_parameter_is_refused(api: Api) -> None:
+    """A misspelt `variant` would download the video in place of its thumbnail."""
+    complete(api)
+    error = error_of(api.status.get("/v1/videos/v1/content?varient=thumbnail"))
+    assert (error["code"], error["param"]) == ("unknown_parameter", "varient")
+
+
 def test_head_ignores_ranges(api: Api) -> None:
     """It describes the whole file (RFC 9110, section 14.2)."""
     complete(api)

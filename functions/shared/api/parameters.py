@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
@@ -13,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 from functions.shared.errors import InvalidRequest, excerpt
 from functions.shared.subjects import TOKEN
+from functions.shared.unknown_names import describe_unknown
 
 T = TypeVar("T")
 
@@ -77,6 +79,23 @@ def single_value(query: MultiDict[str, str], name: str) -> str | None:
     if len(values) > 1:
         raise sent_twice(name)
     return values[0] if values else None
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
+    """Check that the parameters of a query are all `known`.
+
+    A misspelt filter that is ignored would return videos that the caller did not ask for, to a
+    program that may delete them.
+
+    Raises:
+        InvalidRequest: a parameter is not known; the message names a similar one.
+    """
+    for name in names:
+        if name not in known:
+            shown = excerpt(name)
+            raise InvalidRequest(
+                f"{shown} {describe_unknown(shown, known)}", param=shown, code="unknown_parameter"
+            )
 
 
 def sent_twice(name: str) -> InvalidRequest:

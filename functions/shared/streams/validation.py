@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from functions.shared.streams.bus import Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
+from functions.shared.unknown_names import describe_unknown
 from functions.shared.video.events import EventName, Requested
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import RemixRequest, ResolvedRequest, VideoRequest
@@ -164,9 +164,7 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidReque
         case "missing":
             text, code = "is required: say what the video should show", "missing_required_parameter"
         case "extra_forbidden":
-            close = difflib.get_close_matches(name, model.model_fields, n=1)
-            text = "is not known" + (f"; did you mean '{close[0]}'?" if close else "")
-            code = "unknown_parameter"
+            text, code = describe_unknown(name, model.model_fields), "unknown_parameter"
         case "string_too_long":
             limit = problem["ctx"]["max_length"]
             text = f"has {len(problem['input'])} characters; at most {limit} are accepted"
