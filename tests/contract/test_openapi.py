@@ -19,9 +19,9 @@ from functions.shared.api.openapi import document
 from functions.shared.config import Settings
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.validation import check_body
-from functions.shared.video.limits import size_in_pixels
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.sizes import size_in_pixels
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
 from tests.fakes import MemoryBus, MemoryStore

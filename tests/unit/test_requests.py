@@ -47,11 +47,18 @@ def test_resolving_is_idempotent() -> None:
 @pytest.mark.parametrize(
     ("fields", "param", "words"),
     [
-        ({"width": 850}, "width", "Nearest: 848"),
-        ({"size": "850x480"}, "size", "Nearest: 848"),
-        ({"height": 250}, "height", "Nearest: 256"),
-        ({"height": 490}, "height", "Nearest: 480 or 496"),
-        ({"size": "848x848"}, "size", "848x480"),
+        ({"width": 850}, "width", "Nearest: 848x480"),
+        ({"size": "850x480"}, "size", "Nearest: 848x480"),
+        ({"height": 250}, "height", "Nearest: 848x256"),
+        ({"height": 490}, "height", "Nearest: 832x480"),
+        ({"width": 640, "height": 641}, "height", "Nearest: 624x624"),
+        ({"width": 848, "height": 848}, "width", "Nearest: 624x624"),
+        ({"size": "848x848"}, "size", "Nearest: 624x624"),
+        # The sizes that programs for Sora send.
+        ({"size": "1280x720"}, "size", "Nearest: 848x480"),
+        ({"size": "720x1280"}, "size", "Nearest: 480x848"),
+        ({"size": "1024x1792"}, "size", "Nearest: 480x848"),
+        ({"size": "1792x1024"}, "size", "Nearest: 848x480"),
         ({"size": "big"}, "size", "848x480"),
         ({"size": "848x480", "width": 640}, "width", "send one of them"),
         ({"num_frames": 50}, "num_frames", "Nearest: 49 or 55"),

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.video.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
+from functions.shared.video.profiles import FRAMES_PER_LATENT, RealSpan, Span
 
 MILLISECOND: Final = 0.001
 SECONDS: Final = r"[0-9]{1,6}(\.[0-9]{1,6})?"
@@ -38,52 +38,6 @@ def checked_float(name: str, value: float | None, span: RealSpan) -> float:
             f"{name} is {value:g}; it must be from {span.min:g} to {span.max:g}", param=name
         )
     return value
-
-
-def size_in_pixels(
-    size: str | None, sides: tuple[int | None, int | None], profile: Profile
-) -> tuple[int, int]:
-    """Width and height, from `size` ("WxH"), from `sides`, or from the profile.
-
-    Raises:
-        InvalidRequest: the model does not support this size, or `size` contradicts `sides`.
-    """
-    names = ("width", "height")
-    if size is not None:
-        width, _, height = size.partition("x")
-        from_size = (int(width), int(height))
-        for name, given, parsed in zip(names, sides, from_size, strict=True):
-            if given is not None and given != parsed:
-                raise InvalidRequest(
-                    f"{name} is {given}, but size is {size}; send one of them", param=name
-                )
-        sides, names = from_size, ("size", "size")
-    found = tuple(
-        _side(name, kind, value, span)
-        for name, kind, value, span in zip(
-            names, ("width", "height"), sides, (profile.width, profile.height), strict=True
-        )
-    )
-    if found[0] * found[1] > profile.max_pixels:
-        raise InvalidRequest(
-            f"{found[0]}x{found[1]} has more pixels than {profile.name} supports "
-            f"({profile.max_pixels}); sizes that work: {', '.join(profile.sizes)}",
-            param=names[0],
-        )
-    return found[0], found[1]
-
-
-def _side(name: str, kind: str, value: int | None, span: Span) -> int:
-    if value is None:
-        return span.default
-    if span.min <= value <= span.max and value % span.multiple == 0:
-        return value
-    near = _nearest(value, span.min, span.max, span.multiple, 0)
-    raise InvalidRequest(
-        f"{kind} is {value}; it must be a multiple of {span.multiple} from {span.min} to "
-        f"{span.max}. Nearest: {' or '.join(map(str, near))}",
-        param=name,
-    )
 
 
 def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, span: Span) -> int:

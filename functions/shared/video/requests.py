@@ -13,9 +13,9 @@ from functions.shared.video.limits import (
     checked_int,
     frame_count,
     seconds_of,
-    size_in_pixels,
 )
 from functions.shared.video.profiles import Profile
+from functions.shared.video.sizes import size_in_pixels
 
 MAX_PROMPT_CHARACTERS: Final = 4096
 MAX_METADATA_PAIRS: Final = 16
