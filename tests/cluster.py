@@ -13,6 +13,7 @@ import nats
 import nats.errors
 from nats.js.api import ClusterInfo
 
+from functions.shared.streams.nats_address import client_options
 from local.probes import Probe
 from local.processes import Process
 from tests.patience import scaled
@@ -68,7 +69,7 @@ def leader(url: str, stream: str) -> str | None:
 
 async def _leader(url: str, stream: str) -> str | None:
     async with await nats.connect(
-        url.split(","), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
+        **client_options(url), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
     ) as client:
         # Without a leader of the stream, nobody answers.
         info = await client.jetstream(timeout=scaled(2)).stream_info(stream)
@@ -77,7 +78,7 @@ async def _leader(url: str, stream: str) -> str | None:
 
 async def _replicas_in_sync(url: str) -> bool:
     async with await nats.connect(
-        url.split(","), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
+        **client_options(url), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
     ) as client:
         context = client.jetstream(timeout=scaled(2))
         for stream in await context.streams_info():

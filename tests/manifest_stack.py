@@ -14,7 +14,7 @@ import requests
 from local.processes import Process
 from tests.dockerfiles import copy_into, read_image
 from tests.e2e.client import Client
-from tests.manifests import Manifest, container_of, environment, find, overlay
+from tests.manifests import KNATIVE, Manifest, container_of, environment, find
 from tests.nats_users import NatsUsersStack
 from tests.patience import scaled
 
@@ -29,8 +29,7 @@ class ManifestStack(NatsUsersStack):
 
     def __init__(self, folder: Path) -> None:
         """Nothing is started yet."""
-        super().__init__(folder)
-        self.objects = overlay("kind")
+        super().__init__(folder, manifests=KNATIVE / "overlays" / "kind")
         self.table["s3"] = self._store(self.table["s3"])
         self.table["ui"] = replace(self.table.pop("gateway"), name="ui")
         for name, process in self.table.items():

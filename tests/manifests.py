@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,26 @@ def environment(objects: list[Manifest], container: Manifest) -> dict[str, str]:
         secret = f"{reference.get('name')}/{reference.get('key')}"
         found[variable["name"]] = str(variable.get("value", secret))
     return found
+
+
+def expanded(variables: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The variables as a container sees them; `secrets` are the values of `<secret>/<key>`.
+
+    As in Kubernetes, `$(NAME)` is replaced only if `NAME` was defined before.
+    """
+    found: dict[str, str] = {}
+    for name, value in variables.items():
+        text = secrets.get(value, value)
+        found[name] = re.sub(r"\$\((\w+)\)", lambda known: found.get(known[1], known[0]), text)
+    return found
+
+
+def nats_files(objects: list[Manifest]) -> dict[str, str]:
+    """The configuration files that the NATS servers' pods mount, by name."""
+    volumes = find(objects, "StatefulSet", "nats")["spec"]["template"]["spec"]["volumes"]
+    name = next(volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
+    files: dict[str, str] = find(objects, "ConfigMap", name)["data"]
+    return files
 
 
 def container_of(objects: list[Manifest], function: str) -> Manifest:

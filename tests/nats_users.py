@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,10 +12,12 @@ from pathlib import Path
 from local.processes import Process
 from local.stack import ROOT
 from tests.harness import RunningStack
+from tests.manifests import KNATIVE, Manifest, environment, expanded, find, nats_files, render
 from tests.ports import free_ports
 
 BASE = ROOT / "knative" / "base" / "nats"
-SINGLE = ROOT / "knative" / "overlays" / "kind" / "nats" / "cluster.conf"
+SINGLE = KNATIVE / "overlays" / "kind"
+THREE = KNATIVE / "base"
 USERS = ("submit", "status", "dispatch", "generate", "forward", "setup", "operator")
 
 # Of nats-server's trace: what a user publishes and subscribes to.
@@ -53,10 +54,16 @@ class NatsUsersStack(RunningStack):
         replicas: int = 1,
         clustered: bool = False,
         traced: bool = True,
+        manifests: Path | None = None,
     ) -> None:
-        """As `RunningStack`; if `traced`, the servers log what their clients do."""
+        """As `RunningStack`; if `traced`, the servers log what their clients do.
+
+        `manifests` is the folder whose rendered objects configure the servers: an overlay with one
+        server, or with three if `clustered`.
+        """
         super().__init__(folder, settings, replicas=replicas, clustered=clustered)
         self._traced = traced
+        self.objects: list[Manifest] = render(manifests or (THREE if clustered else SINGLE))
         # A value that begins with a digit would be read as a number.
         self.passwords = {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
         routes = free_ports(len(self.nats_servers)) if clustered else []
@@ -67,6 +74,8 @@ class NatsUsersStack(RunningStack):
             if process.role == "function":
                 env = {**process.env, "NATS_URL": self.nats_url_of(user)}
                 self.table[name] = replace(process, env=env)
+        (container,) = find(self.objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
+        self._changes["STREAM_REPLICAS"] = environment(self.objects, container)["STREAM_REPLICAS"]
         self._changes["NATS_URL"] = self.nats_url_of("setup")
 
     def nats_url_of(self, user: str) -> str:
@@ -75,23 +84,31 @@ class NatsUsersStack(RunningStack):
         return self.nats_url.replace("nats://", f"nats://{user}:{password}@")
 
     def _guarded(self, server: Process, routes: list[int], number: int) -> Process:
+        """A pod of the StatefulSet: its files and variables, on this machine's ports."""
+
+        def here(text: str) -> str:
+            for peer, port in enumerate(routes):
+                text = text.replace(f"nats-{peer}.nats:6222", f"127.0.0.1:{port}")
+            return text
+
         folder = self.stack.data / f"{server.name}-config"
-        shutil.copytree(BASE, folder)
-        if not routes:
-            shutil.copy(SINGLE, folder / "cluster.conf")
-        here = "127.0.0.1"
+        folder.mkdir()
+        listen = f'host: "127.0.0.1", port: {routes[number]}' if routes else ""
+        for name, text in nats_files(self.objects).items():
+            (folder / name).write_text(here(text).replace("port: 6222", listen))
+        pod = find(self.objects, "StatefulSet", "nats")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
         # The differences on one machine; everything else is as in the cluster.
-        changes = ["-a", here, "-p", str(server.probe.port)]
+        changes = ["-a", "127.0.0.1", "-p", str(server.probe.port)]
         changes += ["-P", str(folder / "pid"), "-m", str(free_ports(1)[0])]
         changes += ["-V"] if self._traced else []
-        if routes:
-            changes += ["--cluster", f"nats://{here}:{routes[number]}"]
-            changes += ["--routes", ",".join(f"nats://{here}:{port}" for port in routes)]
-        words = {f"{user.upper()}_PASSWORD": word for user, word in self.passwords.items()}
+        words = {f"nats/{user}": word for user, word in self.passwords.items()}
+        variables = expanded(environment(self.objects, container), words)
+        changed = {"POD_NAME": server.name, "STORE_DIR": str(folder / "data")}
         return replace(
             server,
             argv=[server.argv[0], "-c", str(folder / "nats.conf"), *changes],
-            env={**server.env, **words, "POD_NAME": server.name, "STORE_DIR": str(folder / "data")},
+            env={**server.env, **{n: here(value) for n, value in variables.items()}, **changed},
         )
 
     def used_subjects(self) -> dict[tuple[str, str], set[str]]:

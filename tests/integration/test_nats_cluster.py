@@ -1,0 +1,87 @@
+"""The cluster's three NATS servers, with the files and variables of the rendered manifests."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import nats
+import pytest
+
+from functions.shared.errors import KinoraError
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.nats_address import client_options
+from functions.shared.streams.video_state import Snapshot
+from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.video.events import EventName
+from tests.cluster import leader, replicas_in_sync
+from tests.manifests import KNATIVE, OVERLAYS, find, render
+from tests.nats_users import NatsUsersStack
+from tests.patience import wait_until
+from tests.unit.events import publish, started
+
+FOLDERS = (KNATIVE / "base", *(KNATIVE / "overlays" / name for name in OVERLAYS))
+
+
+def _servers(folder: Path) -> int:
+    replicas: int = find(render(folder), "StatefulSet", "nats")["spec"]["replicas"]
+    return replicas
+
+
+@pytest.mark.parametrize(
+    "folder", [folder for folder in FOLDERS if _servers(folder) > 1], ids=lambda folder: folder.name
+)
+def test_the_servers_of_the_manifests_survive_the_loss_of_one(folder: Path, tmp_path: Path) -> None:
+    """They accept each other's routes, keep three copies, and answer while any one is away."""
+    stack = NatsUsersStack(tmp_path, clustered=True, manifests=folder)
+    assert _servers(folder) == len(stack.nats_servers)
+    url = stack.nats_url_of("operator")
+    bus = JetStream(url)
+    ledger = Ledger(bus, takeover_grace=0)
+    try:
+        stack.start_servers()
+        assert asyncio.run(_copies(url)) == {"REQUESTS": 3, "VIDEOS": 3}
+        _wait_in_sync(url)
+        before = _start_video(ledger)
+        lost = wait_until(lambda: leader(url, VIDEOS), seconds=30, what="a leader")
+        stack.kill(lost)
+        meanwhile = _start_video(ledger)
+        stack.start(lost)
+        _wait_in_sync(url)
+        after = _start_video(ledger)
+        for state in (before, meanwhile, after):
+            assert ledger.read(state.key).event_id == state.event_id
+        for server in stack.nats_servers:
+            assert "Authorization Violation" not in stack.stack.log_of(server.name).read_text()
+    finally:
+        bus.close()
+        stack.close()
+
+
+async def _copies(url: str) -> dict[str, int]:
+    """How many servers keep each stream."""
+    async with await nats.connect(**client_options(url)) as client:
+        infos = await client.jetstream().streams_info()
+    return {
+        info.config.name or "": 1 + len((info.cluster and info.cluster.replicas) or ())
+        for info in infos
+    }
+
+
+def _wait_in_sync(url: str) -> None:
+    wait_until(lambda: replicas_in_sync(url), seconds=60, what="all replicas are in sync")
+
+
+def _start_video(ledger: Ledger) -> Snapshot:
+    """Publish the first event of a new video, as soon as the stream has a leader."""
+
+    def state() -> Snapshot | None:
+        key = VideoKey("acme", f"v{uuid.uuid4().hex[:8]}")
+        try:
+            return publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+        except KinoraError:
+            return None
+
+    return wait_until(state, seconds=60, what="an event is stored")
