@@ -92,8 +92,9 @@ class Feed:
 
     def __iter__(self) -> Iterator[str]:
         position, end = self._start, self._end
-        # The first bytes are sent at once, so that the client knows that it is connected.
-        yield f": kinora\nid: {position}\n\n"
+        # Sent at once, so that the client knows that it is connected. A comment, because many
+        # clients parse the data of every block that has a field.
+        yield f": position {position}\n\n"
         if position.requests > end.requests or position.videos > end.videos:
             position = end
             yield _reset_event(position)
@@ -136,7 +137,7 @@ class Feeds:
     def open(self, account: str, video_id: str | None, last_event_id: str | None) -> Feed:
         """A feed of all videos of an account, or of one.
 
-        Without `last_event_id`, it starts with the next event.
+        Without `last_event_id`, or with an empty one, it starts with the next event.
 
         Raises:
             InvalidRequest: `last_event_id` or `video_id` is invalid.
@@ -144,7 +145,7 @@ class Feeds:
         """
         subjects = subject_filters(account, video_id)
         end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
-        start = end if last_event_id is None else FeedPosition.parse(last_event_id)
+        start = FeedPosition.parse(last_event_id) if last_event_id else end
         if not self._slots.acquire(blocking=False):
             raise Unavailable("Too many event streams are open. Try again.", retry_after=10)
         return Feed(self._bus, subjects, start, end, self._slots.release)

@@ -22,7 +22,7 @@ from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import ContentNotReady, InvalidRequest, ModelNotFound, VideoNotFound
 from functions.shared.storage import Store
-from functions.shared.streams.bus import Bus
+from functions.shared.streams.bus import Bus, Message
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import Snapshot, snapshot_of
@@ -127,11 +127,12 @@ class StatusRoutes:
 
     def stream_events(self) -> Response:
         """`GET /v1/events`: events from now on, or since `Last-Event-ID`."""
-        feed = self._feeds.open(
-            self._account(),
-            WATCHED_VIDEO.value(request),
-            LAST_EVENT_ID.value(request),
-        )
+        account, video_id = self._account(), WATCHED_VIDEO.value(request)
+        last_event_id = LAST_EVENT_ID.value(request)
+        if video_id is not None:
+            # Of a video that does not exist, the feed would be silent for ever.
+            self._check_exists(VideoKey(account, video_id))
+        feed = self._feeds.open(account, video_id, last_event_id)
         # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(feed, mimetype="text/event-stream", headers=headers)
@@ -168,10 +169,18 @@ class StatusRoutes:
             raise VideoNotFound
         return snapshot
 
-    def _queued(self, key: VideoKey) -> Video:
+    def _check_exists(self, key: VideoKey) -> None:
+        if self._snapshot(key).queued:
+            self._request_of(key)
+
+    def _request_of(self, key: VideoKey) -> Message:
         message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
         if message is None:
             raise VideoNotFound
+        return message
+
+    def _queued(self, key: VideoKey) -> Video:
+        message = self._request_of(key)
         resolved: ResolvedRequest | None = None
         # An invalid request is queued too: `dispatch` will fail it, with the reason.
         with contextlib.suppress(InvalidRequest):

@@ -123,6 +123,7 @@ def _streams(api: Api, call: Call) -> None:
     with call(headers={"Last-Event-ID": "0-0"}) as feed:
         received = list(_events_until(feed, "own"))
     assert [event["account"] for event in received] == ["bob"]
+    assert call(query=f"?video_id={DONE}").status_code == 404
     put_request(api.bus, VideoKey("bob", DONE), prompt="bob's own")
     with call(headers={"Last-Event-ID": "0-0"}, query=f"?video_id={DONE}") as feed:
         received = list(_events_until(feed, DONE))

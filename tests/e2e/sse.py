@@ -13,7 +13,7 @@ from tests.patience import scaled
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """An event. The first one of a connection has only an id: the position where it starts."""
+    """An event. The first one has only an id: the position where the connection starts."""
 
     id: str
     type: str
@@ -31,7 +31,9 @@ def read_events(url: str, last_event_id: str | None = None) -> Iterator[StreamEv
         fields: dict[str, str] = {}
         for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
             name, _, value = line.partition(": ")
-            if name:
+            if value.startswith("position "):  # of a comment, whose name is empty
+                yield StreamEvent(value.removeprefix("position "), "", "")
+            elif name:
                 fields[name] = value
             elif "id" in fields:
                 subject = json.loads(fields.get("data", "{}")).get("subject", "")

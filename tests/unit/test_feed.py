@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 
@@ -25,7 +26,7 @@ def feeds(bus: MemoryBus) -> Feeds:
 
 def _open(feeds: Feeds, *, video_id: str | None = None, last: str | None = None) -> Iterator[str]:
     feed = iter(feeds.open("acme", video_id, last))
-    assert next(feed).startswith(": kinora\nid: ")
+    assert next(feed).startswith(": position ")
     return feed
 
 
@@ -113,7 +114,25 @@ def test_a_feed_ends_with_a_reset_when_the_streams_are_recreated(
     assert _next(again)[2]["subject"] == key.video_id
 
 
-@pytest.mark.parametrize("last", ["", "x", "1", "1-", "-1-2", "1-2-3", "1-x", "9" * 30 + "-1"])
+def test_the_first_block_is_a_comment_with_the_position(feeds: Feeds, bus: MemoryBus) -> None:
+    """No field: clients that parse the data of each block find none that lacks it."""
+    put_request(bus, VideoKey("acme", "past"))
+    for last in (None, ""):
+        with contextlib.closing(feeds.open("acme", None, last)) as feed:
+            assert next(iter(feed)) == ": position 1-0\n\n"
+    with contextlib.closing(feeds.open("acme", None, "0-0")) as feed:
+        assert next(iter(feed)) == ": position 0-0\n\n"
+
+
+def test_an_empty_last_event_id_is_none(feeds: Feeds, bus: MemoryBus) -> None:
+    """The feed starts with the next event."""
+    put_request(bus, VideoKey("acme", "past"))
+    feed = _open(feeds, last="")
+    put_request(bus, VideoKey("acme", "next"))
+    assert _next(feed)[2]["subject"] == "next"
+
+
+@pytest.mark.parametrize("last", ["x", "1", "1-", "-1-2", "1-2-3", "1-x", "9" * 30 + "-1"])
 def test_an_invalid_last_event_id_is_refused(feeds: Feeds, last: str) -> None:
     """It would otherwise look like a feed without events."""
     with pytest.raises(InvalidRequest):

@@ -151,9 +151,9 @@ EVENT_ID: Final = r"([0-9]{1,19})-([0-9]{1,19})"
 LAST_EVENT_ID: Final = Parameter[str | None](
     "Last-Event-ID",
     "header",
-    Annotated[str, StringConstraints(pattern=f"^{EVENT_ID}$")],
+    Annotated[str, StringConstraints(pattern=f"^({EVENT_ID})?$")],
     "the id of an event of this stream, or absent",
-    "Resume after this event.",
+    "Resume after this event. Empty is the same as absent.",
     None,
 )
 IDEMPOTENCY_KEY: Final = Parameter[str | None](

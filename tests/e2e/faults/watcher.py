@@ -100,11 +100,16 @@ class Watcher(threading.Thread):
 
 
 def _messages(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """The fields of each message that has an id (HTML standard, section 9.2.6)."""
+    """The fields of each message (HTML standard, section 9.2.6) that has an id.
+
+    The first has only an id: the position where the connection starts.
+    """
     fields: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(": ")
-        if name:
+        if value.startswith("position "):  # of a comment, whose name is empty
+            yield {"id": value.removeprefix("position ")}
+        elif name:
             fields[name] = value
         elif "id" in fields:
             yield fields

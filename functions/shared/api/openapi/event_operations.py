@@ -6,7 +6,13 @@ from typing import Final
 
 from functions.shared.api.openapi.operation import JSON, Json, Operation, Response, ref
 from functions.shared.api.parameters import EVENT_ID
-from functions.shared.errors import IdempotencyKeyReused, QueueFull, Unauthorized, VideoDeleted
+from functions.shared.errors import (
+    IdempotencyKeyReused,
+    QueueFull,
+    Unauthorized,
+    VideoDeleted,
+    VideoNotFound,
+)
 from functions.shared.streams.cloudevents import BATCH, MAX_ATTRIBUTE, MAX_BATCH, STRUCTURED
 from functions.shared.video.events import EventName
 
@@ -102,10 +108,12 @@ def _stream() -> Operation:
         summary="Stream events",
         description="Server-Sent Events without an end: one for each CloudEvent about the "
         "account's videos. `event` is the CloudEvent's type, and `data` has the schema `Event`. "
+        "The first line is a comment with the position at which the stream starts. "
         "After an interruption, `Last-Event-ID` resumes the stream; events that were superseded "
         "meanwhile are skipped. `reset` means that the streams were recreated, so that earlier "
-        "events may no longer be true.",
+        "events may no longer be true. A `video_id` that is unknown, or whose video was deleted, "
+        "gets 404.",
         parameters=[ref("parameters", "events_of"), ref("parameters", "Last-Event-ID")],
         responses={200: Response("The stream.", {"text/event-stream": STREAM}, ("Cache-Control",))},
-        errors=(Unauthorized,),
+        errors=(Unauthorized, VideoNotFound),
     )
