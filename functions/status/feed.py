@@ -8,7 +8,6 @@ the meantime are not sent.
 
 from __future__ import annotations
 
-import json
 import queue
 import re
 import threading
@@ -19,8 +18,8 @@ from typing import Final
 from functions.shared.api.parameters import EVENT_ID
 from functions.shared.errors import InvalidRequest, Unavailable
 from functions.shared.streams.bus import Bus, Message
-from functions.shared.streams.cloudevents import read_nats
-from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey, subject_filters
+from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
+from functions.status.feed_blocks import event_block, reset_block
 
 # Proxies and browsers close silent connections; the shortest common limit is 30 s.
 KEEP_ALIVE_SECONDS: Final = 10.0
@@ -97,13 +96,13 @@ class Feed:
         yield f": position {position}\n\n"
         if position.requests > end.requests or position.videos > end.videos:
             position = end
-            yield _reset_event(position)
+            yield reset_block(str(position))
         self._follow(REQUESTS, self._subjects[0], position.requests)
         self._follow(VIDEOS, self._subjects[1], position.videos)
         yield from _events(self._messages, position)
         if self._recreated:
             # The client reconnects with this id, and gets everything in the new streams.
-            yield _reset_event(FeedPosition(0, 0))
+            yield reset_block(str(FeedPosition(0, 0)))
 
     def _follow(self, stream: str, subject: str, after: int) -> None:
         stop = self._bus.follow(
@@ -151,11 +150,6 @@ class Feeds:
         return Feed(self._bus, subjects, start, end, self._slots.release)
 
 
-def _reset_event(position: FeedPosition) -> str:
-    """Tells the client that the streams were recreated, so that earlier events no longer hold."""
-    return f"id: {position}\nevent: reset\ndata: {{}}\n\n"
-
-
 def _ignore_caught_up() -> None:
     """A feed does not report that it has caught up."""
 
@@ -173,18 +167,6 @@ def _events(
             return
         stream, message = item
         position = position.advanced(stream, message.seq)
-        event = _read_event(message)
-        if event is not None:
-            yield f"id: {position}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
-
-
-def _read_event(message: Message) -> dict[str, object] | None:
-    """The CloudEvent in structured mode; None for an invalid message, which `dispatch` fails."""
-    try:
-        event = read_nats(message.headers, message.data)
-        key = VideoKey.from_subject(message.subject)
-    except InvalidRequest:
-        return None
-    # The subject decides these two, whatever the publisher wrote.
-    names = {"subject": key.video_id, "account": key.account}
-    return {**event.attributes, **names, "data": event.data}
+        block = event_block(stream, message, str(position))
+        if block is not None:
+            yield block
