@@ -162,6 +162,38 @@ test("a stream that breaks off is resumed after the last event", async () => {
   deepEqual(api.resumedAfter, [null, "2"]);
 });
 
+test("an event that can't be handled comes once, and the list is read instead", async () => {
+  /** @type {unknown[]} */
+  const reported = [];
+  Object.assign(globalThis, { reportError: (/** @type {unknown} */ error) => reported.push(error) });
+  await start();
+  api.stored = [videoOf("v1")];
+  api.send("id: 2\ndata: {\n\n");
+  await wait(1_000);
+  api.send("id: 3\ndata: {}\n\n");
+  await wait(2_000);
+  deepEqual(api.resumedAfter, [null, "2", "3"]);
+  equal(reported.length, 2);
+  deepEqual(library.ids, ["v1"]);
+});
+
+test("an event that one tab can't handle reaches the others", async () => {
+  Object.assign(globalThis, { reportError: () => {} });
+  /** @type {unknown[]} */
+  const posted = [];
+  class Recorder extends BroadcastChannel {
+    /** @override @param {unknown} message */
+    postMessage(message) {
+      posted.push(message);
+    }
+  }
+  Object.assign(globalThis, { BroadcastChannel: Recorder });
+  await start();
+  api.send("id: 2\ndata: {\n\n");
+  await wait(0);
+  deepEqual(posted.at(-2), { event: { id: "2", type: "message", data: "{" } });
+});
+
 test("without the event stream the list is polled", async () => {
   api.events = () => Promise.reject(new ApiError(503, {}, 60));
   await start();

@@ -84,8 +84,9 @@ export class Feed {
         if (!open) this.onState(true, resumed);
         open = true;
         this.#failures = 0;
-        if (event.data) this.onEvent(event);
+        // First: an event that can't be handled must not come again after the reconnect.
         this.lastEventId = event.id ?? this.lastEventId;
+        if (event.data) this.onEvent(event);
       }
     } finally {
       clearTimeout(timer);

@@ -73,8 +73,9 @@ export class SharedFeed {
 
   /** @param {ServerSentEvent} event */
   #shareEvent(event) {
-    this.onEvent(event);
+    // First, so that what this tab can't handle reaches the others.
     this.#post({ event });
+    this.onEvent(event);
   }
 
   /** @param {boolean} open @param {boolean} resumed */
