@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functions.shared.errors import TooLarge
-from functions.shared.streams import validation
 from functions.shared.streams.validation import MAX_EVENT_BYTES
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Requested
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
+from functions.submit.request_hash import request_hash as hash_of
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class PreparedRequest:
             TooLarge: with its defaults filled in, it is larger than an event may be.
         """
         resolved = ResolvedRequest.resolve(request, profile, key.account, key.video_id)
-        request_hash = request_hash or validation.request_hash(request)
-        data = Requested(**resolved.model_dump(), request_hash=request_hash)
+        sent_hash = request_hash or hash_of(request)
+        data = Requested(**resolved.model_dump(), request_hash=sent_hash)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=Source.SUBMIT)
         payload = event.to_bytes()
         if len(payload) > MAX_EVENT_BYTES:
@@ -50,4 +50,4 @@ class PreparedRequest:
                 f"The request has {len(payload)} bytes; at most {MAX_EVENT_BYTES} are accepted. "
                 "Shorten prompt, negative_prompt or metadata."
             )
-        return cls(event, payload, resolved, request_hash)
+        return cls(event, payload, resolved, sent_hash)

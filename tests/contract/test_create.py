@@ -60,8 +60,9 @@ def test_an_idempotency_key_makes_one_video(api: Api) -> None:
     """Sent again: the same video; with another request: 422; deleted: 410; invalid: 400."""
     headers = {"Idempotency-Key": "order-7"}
     first = api.submit.post("/v1/videos", json={"prompt": "x"}, headers=headers)
-    again = api.submit.post("/v1/videos", data={"prompt": "x"}, headers=headers)
-    assert again.get_json()["id"] == first.get_json()["id"]
+    for form in ({"prompt": "x"}, {"prompt": "x", "negative_prompt": ""}):
+        again = api.submit.post("/v1/videos", data=form, headers=headers)
+        assert again.get_json()["id"] == first.get_json()["id"]
     assert len(api.requests()) == 1
     other = api.submit.post("/v1/videos", json={"prompt": "y"}, headers=headers)
     assert (other.status_code, error_of(other)["code"]) == (422, "idempotency_key_reused")

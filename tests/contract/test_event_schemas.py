@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.cloudevents import STRUCTURED, read_nats
-from functions.shared.streams.validation import check_requested, request_hash
+from functions.shared.streams.validation import check_requested
 from functions.shared.streams.video_events import VideoEvent, read_video_event
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.video.events import (
@@ -44,6 +44,7 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest
+from functions.submit.request_hash import request_hash
 
 FOLDER = Path(__file__).parents[2] / "event-schemas"
 HEADERS = {"content-type": STRUCTURED}

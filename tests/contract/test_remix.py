@@ -115,6 +115,7 @@ def test_an_idempotency_key_makes_one_remix(api: Api) -> None:
         send(two, prompt="blue"),
         send(one, prompt="red"),
         send(one, prompt="blue", metadata={"a": "b"}),
+        send(one, prompt="blue", metadata={}),
         api.submit.post("/v1/videos", json={"prompt": "blue", "seed": 1}, headers=headers),
     ):
         assert (response.status_code, error_of(response)["code"]) == (422, "idempotency_key_reused")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.streams.validation import check_body, check_requested, request_hash
+from functions.shared.streams.validation import check_body, check_requested
 from functions.shared.video.limits import seconds_of
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, default_seed
@@ -145,11 +145,3 @@ def test_every_size_is_used_as_requested_or_refused(width: int, height: int) -> 
         with pytest.raises(InvalidRequest) as error:
             _resolve(width=width, height=height)
         assert error.value.param in {"width", "height"}
-
-
-def test_equal_requests_have_equal_hashes_in_any_encoding() -> None:
-    """A form and a JSON body with the same values are the same request."""
-    assert request_hash(check_body({"prompt": "x", "seed": "7"})) == request_hash(
-        check_body({"seed": 7, "prompt": "x"})
-    )
-    assert request_hash(check_body({"prompt": "x"})) != request_hash(check_body({"prompt": "y"}))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -47,7 +45,8 @@ class StoredRequest:
         created_at: JetStream's timestamp of the message, as RFC 3339.
         event_id: the CloudEvent's id.
         request: the request with its defaults.
-        request_hash: see `request_hash`; None if another program published the request.
+        request_hash: what `submit` computed of what the caller sent; None if another program
+            published the request.
     """
 
     key: VideoKey
@@ -125,13 +124,6 @@ def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
         InvalidRequest: a field is missing, unknown or invalid.
     """
     return _validate_body(RemixRequest, fields)
-
-
-def request_hash(request: VideoRequest) -> str:
-    """A digest of the request before defaults: equal requests have equal ones in any encoding."""
-    given = request.model_dump(exclude_none=True, exclude={"request_hash"})
-    canonical = json.dumps(given, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _validate_body(model: type[M], fields: Mapping[str, Any]) -> M:

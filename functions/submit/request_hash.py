@@ -1,0 +1,29 @@
+"""Recognises a request that is sent again, however it is encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+
+from functions.shared.video.requests import VideoRequest
+
+
+def request_hash(request: VideoRequest, *, kept: Collection[str] = ()) -> str:
+    """A digest of a valid request before defaults: equal requests have equal ones.
+
+    Equal are the same number as text and as a number, `size` and its two sides, and an empty text
+    or object and none; except for the fields `kept`, where empty means something else than absent.
+    """
+    given = {
+        name: value
+        for name, value in request.model_dump(exclude={"request_hash"}).items()
+        if value not in (None, "", {}) or (name in kept and value is not None)
+    }
+    if request.size is not None:
+        del given["size"]
+        given["width"], given["height"] = map(int, request.size.split("x"))
+    if request.seconds is not None:
+        given["seconds"] = float(request.seconds)
+    canonical = json.dumps(given, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
