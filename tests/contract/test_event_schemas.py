@@ -275,8 +275,8 @@ GOOD: list[Mapping[str, object]] = [
     # Limits count characters, not UTF-16 code units as JavaScript does.
     {"prompt": "\U0001f34b" * 4096},
     {"prompt": " a "},
-    # A byte order mark is white space in ECMA-262, but not in Python.
-    {"prompt": "\ufeff"},
+    {"prompt": "\u200b.\0"},
+    {"prompt": "\U0001f388"},
     {"prompt": "a", "negative_prompt": ""},
     {"prompt": "a", **dict.fromkeys(set(Requested.model_fields) - {"prompt"})},
     {"prompt": "a", "size": "848x480"},
@@ -339,6 +339,7 @@ BAD: list[object] = [
     {"prompt": "a", "guidance_scale": math.nan},
     {"prompt": "a", "guidance_scale": -math.inf},
     {"prompt": "a", "guidance_scale": True},
+    {"prompt": "\0\u200b\ufeff\u3164"},
     {"prompt": "a", "seed": -1},
     {"prompt": "a", "seed": 2**32},
     {"prompt": "a", "seed": "1"},

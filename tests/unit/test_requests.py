@@ -78,6 +78,8 @@ def test_resolving_is_idempotent() -> None:
         ({"seed": "many"}, "seed", "integer"),
         ({"prompt": ""}, "prompt", "must not be empty"),
         ({"prompt": "  \n"}, "prompt", "empty"),
+        ({"prompt": "\0"}, "prompt", "empty"),
+        ({"prompt": "\u200b\ufeff"}, "prompt", "empty"),
         ({"prompt": "x" * 4097}, "prompt", "4097 characters; at most 4096"),
         ({"prompt": "\ud800"}, "prompt", "Unicode"),
         ({"prompt": 7}, "prompt", "must be text"),

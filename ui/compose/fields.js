@@ -1,4 +1,5 @@
 import { find, showText } from "../browser/dom.js";
+import { hasVisibleText } from "./visible_text.js";
 
 /** @typedef {HTMLInputElement | HTMLTextAreaElement} Control */
 
@@ -43,7 +44,7 @@ export class Fields {
   /** Show the errors of all fields. @returns {boolean} whether there are none */
   validate() {
     this.clear();
-    if (!this.get("prompt").value.trim()) this.mark("prompt", "Enter a prompt.");
+    if (!hasVisibleText(this.get("prompt").value)) this.mark("prompt", "Enter a prompt.");
     for (const control of this.all) {
       const length = [...control.value.trim()].length;
       if (length > MAX_PROMPT) {

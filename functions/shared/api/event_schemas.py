@@ -11,15 +11,22 @@ from functions.shared import subjects
 from functions.shared.streams.cloudevents import MAX_ATTRIBUTE
 from functions.shared.streams.validation import MAX_EVENT_BYTES
 from functions.shared.video.events import DATA_OF, EventName
+from functions.shared.video.visible_text import has_visible_text
 
 TOKEN: Final = f"^{subjects.TOKEN}$"
-# The characters that str.strip() removes, literally: `\s` differs between regex dialects.
-BLANK: Final = "".join(c for c in map(chr, range(0x10000)) if c.isspace())
+# The invisible characters, literally: `\s` and `\p` differ between regex dialects. Without those of
+# several UTF-16 units, which some dialects read as several characters, and without such units.
+_SURROGATES: Final = range(0xD800, 0xE000)
+INVISIBLE: Final = "".join(
+    chr(code)
+    for code in range(0x10000)
+    if code not in _SURROGATES and not has_visible_text(chr(code))
+)
 
 # Rules that the schema can't express, most of them because they depend on the deployed model.
 _PROFILE: Final = "For the limits and the default of the deployed model, see `GET /v1/models`."
 NOTES: Final = {
-    "prompt": "Not only whitespace.",
+    "prompt": "At least one visible character.",
     "size": f"If width or height is given too, it must agree. {_PROFILE}",
     "width": _PROFILE,
     "height": _PROFILE,
@@ -80,7 +87,7 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
     definitions = data.pop("$defs", None)
     if name is EventName.REQUESTED:
         envelope = _open_envelope()
-        data["properties"]["prompt"]["pattern"] = f"[^{BLANK}]"
+        data["properties"]["prompt"]["pattern"] = f"[^{INVISIBLE}]"
         for field, note in NOTES.items():
             described = data["properties"][field]
             described["description"] = f"{described['description']} {note}"

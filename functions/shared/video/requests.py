@@ -16,6 +16,7 @@ from functions.shared.video.limits import (
 )
 from functions.shared.video.profiles import Profile
 from functions.shared.video.sizes import size_in_pixels
+from functions.shared.video.visible_text import has_visible_text
 
 MAX_PROMPT_CHARACTERS: Final = 4096
 MAX_METADATA_PAIRS: Final = 16
@@ -24,7 +25,7 @@ MAX_SEED: Final = 2**32 - 1
 
 
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if not has_visible_text(text):
         raise ValueError("must say what the video should show; it is empty")
     return text
 

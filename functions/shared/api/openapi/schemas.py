@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
-from functions.shared.api.event_schemas import BLANK, Untitled, schema_of
+from functions.shared.api.event_schemas import INVISIBLE, Untitled, schema_of
 from functions.shared.api.openapi.operation import Json, ref
 from functions.shared.api.response_bodies import (
     DeletedVideo,
@@ -70,7 +70,7 @@ def create_video(profile: Profile) -> Json:
     )
     fields["num_frames"]["default"] = profile.num_frames.default
     branches["seconds"]["pattern"] = f"^{SECONDS}$"
-    branches["prompt"]["pattern"] = f"[^{BLANK}]"
+    branches["prompt"]["pattern"] = f"[^{INVISIBLE}]"
     fields["size"]["examples"] = list(profile.sizes)
     schema["description"] += (
         f" `size` is an alternative to `width` and `height`, whose product is at most "
@@ -82,7 +82,7 @@ def create_video(profile: Profile) -> Json:
 def remix_video() -> Json:
     """The body of `POST /v1/videos/{id}/remix` in JSON."""
     schema = RemixRequest.model_json_schema(schema_generator=Untitled)
-    schema["properties"]["prompt"]["pattern"] = f"[^{BLANK}]"
+    schema["properties"]["prompt"]["pattern"] = f"[^{INVISIBLE}]"
     return schema
 
 
