@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from functions.shared.errors import excerpt
@@ -17,13 +18,20 @@ class NotJson(ValueError):
 
 
 def parse(body: bytes) -> object:
-    """Parse UTF-8 JSON in which no object repeats a name (RFC 8259, sections 4 and 8.1).
+    """Parse UTF-8 JSON in which no object repeats a name and every number is finite.
+
+    RFC 8259, sections 4, 6 and 8.1. What Python would read as infinity could not be written again.
 
     Raises:
         NotJson: it is anything else.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
+        document: object = json.loads(
+            body.decode("utf-8-sig"),
+            object_pairs_hook=_checked_object,
+            parse_constant=_NotFinite,
+            parse_float=_read_float,
+        )
     except NotJson:
         raise
     except UnicodeDecodeError:
@@ -34,13 +42,37 @@ def parse(body: bytes) -> object:
         raise NotJson("is nested too deeply") from None
     except ValueError:  # Python limits the digits of an integer
         raise NotJson("has a number with too many digits") from None
+    # Objects have checked their values; numbers may also be outside of any.
+    _check_finite(document, None)
+    return document
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class _NotFinite(str):
+    """The text of a number that is not finite, until the field that has it is known."""
+
+    __slots__ = ()
+
+
+def _read_float(text: str) -> float | _NotFinite:
+    value = float(text)
+    return value if math.isfinite(value) else _NotFinite(text)
+
+
+def _check_finite(value: object, name: str | None) -> None:
+    if isinstance(value, _NotFinite):
+        raise NotJson(f"has the number {excerpt(value)}; a number must be finite", name)
+    if isinstance(value, list):
+        for item in value:
+            _check_finite(item, name)
+
+
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = excerpt(next(name for name in names if names.count(name) > 1))
         repeated = repeated.encode(errors="replace").decode()
         raise NotJson(f"has {repeated!r} more than once", repeated)
+    for name, value in pairs:
+        _check_finite(value, excerpt(name).encode(errors="replace").decode())
     return fields

@@ -98,6 +98,7 @@ def test_an_error_in_metadata_names_the_pair(api: Api, metadata: Any, message: s
         (b'{"metadata": %s}' % (b"[" * 99_999), "is nested too deeply"),
         (b'{"prompt": "caf\xe9"}', "is not UTF-8"),
         (b'{"prompt"', "is not valid JSON"),
+        (b"[NaN]", "has the number NaN; a number must be finite"),
     ],
 )
 def test_a_body_that_can_not_be_parsed_says_why(api: Api, body: bytes, reason: str) -> None:

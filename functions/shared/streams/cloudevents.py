@@ -63,7 +63,10 @@ def read_nats(headers: Mapping[str, str], payload: bytes) -> ReceivedEvent:
     if content_type != STRUCTURED and "ce-specversion" in lower:
         return read_binary(lower, payload)
     # eventing-natss writes structured events without a content type.
-    return read_structured(_parse_json(payload))
+    try:
+        return read_structured(strict_json.parse(payload))
+    except strict_json.NotJson as problem:
+        raise InvalidEvent(f"The message {problem}", param=problem.name or "data") from None
 
 
 def read_binary(headers: Mapping[str, str], body: bytes) -> ReceivedEvent:
@@ -112,13 +115,6 @@ def read_structured(document: object) -> ReceivedEvent:
         raise InvalidEvent("Send the data as JSON in 'data', not as 'data_base64'", param="data")
     attributes = {name: value for name, value in document.items() if name != "data"}
     return ReceivedEvent(_checked(attributes), document.get("data"))
-
-
-def _parse_json(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidEvent("The message is not valid JSON in UTF-8", param="data") from None
 
 
 def _checked(attributes: dict[str, Any]) -> dict[str, str]:
