@@ -82,6 +82,12 @@ class InvalidRequest(KinoraError):
     retryable = False
 
 
+class SearchTooBroad(InvalidRequest):
+    """The search takes too long. Add a created_after, a status, or a longer text."""
+
+    code = "search_too_broad"
+
+
 class InvalidEvent(InvalidRequest):
     """This is not a valid CloudEvent."""
 

@@ -30,6 +30,8 @@ from functions.status.eta.forecast import QueueForecast
 from functions.status.listing.filters import NO_FILTERS, Filters, folded
 from functions.status.listing.query import PageOrder, select_page
 from functions.status.listing.table import SortKey, VideoRecord, VideoTable
+from functions.status.listing.time_limit import limited
+from functions.status.listing.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -62,22 +64,22 @@ class VideoIndex:
         Args:
             profile: the model's defaults, for requests that leave them out.
             max_age_days: how long the streams keep a video.
-            min_replicas: workers that always run; see `QueueForecast`.
-            max_in_flight: videos that are rendered at a time, at most.
+            min_replicas: see `QueueForecast`.
+            max_in_flight: see `QueueForecast`.
             path: an SQLite file, for a list larger than memory.
         """
         self._profile = profile
         self._max_age_days = max_age_days
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._table = VideoTable(path)
+        # Taken during a turn, never the other way round: nobody waits for a search here.
+        self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
         self._expired_at = time.monotonic()
 
     def clear(self) -> None:
         """Remove everything, before a replay of recreated streams."""
-        with self._lock:
-            self._table.clear()
-            self._forecast.clear()
+        self._turns.clear(self._clear)
 
     def apply_request(self, message: Message) -> None:
         """Apply a message of the stream REQUESTS."""
@@ -92,9 +94,13 @@ class VideoIndex:
             request = read_request(message, self._profile).request
         video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
         record = VideoRecord(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
-        with self._lock:
+
+        def put() -> None:
             if self._table.put_request(key, message.seq, record) is EventName.REQUESTED:
-                self._forecast.add_request(key, message, request)
+                with self._forecast_lock:
+                    self._forecast.add_request(key, message, request)
+
+        self._turns.change(put)
 
     def apply_event(self, message: Message) -> None:
         """Apply a message of the stream VIDEOS."""
@@ -112,18 +118,22 @@ class VideoIndex:
         if not snapshot.deleted:
             video = video_object(snapshot, max_age_days=self._max_age_days)
             record = VideoRecord(created, event, video, folded(video["prompt"]))
-        with self._lock:
+
+        def put() -> None:
             if self._table.put_event(key, message.seq, record):
-                self._forecast.apply_event(key, snapshot)
+                with self._forecast_lock:
+                    self._forecast.apply_event(key, snapshot)
+
+        self._turns.change(put)
 
     def queue_position(self, key: VideoKey) -> int | None:
         """1 for the video that starts next, and so on; None if it does not wait."""
-        with self._lock:
+        with self._forecast_lock:
             return self._forecast.queue_position(key)
 
     def eta_seconds(self, key: VideoKey, now: int) -> float | None:
         """Seconds until the video is expected to be completed; see `QueueForecast`."""
-        with self._lock:
+        with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
 
     def read_page(
@@ -148,16 +158,25 @@ class VideoIndex:
             filters: what the videos must match.
 
         Raises:
-            InvalidRequest: the account has no video `after`.
+            InvalidRequest: the account has no video `after`, or the filters take too long.
+            Unavailable: the account's other searches take too long.
         """
+        search = contextlib.nullcontext() if filters == NO_FILTERS else self._turns.search(account)
         filters = replace(filters, created_from=max(since, filters.created_from))
-        with self._lock:
+        with search, self._turns.reading():
             self._drop_expired(since)
             cursor = None if after is None else self._cursor(account, after)
-            order = PageOrder(newest_first, cursor)
-            rows = select_page(self._table, account, filters, order, limit + 1)
-            videos = [self._video(account, row) for row in rows[:limit]]
+            with limited(self._table.db):
+                order = PageOrder(newest_first, cursor)
+                rows = select_page(self._table, account, filters, order, limit + 1)
+            with self._forecast_lock:
+                videos = [self._video(account, row) for row in rows[:limit]]
         return Page(videos, len(rows) > limit)
+
+    def _clear(self) -> None:
+        self._table.clear()
+        with self._forecast_lock:
+            self._forecast.clear()
 
     def _video(self, account: str, row: sqlite3.Row) -> Video:
         video: Video = json.loads(row["object"])
@@ -177,5 +196,7 @@ class VideoIndex:
         """Delete what has expired: the streams emit no event for it."""
         if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS:
             self._expired_at = time.monotonic()
-            for key in self._table.delete_older(since):
-                self._forecast.remove(key)
+            expired = self._table.delete_older(since)
+            with self._forecast_lock:
+                for key in expired:
+                    self._forecast.remove(key)

@@ -69,6 +69,14 @@ def test_a_misspelt_filter_is_not_ignored(api: Api) -> None:
     assert error["message"] == "stauts is not known; did you mean 'status'?"
 
 
+def test_a_text_to_search_for_has_a_limit(api: Api) -> None:
+    """500 characters are searched for; 501 are refused, with the limit."""
+    assert api.status.get(f"/v1/videos?q={'é' * 500}").status_code == 200
+    response = api.status.get(f"/v1/videos?q={'é' * 501}")
+    assert (response.status_code, error_of(response)["param"]) == (400, "q")
+    assert "500" in error_of(response)["message"]
+
+
 def test_filters_narrow_the_list_down(api: Api) -> None:
     """Alone and combined; empty filters and unknown parameters change nothing."""
     one = api.create(prompt="Ein STRASSENFEST, 100% bunt", metadata={"team": "a", "k": ""}).json

@@ -112,6 +112,8 @@ def _digits(text: str) -> str:
     return text
 
 
+# The text `q`: longer than any phrase that somebody remembers of a prompt.
+MAX_SEARCH_CHARACTERS: Final = 500
 # As in the OpenAI API.
 MAX_LIMIT: Final = 100
 LIMIT: Final = Parameter[int](

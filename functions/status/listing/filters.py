@@ -9,7 +9,7 @@ from typing import Final
 
 from werkzeug.datastructures import MultiDict
 
-from functions.shared.api.parameters import refuse_unknown, single_value
+from functions.shared.api.parameters import MAX_SEARCH_CHARACTERS, refuse_unknown, single_value
 from functions.shared.errors import InvalidRequest
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import State
@@ -74,8 +74,18 @@ def read_filters(query: MultiDict[str, str]) -> Filters:
         created_from=_read_time("created_after", query, 0),
         created_until=_read_time("created_before", query, MAX_NANOSECONDS),
         metadata=_read_metadata(query),
-        text=folded(single_value(query, "q") or ""),
+        text=folded(_read_text(query)),
     )
+
+
+def _read_text(query: MultiDict[str, str]) -> str:
+    text = single_value(query, "q") or ""
+    if len(text) > MAX_SEARCH_CHARACTERS:
+        raise InvalidRequest(
+            f"q has {len(text)} characters; it must have at most {MAX_SEARCH_CHARACTERS}",
+            param="q",
+        )
+    return text
 
 
 def _read_statuses(values: list[str]) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def _filter_conditions(table: VideoTable, account: str, filters: Filters) -> lis
     conditions = [_has_pair(account, name, value) for name, value in filters.metadata.items()]
     conditions += [_has_status(account, status) for status in filters.statuses]
     if filters.text:
-        conditions.append(_has_text(table, filters.text))
+        conditions.append(_has_text(table, account, filters.text))
     return conditions
 
 
@@ -183,7 +183,7 @@ def _has_status(account: str, status: str) -> _Condition:
     )
 
 
-def _has_text(table: VideoTable, text: str) -> _Condition:
+def _has_text(table: VideoTable, account: str, text: str) -> _Condition:
     predicate = _Sql("instr(v.prompt, ?) > 0", (text,))
-    search = table.prompts.matching_rows(text)
+    search = table.prompts.matching_rows(account, text)
     return _Condition(predicate) if search is None else _Condition(predicate, _Sql(*search))

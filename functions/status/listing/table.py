@@ -10,7 +10,6 @@ from typing import Any, Final
 from functions.shared.api.video_schema import Video
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
-from functions.status.listing import prompt_index
 from functions.status.listing.prompt_index import PromptIndex
 
 # The sort key of the list, and so the cursor of a page: creation, then id.
@@ -33,6 +32,7 @@ CREATE TABLE videos (
 );
 CREATE INDEX by_created ON videos (account, created, id, status) WHERE event != 'deleted';
 CREATE INDEX by_status ON videos (account, status, created, id) WHERE event != 'deleted';
+CREATE INDEX by_account ON videos (account);
 CREATE TABLE metadata_pairs (
     account TEXT NOT NULL,
     name    TEXT NOT NULL,
@@ -86,7 +86,7 @@ class VideoTable:
         """Start empty; `path` is an SQLite file, or `:memory:`."""
         self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self.db.row_factory = sqlite3.Row
-        self.db.executescript(_SCHEMA + prompt_index.SCHEMA)
+        self.db.executescript(_SCHEMA)
         self.prompts = PromptIndex(self.db)
 
     def put_request(self, key: VideoKey, seq: int, record: VideoRecord) -> EventName:
@@ -119,10 +119,8 @@ class VideoTable:
 
     def clear(self) -> None:
         """Delete all rows."""
-        self.db.executescript(
-            "BEGIN; DELETE FROM videos; DELETE FROM metadata_pairs;"
-            " INSERT INTO prompts (prompts) VALUES ('delete-all'); COMMIT;"
-        )
+        self.prompts.clear()
+        self.db.executescript("BEGIN; DELETE FROM videos; DELETE FROM metadata_pairs; COMMIT;")
 
     def sort_key(self, account: str, video_id: str) -> SortKey | None:
         """The sort key of a video, deleted or not; None if there is no such video."""
@@ -138,7 +136,7 @@ class VideoTable:
         self.db.execute("BEGIN")
         for row in rows:
             self._delete_pairs(row)
-            self.prompts.remove(row["row_id"], row["prompt"])
+            self.prompts.remove(row["account"], row["row_id"], row["prompt"])
             self.db.execute("DELETE FROM videos WHERE row_id = ?", (row["row_id"],))
         self.db.execute("COMMIT")
         return [VideoKey(row["account"], row["id"]) for row in rows]
@@ -159,7 +157,7 @@ class VideoTable:
         )
         row_id = int(cursor.lastrowid or 0)
         self._insert_pairs(row_id, key, record)
-        self.prompts.row_inserted(row_id)
+        self.prompts.row_inserted(key.account, row_id, record.prompt)
 
     def _replace(self, key: VideoKey, row: sqlite3.Row, record: VideoRecord) -> None:
         # Most events change neither the prompt nor the metadata nor the sort key.
@@ -168,7 +166,7 @@ class VideoTable:
         if pairs_changed:
             self._delete_pairs(row)
         if prompt_changed:
-            self.prompts.remove(row["row_id"], row["prompt"])
+            self.prompts.remove(row["account"], row["row_id"], row["prompt"])
         self.db.execute(
             "UPDATE videos SET created = ?, event = ?, status = ?, metadata = ?, prompt = ?,"
             " object = ? WHERE row_id = ?",
@@ -177,7 +175,7 @@ class VideoTable:
         if pairs_changed:
             self._insert_pairs(row["row_id"], key, record)
         if prompt_changed:
-            self.prompts.add(row["row_id"], record.prompt)
+            self.prompts.add(key.account, row["row_id"], record.prompt)
 
     def _insert_pairs(self, row_id: int, key: VideoKey, record: VideoRecord) -> None:
         if record.video and record.video["metadata"]:

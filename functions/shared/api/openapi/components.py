@@ -19,6 +19,7 @@ from functions.shared.api.parameters import (
     IDEMPOTENCY_KEY,
     LAST_EVENT_ID,
     LIMIT,
+    MAX_SEARCH_CHARACTERS,
     ORDER,
     VARIANT,
     WATCHED_VIDEO,
@@ -149,7 +150,12 @@ PARAMETERS: Final[Json] = {
         style="deepObject",
         explode=True,
     ),
-    "q": _parameter("q", "query", "Videos with this text in the prompt, ignoring case.", TEXT),
+    "q": _parameter(
+        "q",
+        "query",
+        "Videos with this text in the prompt, ignoring case.",
+        {**TEXT, "maxLength": MAX_SEARCH_CHARACTERS},
+    ),
     "events_of": _from_definition(WATCHED_VIDEO),
     "Last-Event-ID": _from_definition(LAST_EVENT_ID),
     "Range": _parameter(
