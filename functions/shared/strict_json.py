@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from functions.shared.errors import excerpt
@@ -32,6 +33,8 @@ def parse(body: bytes) -> object:
             parse_constant=_NotFinite,
             parse_float=_read_float,
         )
+        # Objects have checked their values; a number may also be outside of any.
+        _check_finite(document, None)
     except NotJson:
         raise
     except UnicodeDecodeError:
@@ -42,8 +45,6 @@ def parse(body: bytes) -> object:
         raise NotJson("is nested too deeply") from None
     except ValueError:  # Python limits the digits of an integer
         raise NotJson("has a number with too many digits") from None
-    # Objects have checked their values; numbers may also be outside of any.
-    _check_finite(document, None)
     return document
 
 
@@ -60,7 +61,8 @@ def _read_float(text: str) -> float | _NotFinite:
 
 def _check_finite(value: object, name: str | None) -> None:
     if isinstance(value, _NotFinite):
-        raise NotJson(f"has the number {excerpt(value)}; a number must be finite", name)
+        shown = name and _presentable(name)
+        raise NotJson(f"has the number {excerpt(value)}; a number must be finite", shown)
     if isinstance(value, list):
         for item in value:
             _check_finite(item, name)
@@ -69,10 +71,13 @@ def _check_finite(value: object, name: str | None) -> None:
 def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = excerpt(next(name for name in names if names.count(name) > 1))
-        repeated = repeated.encode(errors="replace").decode()
+        counts = Counter(name for name, _ in pairs)
+        repeated = _presentable(next(name for name, count in counts.items() if count > 1))
         raise NotJson(f"has {repeated!r} more than once", repeated)
     for name, value in pairs:
-        _check_finite(value, excerpt(name).encode(errors="replace").decode())
+        _check_finite(value, name)
     return fields
+
+
+def _presentable(name: str) -> str:
+    return excerpt(name).encode(errors="replace").decode()

@@ -141,8 +141,13 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
         if isinstance(value, bool):
             shown = excerpt(name)
             raise InvalidRequest(f"{shown} can't be true or false", param=shown)
+    unknown = [name for name in fields if name not in model.model_fields]
+    # Only the first error is reported: pydantic would describe each of many unknown fields.
+    dropped = set(unknown[1:])
     try:
-        return model.model_validate(dict(fields), strict=strict)
+        return model.model_validate(
+            {name: value for name, value in fields.items() if name not in dropped}, strict=strict
+        )
     except ValidationError as error:
         raise _explain(error.errors(include_url=False)[0], model) from None
 
