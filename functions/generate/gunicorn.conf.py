@@ -15,8 +15,6 @@ threads = 4
 # A running video is finished after SIGTERM, so this must be at least the cluster's time limit of a
 # request (`timeoutSeconds`); a shorter one on a laptop lets Ctrl-C end the stack soon.
 graceful_timeout = int(os.environ.get("DRAIN_SECONDS", "1500"))
-# While it drains, the worker process sends no heartbeat to its master; probes watch it instead.
-timeout = 0
 
 
 def post_worker_init(worker: Any) -> None:

@@ -40,6 +40,14 @@ def _gunicorn_settings(
         return runpy.run_path(str(ROOT / "functions" / function / "gunicorn.conf.py"))
 
 
+@pytest.mark.parametrize("function", ["submit", "status", "dispatch", "generate"])
+def test_no_worker_is_killed_for_a_late_heartbeat(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a healthy worker is late: probes decide, which ask it."""
+    assert _gunicorn_settings(function, {}, monkeypatch)["timeout"] == 0
+
+
 @EACH_OVERLAY
 @pytest.mark.parametrize("function", ["submit", "status", "generate"])
 def test_a_stop_waits_for_the_longest_request(

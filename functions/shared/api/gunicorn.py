@@ -16,6 +16,7 @@ __all__ = [
     "keepalive",
     "limit_request_line",
     "threads",
+    "timeout",
     "worker_class",
     "worker_tmp_dir",
     "workers",
@@ -29,6 +30,10 @@ workers = 1
 # gunicorn's "gthread", with JSON errors for requests that it can't parse.
 worker_class = "functions.shared.api.gunicorn_worker.Worker"
 threads = 16
+
+# The master kills no worker whose heartbeat is late: on a busy machine that of a healthy one may
+# be, and a worker that drains sends none. Probes watch the workers instead.
+timeout = 0
 
 # Longer than the proxies in front keep idle connections (Caddy 60 s, as configured; Knative's
 # queue-proxy 90 s), so that a proxy never reuses a connection that is being closed.
@@ -45,5 +50,5 @@ forwarded_allow_ips = ""
 
 # gunicorn would create the socket in the home directory, which is read-only in a container.
 control_socket_disable = True
-# The worker's heartbeat is a file. On a slow or read-only disk, healthy workers would be killed.
+# The worker's heartbeat is a file: on a slow disk it would delay requests.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, not a shared file
