@@ -150,6 +150,9 @@ def test_retry_after_is_respected_within_limits() -> None:
         ("٣", None),
         ("9" * 400, 999999999),
         ("Fri, 99 Foo 2026 00:00:00 GMT", None),
+        ("Fri, 99999999999999999999 Jan 2026 00:00:00 GMT", None),
+        ("Fri, 01 Jan 2026 99999999999999999999:00:00 GMT", None),
+        ("Fri, 01 Jan 2026 00:00:00 +9999999999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:

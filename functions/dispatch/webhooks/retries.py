@@ -49,7 +49,7 @@ def parse_retry_after(text: str | None, now: float) -> float | None:
         return float(text[:9])  # nine digits are thirty years: more can only be a mistake
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+        # Dates in HTTP are in GMT; without a zone, too.
+        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)
+    except (ValueError, OverflowError, TypeError):
         return None
-    # Dates in HTTP are in GMT; without a zone, too.
-    return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)

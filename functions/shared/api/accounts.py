@@ -15,6 +15,7 @@ from functions.shared.subjects import VideoKey, is_token
 log = logging.getLogger(__name__)
 
 DEFAULT_ACCOUNT: Final = "default"
+_STANDARD_INPUT: Final = "-"
 _LINE: Final = re.compile(r"([0-9a-f]{64})\s+(\S+)")
 
 
@@ -30,7 +31,8 @@ class Accounts:
         """Read lines of `sha256(key) account`, ignoring blank lines and `#` comments.
 
         Raises:
-            ValueError: a line has another form; the message has its number, not its content.
+            ValueError: a line has another form, or gives a key to a second account; the message has
+                its number, not its content.
         """
         if path is None:
             log.warning("API_KEYS_FILE is not set: anyone may use the account 'default'")
@@ -43,6 +45,15 @@ class Accounts:
             match = _LINE.fullmatch(line)
             if match is None or not is_token(match[2]):
                 raise ValueError(f"{path}, line {number}: expected 'sha256-of-key account'")
+            if match[2] == _STANDARD_INPUT:
+                raise ValueError(
+                    f"{path}, line {number}: the account is '-', which sha256sum writes for its "
+                    "standard input; write the account's name in its place"
+                )
+            if by_key_hash.get(match[1], match[2]) != match[2]:
+                raise ValueError(
+                    f"{path}, line {number}: an earlier line gives this key to another account"
+                )
             by_key_hash[match[1]] = match[2]
         return cls(by_key_hash)
 
