@@ -127,7 +127,9 @@ class StatusRoutes:
 
     def stream_events(self) -> Response:
         """`GET /v1/events`: events from now on, or since `Last-Event-ID`."""
-        account, video_id = self._account(), WATCHED_VIDEO.value(request)
+        account = self._account()
+        refuse_unknown(request.args, ("video_id",))
+        video_id = WATCHED_VIDEO.value(request)
         last_event_id = LAST_EVENT_ID.value(request)
         if video_id is not None:
             # Of a video that does not exist, the feed would be silent for ever.

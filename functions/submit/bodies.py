@@ -26,7 +26,8 @@ from functions.shared.streams.cloudevents import (
 _PAIR: Final = re.compile(r"metadata\[([^\]]*)\]")
 _JSON: Final = "application/json"
 _URLENCODED: Final = "application/x-www-form-urlencoded"
-_FORMS: Final = ("multipart/form-data", _URLENCODED)
+_MULTIPART: Final = "multipart/form-data"
+_FORMS: Final = (_MULTIPART, _URLENCODED)
 
 
 def read_fields(request: Request) -> dict[str, Any]:
@@ -51,6 +52,8 @@ def _form_fields(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     pairs: dict[str, str] = {}
     _check_text(request)
+    if request.mimetype == _MULTIPART:
+        _check_boundary(request)
     # A file is a field like any other, so that an unknown one is refused by its name.
     sent = [*request.form.lists(), *((name, [""]) for name in request.files)]
     for name, values in sent:
@@ -73,6 +76,24 @@ def _form_fields(request: Request) -> dict[str, Any]:
     elif pairs:
         fields["metadata"] = pairs
     return fields
+
+
+def _check_boundary(request: Request) -> None:
+    """Refuse a form whose parts can't be told apart, which werkzeug would read as an empty one.
+
+    RFC 2046, section 5.1.1: a part begins with `--boundary`, and the last one ends with
+    `--boundary--`.
+    """
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary:
+        reason = "its Content-Type names no boundary. Let your HTTP library write this header"
+    elif f"--{boundary}".encode() not in request.get_data():
+        reason = "no part begins with the boundary that its Content-Type names"
+    elif f"--{boundary}--".encode() not in request.get_data():
+        reason = "it breaks off before its last boundary. Send it whole"
+    else:
+        return
+    raise InvalidRequest(f"The form can't be read: {reason}", code="invalid_form")
 
 
 def read_events(request: Request) -> list[ReceivedEvent]:

@@ -29,3 +29,9 @@ def test_a_queued_video_can_be_watched_even_if_its_request_is_invalid(
     with api.status.get(path, headers={"Last-Event-ID": ""}) as answer:
         assert answer.status_code == 200
         assert next(iter(answer.response)) in (b": position 1-0\n\n", ": position 1-0\n\n")
+
+
+def test_an_unknown_parameter_is_refused(api: Api) -> None:
+    """A misspelt `video_id` would watch every video."""
+    error = error_of(api.status.get("/v1/events?videoid=v1"))
+    assert error["message"] == "videoid is not known; did you mean 'video_id'?"

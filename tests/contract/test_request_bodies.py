@@ -142,3 +142,24 @@ def test_a_response_to_an_unread_body_closes_the_connection(api: Api) -> None:
     small = api.submit.post("/nope", data=b"x" * (200 << 10), content_type="text/plain")
     assert small.status_code == 404
     assert "Connection" not in small.headers
+
+
+@pytest.mark.parametrize(
+    ("content_type", "end", "reason"),
+    [
+        ("multipart/form-data", b"--b--\r\n", "names no boundary"),
+        ('multipart/form-data; boundary=""', b"--b--\r\n", "names no boundary"),
+        ("multipart/form-data; boundary=c", b"--b--\r\n", "no part begins with the boundary"),
+        ("multipart/form-data; boundary=b", b"", "breaks off"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Dispo", "breaks off"),
+    ],
+)
+def test_a_form_that_can_not_be_read_says_why(
+    api: Api, content_type: str, end: bytes, reason: str
+) -> None:
+    """And not that the prompt is missing, which was sent."""
+    body = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n' + end
+    error = error_of(api.submit.post("/v1/videos", data=body, content_type=content_type))
+    assert error["code"] == "invalid_form"
+    assert reason in error["message"]
+    assert api.is_empty()
