@@ -91,6 +91,9 @@ def test_resolving_is_idempotent() -> None:
         ({"metadata": []}, "metadata", "must be an object"),
         ({"num_frame": 31}, "num_frame", "did you mean 'num_frames'?"),
         ({"input_reference": "x"}, "input_reference", "from text only"),
+        ({"image_url": "x"}, "image_url", "from text only"),
+        ({"video": {"id": "v"}}, "video", "from text only"),
+        ({"input_reference[image_url]": "x"}, "input_reference[image_url]", "from text only"),
     ],
 )
 def test_bad_input_names_the_field_and_the_remedy(

@@ -31,8 +31,27 @@ _MESSAGES: Final = {
     "dict_type": 'must be an object with text in it, such as {"team": "a"}',
 }
 
-# Fields of the OpenAI API that Mochi can't honour: ignoring them would mislead the caller.
-_UNSUPPORTED: Final = {"input_reference": "Kinora makes videos from text only"}
+# What the OpenAI API and other servers of its shape call pictures, videos and sound to start from.
+_MEDIA_FIELDS: Final = frozenset(
+    [
+        "input_reference",
+        "input_references",
+        "reference_images",
+        "image",
+        "images",
+        "image_url",
+        "image_urls",
+        "input_image",
+        "first_frame",
+        "last_frame",
+        "mask",
+        "video",
+        "video_url",
+        "input_video",
+        "audio",
+        "audio_url",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -127,10 +146,14 @@ def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
 
 
 def _validate_body(model: type[M], fields: Mapping[str, Any]) -> M:
-    for name, reason in _UNSUPPORTED.items():
-        if name in fields:
+    for name in fields:
+        # A form may have `input_reference[image_url]`.
+        if name.partition("[")[0] in _MEDIA_FIELDS:
+            shown = excerpt(name)
             raise InvalidRequest(
-                f"{name} is not supported: {reason}", param=name, code="unsupported_parameter"
+                f"{shown} is not supported: this model makes videos from text only. Leave it out",
+                param=shown,
+                code="unsupported_parameter",
             )
     return _validate(model, fields, strict=False)
 
