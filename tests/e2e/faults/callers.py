@@ -199,7 +199,7 @@ def _event(record: CallerRecord) -> dict[str, Any]:
 
 
 def _outcome(answer: requests.Response) -> tuple[str, str | None]:
-    if answer.status_code == requests.codes.accepted:
+    if answer.status_code == requests.codes.ok:
         return "accepted", answer.json()["id"]
     # A 503 of the gateway itself does not tell what `submit` did before it became unavailable.
     by_submit = answer.headers.get("x-request-id", "").startswith("req_")
