@@ -32,26 +32,11 @@ _MESSAGES: Final = {
 }
 
 # What the OpenAI API and other servers of its shape call pictures, videos and sound to start from.
-_MEDIA_FIELDS: Final = frozenset(
-    [
-        "input_reference",
-        "input_references",
-        "reference_images",
-        "image",
-        "images",
-        "image_url",
-        "image_urls",
-        "input_image",
-        "first_frame",
-        "last_frame",
-        "mask",
-        "video",
-        "video_url",
-        "input_video",
-        "audio",
-        "audio_url",
-    ]
-)
+_MEDIA_FIELDS: Final = frozenset({
+    "input_reference", "input_references", "reference_images", "image", "images", "image_url",
+    "image_urls", "input_image", "first_frame", "last_frame", "mask", "video", "video_url",
+    "input_video", "audio", "audio_url",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
