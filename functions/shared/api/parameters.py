@@ -112,7 +112,18 @@ def _digits(text: str) -> str:
     return text
 
 
-# The text `q`: longer than any phrase that somebody remembers of a prompt.
+# The query parameters of the list. `metadata` is sent as `metadata[name]=value`.
+LIST_PARAMETERS: Final = (
+    "after",
+    "limit",
+    "order",
+    "status",
+    "created_after",
+    "created_before",
+    "metadata",
+    "q",
+)
+# Of `q`: longer than any phrase that people remember from a prompt.
 MAX_SEARCH_CHARACTERS: Final = 500
 # As in the OpenAI API.
 MAX_LIMIT: Final = 100

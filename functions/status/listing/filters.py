@@ -9,7 +9,12 @@ from typing import Final
 
 from werkzeug.datastructures import MultiDict
 
-from functions.shared.api.parameters import MAX_SEARCH_CHARACTERS, refuse_unknown, single_value
+from functions.shared.api.parameters import (
+    LIST_PARAMETERS,
+    MAX_SEARCH_CHARACTERS,
+    refuse_unknown,
+    single_value,
+)
 from functions.shared.errors import InvalidRequest
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import State
@@ -19,17 +24,6 @@ STATES: Final = tuple(state.value for state in State)
 # SQLite's integers have 64 bits. The 11 digits of `_SECONDS` reach the year 5138.
 MAX_NANOSECONDS: Final = (1 << 63) - 1
 
-# Of the whole list; `metadata[name]` is read by its prefix.
-_PARAMETERS: Final = (
-    "after",
-    "limit",
-    "order",
-    "status",
-    "created_after",
-    "created_before",
-    "q",
-    "metadata",
-)
 _PAIR: Final = re.compile(r"metadata\[([^\]]+)\]")
 _SECONDS: Final = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,9}))?")
 
@@ -68,7 +62,7 @@ def read_filters(query: MultiDict[str, str]) -> Filters:
         InvalidRequest: a parameter is not known, or a value is invalid; `param` names the
             parameter, and the message says what to send.
     """
-    refuse_unknown((name for name in query if not name.startswith("metadata[")), _PARAMETERS)
+    refuse_unknown((name for name in query if not name.startswith("metadata[")), LIST_PARAMETERS)
     return Filters(
         statuses=_read_statuses(query.getlist("status")),
         created_from=_read_time("created_after", query, 0),

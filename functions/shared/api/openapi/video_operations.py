@@ -12,6 +12,7 @@ from functions.shared.api.openapi.operation import (
     json_response,
     ref,
 )
+from functions.shared.api.parameters import LIST_PARAMETERS
 from functions.shared.api.response_bodies import VideoList
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import (
@@ -23,16 +24,6 @@ from functions.shared.errors import (
 )
 
 VIDEO_ID: Final = ref("parameters", "video_id")
-LIST_PARAMETERS: Final = (
-    "after",
-    "limit",
-    "order",
-    "status",
-    "created_after",
-    "created_before",
-    "metadata",
-    "q",
-)
 
 
 def video_operations(example: Video) -> list[Operation]:
