@@ -24,6 +24,7 @@ from demo.prompts import PUNCTUATION, vocabulary
 
 TEXT_WIDTH: Final = 64
 TEXT_TOKENS: Final = 256  # the length to which the pipeline pads prompts, as in Mochi 1
+LAYERS: Final = 4
 HEADS: Final = 5
 HEAD_SIZE: Final = 32
 # Side of a transformer token in pixels: 8 from the autoencoder times 2 from patches.
@@ -71,8 +72,8 @@ def text_encoder(words: T5Tokenizer) -> T5EncoderModel:
     )
 
 
-def transformer(layers: int = 4) -> MochiTransformer3DModel:
-    """Mochi's transformer, 160 wide."""
+def transformer(layers: int = LAYERS) -> MochiTransformer3DModel:
+    """Mochi's transformer, 160 wide, with `layers` blocks."""
     model = MochiTransformer3DModel(
         patch_size=2,
         num_attention_heads=HEADS,
@@ -116,8 +117,11 @@ def autoencoder() -> AutoencoderKLMochi:
     )
 
 
-def pipeline(layers: int = 4) -> MochiPipeline:
-    """The untrained pipeline in fp32, with weights from torch's global generator."""
+def pipeline(layers: int = LAYERS) -> MochiPipeline:
+    """The untrained pipeline in fp32, with weights from torch's global generator.
+
+    `layers` are those of the transformer.
+    """
     words = tokenizer()
     return MochiPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),

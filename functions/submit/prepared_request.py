@@ -11,7 +11,7 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Requested
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
-from functions.submit.request_hash import request_hash as hash_of
+from functions.submit.request_hash import hash_request
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class PreparedRequest:
             TooLarge: with its defaults filled in, it is larger than an event may be.
         """
         resolved = ResolvedRequest.resolve(request, profile, key.account, key.video_id)
-        sent_hash = request_hash or hash_of(request)
-        data = Requested(**resolved.model_dump(), request_hash=sent_hash)
+        request_hash = request_hash or hash_request(request)
+        data = Requested(**resolved.model_dump(), request_hash=request_hash)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=Source.SUBMIT)
         payload = event.to_bytes()
         if len(payload) > MAX_EVENT_BYTES:
@@ -50,4 +50,4 @@ class PreparedRequest:
                 f"The request has {len(payload)} bytes; at most {MAX_EVENT_BYTES} are accepted. "
                 "Shorten prompt, negative_prompt or metadata."
             )
-        return cls(event, payload, resolved, sent_hash)
+        return cls(event, payload, resolved, request_hash)

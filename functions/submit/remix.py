@@ -12,7 +12,7 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import VideoData
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import RemixedRequest, RemixRequest, ResolvedRequest
-from functions.submit.request_hash import request_hash
+from functions.submit.request_hash import hash_request
 from functions.submit.stored_request import find_request
 from functions.submit.submission import Accepted, Submissions
 
@@ -47,7 +47,7 @@ class Remixes:
         sent = requested.model_dump(exclude_none=True) | {"remixed_from_video_id": source.video_id}
         # Without the source's settings: a retry has the same hash when the source is gone.
         # Empty metadata are the caller's choice; without any, the source's are kept.
-        sent_hash = request_hash(RemixedRequest(**sent), kept={"metadata"})
+        sent_hash = hash_request(RemixedRequest(**sent), kept={"metadata"})
         if idempotent and (earlier := self._submissions.find(key, sent_hash)) is not None:
             return earlier
         copied = self._settings(source).model_dump(exclude=_NOT_COPIED)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from functions.shared.video.requests import VideoRequest
 
 
-def request_hash(request: VideoRequest, *, kept: Collection[str] = ()) -> str:
+def hash_request(request: VideoRequest, *, kept: Collection[str] = ()) -> str:
     """A digest of a valid request before defaults: equal requests have equal ones.
 
     Equal are the same number as text and as a number, `size` and its two sides, and an empty text

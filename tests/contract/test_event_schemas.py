@@ -44,7 +44,7 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest
-from functions.submit.request_hash import request_hash
+from functions.submit.request_hash import hash_request
 
 FOLDER = Path(__file__).parents[2] / "event-schemas"
 HEADERS = {"content-type": STRUCTURED}
@@ -238,7 +238,7 @@ def test_examples_are_about_one_video(name: EventName) -> None:
     assert data.created_at == COMMON["created_at"]
     if isinstance(data, VideoData):
         assert data.request == RESOLVED
-        assert data.request_hash == request_hash(check_requested(REQUESTED.type, FULL))
+        assert data.request_hash == hash_request(check_requested(REQUESTED.type, FULL))
     if isinstance(data, Completed):
         lease = EXAMPLES["started"]["data"]["lease"]["id"]
         assert data.output.prefix == f"{KEY.object_prefix}{data.attempt}-{lease}/"

@@ -9,7 +9,7 @@ import pytest
 from functions.shared.streams.validation import check_body, check_requested
 from functions.shared.video.events import EventName
 from functions.shared.video.requests import RemixedRequest
-from functions.submit.request_hash import request_hash
+from functions.submit.request_hash import hash_request
 
 EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"seed": "7"}, {"seed": 7}),
@@ -36,7 +36,7 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 def _hash(fields: dict[str, Any]) -> str:
-    return request_hash(check_body({"prompt": "x", **fields}))
+    return hash_request(check_body({"prompt": "x", **fields}))
 
 
 @pytest.mark.parametrize(("one", "other"), EQUAL)
@@ -59,11 +59,11 @@ def test_an_event_has_the_hash_of_the_same_request_over_http() -> None:
     """Its own field `request_hash` does not count."""
     data = {"prompt": "x", "width": 96, "height": 64, "seconds": 1, "request_hash": "0" * 64}
     event = check_requested(EventName.REQUESTED.type, data)
-    assert request_hash(event) == _hash({"size": "96x64", "seconds": "1"}) != "0" * 64
+    assert hash_request(event) == _hash({"size": "96x64", "seconds": "1"}) != "0" * 64
 
 
 def test_fields_whose_empty_value_means_something_are_kept() -> None:
     """Empty metadata of a remix replace those of its source; without any, they are kept."""
     none, empty = RemixedRequest(prompt="x"), RemixedRequest(prompt="x", metadata={})
-    assert request_hash(none) == request_hash(empty)
-    assert request_hash(none, kept={"metadata"}) != request_hash(empty, kept={"metadata"})
+    assert hash_request(none) == hash_request(empty)
+    assert hash_request(none, kept={"metadata"}) != hash_request(empty, kept={"metadata"})

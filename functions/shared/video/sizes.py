@@ -25,29 +25,28 @@ def size_in_pixels(
     """
     names = ("width", "height")
     if size is not None:
-        width, _, height = size.partition("x")
-        from_size = (int(width), int(height))
-        for name, given, parsed in zip(names, sides, from_size, strict=True):
-            if given is not None and given != parsed:
-                raise InvalidRequest(
-                    f"{name} is {given}, but size is {size}; send one of them", param=name
-                )
-        sides, names = from_size, ("size", "size")
-    found = (
-        profile.width.default if sides[0] is None else sides[0],
-        profile.height.default if sides[1] is None else sides[1],
+        sides, names = _sides_of(size, sides), ("size", "size")
+    spans = (profile.width, profile.height)
+    width, height = (
+        span.default if side is None else side for side, span in zip(sides, spans, strict=True)
     )
-    valid = _in_span(found[0], profile.width), _in_span(found[1], profile.height)
-    if not all(valid) or found[0] * found[1] > profile.max_pixels:
-        nearest = "{}x{}".format(*nearest_size(found, profile))
+    at_fault = [
+        name
+        for name, side, span in zip(names, (width, height), spans, strict=True)
+        if side not in _values(span)
+    ]
+    if not at_fault and width * height > profile.max_pixels:
+        # Either side could be smaller: name one that was sent.
+        at_fault = [name for name, side in zip(names, sides, strict=True) if side is not None]
+    if at_fault:
+        nearest = "{}x{}".format(*nearest_size((width, height), profile))
         raise InvalidRequest(
-            f"The size is {found[0]}x{found[1]}; {profile.name} supports widths from "
+            f"The size is {width}x{height}; {profile.name} supports widths from "
             f"{_describe(profile.width)}, heights from {_describe(profile.height)}, and at most "
             f"{profile.max_pixels} pixels. Nearest: {nearest}",
-            # With too many pixels, either side can be blamed: name one that was sent.
-            param=names[1] if (valid[0] and not valid[1]) or sides[0] is None else names[0],
+            param=at_fault[0],
         )
-    return found
+    return width, height
 
 
 def nearest_size(wanted: tuple[int, int], profile: Profile) -> tuple[int, int]:
@@ -67,12 +66,19 @@ def nearest_size(wanted: tuple[int, int], profile: Profile) -> tuple[int, int]:
     return min((size for size in supported if math.prod(size) <= profile.max_pixels), key=distance)
 
 
+def _sides_of(size: str, sides: tuple[int | None, int | None]) -> tuple[int, int]:
+    width, _, height = size.partition("x")
+    parsed = (int(width), int(height))
+    for name, given, side in zip(("width", "height"), sides, parsed, strict=True):
+        if given not in (None, side):
+            raise InvalidRequest(
+                f"{name} is {given}, but size is {size}; send one of them", param=name
+            )
+    return parsed
+
+
 def _values(span: Span) -> range:
     return range(span.min + -span.min % span.multiple, span.max + 1, span.multiple)
-
-
-def _in_span(value: int, span: Span) -> bool:
-    return value in _values(span)
 
 
 def _describe(span: Span) -> str:
