@@ -71,7 +71,7 @@ async def _leader(url: str, stream: str) -> str | None:
     async with await nats.connect(
         **client_options(url), allow_reconnect=False, connect_timeout=_timeout(), error_cb=_ignore
     ) as client:
-        # Without a leader of the stream, nobody answers.
+        # A stream without a leader gets no answer.
         info = await client.jetstream(timeout=scaled(2)).stream_info(stream)
     return info.cluster.leader if info.cluster else None
 

@@ -23,7 +23,7 @@ def test_a_video_that_does_not_exist_can_not_be_watched(api: Api, headers: dict[
 def test_a_queued_video_can_be_watched_even_if_its_request_is_invalid(
     api: Api, prompt: str
 ) -> None:
-    """`dispatch` will tell why it failed; an empty Last-Event-ID is none."""
+    """`dispatch` reports the reason as an event. An empty Last-Event-ID is ignored."""
     put_request(api.bus, VideoKey("default", "waiting"), prompt=prompt)
     path = "/v1/events?video_id=waiting"
     with api.status.get(path, headers={"Last-Event-ID": ""}) as answer:

@@ -1,4 +1,4 @@
-"""A search costs its own caller time, whatever it asks for, and nobody else."""
+"""A search never delays other accounts, whatever it asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from functions.status.index import Page, VideoIndex
 from functions.status.listing import prompt_index, query, time_limit, turns
 from functions.status.listing.filters import Filters
 from functions.status.listing.turns import Turns
-from tests.patience import wait_until
+from tests.patience import now, wait_until
 from tests.unit.events import request_payload
 
 # The evaluation of a phrase in this many prompts of one letter would take seconds.
@@ -66,6 +66,7 @@ def test_others_read_while_an_account_searches(index: VideoIndex) -> None:
     for thread in searches:
         thread.start()
     taken = []
+    # Judged by the time that a busy machine served, so that only a search can make them late.
     for seq in range(PROMPTS + 10, PROMPTS + 20):
         for read in (
             lambda: _add(index, "kind", ["a blue square"], seq),  # noqa: B023 - called at once
@@ -73,9 +74,9 @@ def test_others_read_while_an_account_searches(index: VideoIndex) -> None:
             lambda: _page(index, "kind", "circle"),
             lambda: index.queue_position(VideoKey("kind", f"v{seq}")),  # noqa: B023 - the same
         ):
-            begun = time.monotonic()
+            begun = now().served
             read()
-            taken.append(time.monotonic() - begun)
+            taken.append(now().served - begun)
     ended.set()
     for thread in searches:
         thread.join()
