@@ -72,7 +72,7 @@ class VideoIndex:
         self._max_age_days = max_age_days
         self._turns = Turns()
         self._table = VideoTable(path)
-        # Taken during a turn, never the other way round: nobody waits for a search here.
+        # Lock order: a turn, then this. It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
         self._expired_at = time.monotonic()

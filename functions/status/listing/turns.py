@@ -13,7 +13,8 @@ from functions.shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-# An account's searches run one at a time: this many of the longest ones may run before it.
+# How long a search waits for earlier ones of the same account: eight times the longest query that
+# `time_limit` allows.
 MAX_WAIT_SECONDS: Final = 2.0
 
 
@@ -25,7 +26,7 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        """Nobody uses the table."""
+        """Create it with the table free and no changes pending."""
         self._lock = threading.Lock()
         self._changes: deque[Callable[[], object]] = deque()
         self._searches: dict[str, threading.Lock] = {}
