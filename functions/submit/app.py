@@ -31,12 +31,14 @@ def create_app(
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
+    accounts = Accounts.from_file(settings.api_keys_file)
     app = new_app(
         "submit",
         ready=stream.check,
         max_body_bytes=settings.max_body_bytes,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
+        authenticate=accounts.account,
     )
     limits = QueueLimits(
         stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit
@@ -44,7 +46,7 @@ def create_app(
     submissions = Submissions(stream, ledger, profile, limits, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
     SubmitRoutes(
-        Accounts.from_file(settings.api_keys_file),
+        accounts,
         submissions,
         Remixes(stream, ledger, profile, submissions),
         Cancellations(stream, ledger, profile, deadline=deadline),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,42 @@ def test_errors_worth_a_retry_have_a_retry_after(error: type[KinoraError]) -> No
 def test_an_error_names_the_parameter_at_fault() -> None:
     """In `param`."""
     assert InvalidRequest("x", param="y").body()["error"]["param"] == "y"
+
+
+class _UnfinishedBody(io.BytesIO):
+    """As gunicorn's worker passes bodies, but its sender will never complete this one."""
+
+    closes_connection = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise AssertionError(f"{size} bytes of the body were read")
+
+    def close_connection(self) -> None:
+        self.closes_connection = True
+
+
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/videos/v", "/readyz", "/nope"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_the_body_of_a_read_is_ignored(api: Api, method: str, path: str) -> None:
+    """It means nothing, and waiting for it would let anybody hold a thread."""
+    body = _UnfinishedBody()
+    response = api.status.open(
+        path, method=method, environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": "10"}
+    )
+    assert response.status_code == api.status.open(path, method=method).status_code
+    assert body.closes_connection
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+@pytest.mark.parametrize("path", ["/", "/v1/videos", "/v1/videos/v/cancel", "/nope"])
+def test_without_a_key_no_body_is_read(tmp_path: Path, path: str, headers: dict[str, str]) -> None:
+    """401, or 404 where there is nothing; then the connection closes."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"{'ab' * 32} acme\n")
+    api = make_api(Settings(api_keys_file=str(keys)))
+    body = _UnfinishedBody()
+    response = api.submit.post(
+        path, headers=headers, environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": "10"}
+    )
+    assert response.status_code == (404 if path == "/nope" else 401)
+    assert body.closes_connection

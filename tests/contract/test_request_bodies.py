@@ -135,15 +135,6 @@ def test_a_chunked_body_that_is_too_long_is_refused(api: Api) -> None:
     assert api.is_empty()
 
 
-def test_a_response_to_an_unread_body_closes_the_connection(api: Api) -> None:
-    """A proxy that reused the connection would lose the next caller's request."""
-    large = api.submit.post("/v1/videos", data=b"x" * (300 << 10), content_type="text/plain")
-    assert (large.status_code, large.headers["Connection"]) == (413, "close")
-    small = api.submit.post("/nope", data=b"x" * (200 << 10), content_type="text/plain")
-    assert small.status_code == 404
-    assert "Connection" not in small.headers
-
-
 @pytest.mark.parametrize(
     ("content_type", "end", "reason"),
     [

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response, g, jsonify, request
-from gunicorn.http.errors import ParseException
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from werkzeug.exceptions import HTTPException
 
 from functions.shared.api.cors import allow_origins
+from functions.shared.api.request_body import receive_body
 from functions.shared.api.request_ids import request_id
 from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
 
@@ -34,6 +33,7 @@ def new_app(
     max_body_bytes: int,
     registry: CollectorRegistry,
     cors_origins: str | None = None,
+    authenticate: Callable[[str | None], object] = lambda _: None,
 ) -> Flask:
     """A Flask app with everything that the functions have in common.
 
@@ -43,6 +43,7 @@ def new_app(
         max_body_bytes: larger bodies get 413 before they are read.
         registry: where the function's metrics are collected.
         cors_origins: the setting `CORS_ORIGINS`.
+        authenticate: raises a `KinoraError` for an `Authorization` header that may not send a body.
     """
     configure_logging()
     app = Flask(name)
@@ -61,13 +62,11 @@ def new_app(
     def begin() -> None:
         g.request_id = request_id(request.headers.get("x-request-id", ""))
         g.started = time.perf_counter()
-        _read_body(max_body_bytes)
+        receive_body(max_body_bytes, authenticate)
 
     @app.after_request
     def finish(response: Response) -> Response:
         response.headers["x-request-id"] = g.request_id
-        if g.get("close_connection"):
-            response.headers["Connection"] = "close"
         route = request.url_rule.rule if request.url_rule else "none"
         seconds.labels(name, route, request.method, response.status_code).observe(
             time.perf_counter() - g.started
@@ -84,35 +83,6 @@ def new_app(
 def configure_logging() -> None:
     """Log to standard error; call it before anything that logs from a thread of its own."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-
-
-def _read_body(limit: int) -> None:
-    """Read the whole body before anything else uses the request.
-
-    gunicorn closes the connection after a response that leaves a body unread. The proxy in front
-    would still consider it usable, and lose the next caller's request on it.
-
-    Raises:
-        InvalidRequest: the body is incomplete, or its chunks can't be parsed.
-        TooLarge: it is longer than `limit`. The response announces that the connection closes.
-    """
-    body = b""
-    length = request.content_length
-    if length is None or length <= limit:
-        try:
-            # Chunked bodies declare no length: one byte above the limit is enough to tell.
-            body = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
-        except (OSError, ParseException) as error:
-            raise InvalidRequest(f"The body can't be read: {error}") from error
-    if length is not None and len(body) < length <= limit:
-        raise InvalidRequest(
-            f"The body ended after {len(body)} bytes, but its Content-Length is {length}"
-        )
-    if len(body) > limit or (request.content_length or 0) > limit:
-        g.close_connection = True
-        raise TooLarge(f"The body is larger than {limit} bytes, the limit. Send a smaller one.")
-    request.environ["wsgi.input"] = io.BytesIO(body)
-    request.environ["CONTENT_LENGTH"] = str(len(body))
 
 
 def _add_error_handlers(app: Flask) -> None:
