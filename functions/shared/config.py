@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         pattern=r"^(\*|https?://[^\s/,*]+( *, *https?://[^\s/,*]+)*)$",
         description="Origins whose web pages may use the API: `https://a.example,...`, or `*`.",
     )
+    allowed_hosts: str | None = Field(
+        None,
+        pattern=r"^[^\s/,]+( *, *[^\s/,]+)*$",
+        description="Names by which callers may address the API, comma-separated. Not set: any.",
+    )
 
 
 def load_settings() -> Settings:

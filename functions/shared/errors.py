@@ -104,6 +104,15 @@ class Unauthorized(KinoraError):
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
+class CrossOrigin(KinoraError):
+    """A page of another origin may not change anything here. Add its origin to CORS_ORIGINS."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "cross_origin_refused"
+    retryable = False
+
+
 class NotFound(KinoraError):
     """Not found."""
 
@@ -168,6 +177,15 @@ class RangeNotSatisfiable(KinoraError):
         """Report the size of the file in bytes, so that the caller can request a valid range."""
         super().__init__(f"The requested range is outside the file, which has {size} bytes")
         self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class UnknownHost(KinoraError):
+    """This server does not answer to the name in the request. Add it to ALLOWED_HOSTS."""
+
+    status = 421
+    type = "invalid_request_error"
+    code = "unknown_host"
+    retryable = False
 
 
 class IdempotencyKeyReused(KinoraError):

@@ -53,6 +53,7 @@ def create_app(
         "status",
         ready=ready,
         max_body_bytes=settings.max_body_bytes,
+        allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
     )

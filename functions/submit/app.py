@@ -36,6 +36,7 @@ def create_app(
         "submit",
         ready=stream.check,
         max_body_bytes=settings.max_body_bytes,
+        allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
         authenticate=accounts.account,

@@ -11,6 +11,7 @@ from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from werkzeug.exceptions import HTTPException
 
+from functions.shared.api.callers import refuse_cross_origin_writes, refuse_unknown_hosts
 from functions.shared.api.cors import allow_origins
 from functions.shared.api.request_body import receive_body
 from functions.shared.api.request_ids import request_id
@@ -32,6 +33,7 @@ def new_app(
     ready: Callable[[], None],
     max_body_bytes: int,
     registry: CollectorRegistry,
+    allowed_hosts: str | None = None,
     cors_origins: str | None = None,
     authenticate: Callable[[str | None], object] = lambda _: None,
 ) -> Flask:
@@ -42,6 +44,7 @@ def new_app(
         ready: returns if requests can be served, and raises a `KinoraError` that says why not.
         max_body_bytes: larger bodies get 413 before they are read.
         registry: where the function's metrics are collected.
+        allowed_hosts: the setting `ALLOWED_HOSTS`.
         cors_origins: the setting `CORS_ORIGINS`.
         authenticate: raises a `KinoraError` for an `Authorization` header that may not send a body.
     """
@@ -73,6 +76,8 @@ def new_app(
         )
         return response
 
+    refuse_unknown_hosts(app, allowed_hosts)
+    refuse_cross_origin_writes(app, cors_origins)
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)

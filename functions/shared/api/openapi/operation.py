@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
-from functions.shared.errors import InvalidRequest, KinoraError, TooLarge, Unavailable
+from functions.shared.errors import (
+    CrossOrigin,
+    InvalidRequest,
+    KinoraError,
+    TooLarge,
+    Unavailable,
+    UnknownHost,
+)
 
 Json = dict[str, Any]
 
 JSON: Final = "application/json"
-# Errors that every route may return: a request that can't be parsed or is too long, and failures
-# of the server.
-COMMON_ERRORS: Final = (InvalidRequest, TooLarge, KinoraError, Unavailable)
+# Errors that every route may return: a request that can't be parsed, is too long or comes to the
+# wrong place, and failures of the server.
+COMMON_ERRORS: Final = (InvalidRequest, TooLarge, UnknownHost, KinoraError, Unavailable)
 # Responses of the HTTP server, before the request reaches the function; see `gunicorn_worker`.
 SERVER_RESPONSES: Final = {
     414: "The path with its query is too long: the limit is about 8,000 characters.",
@@ -103,6 +110,8 @@ class Operation:
 
     def _error_responses(self) -> Json:
         raised: set[type[KinoraError]] = {*COMMON_ERRORS, *self.errors}
+        if self.method != "get":
+            raised.add(CrossOrigin)
         kinds = sorted(raised, key=lambda kind: (kind.status, kind.code))
         found: Json = {str(status): ref("responses", str(status)) for status in SERVER_RESPONSES}
         for status, group in groupby(kinds, key=lambda kind: kind.status):

@@ -1,0 +1,66 @@
+"""What hostile callers do to a running stack, through its gateway, while others use it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import requests
+
+from tests import patience
+from tests.harness import RunningStack
+
+# More than `status` has threads.
+CALLERS = 140
+# For an innocent caller's response beside an attack, in seconds of processor time served.
+SOON = 2.0
+
+
+@contextmanager
+def _held(kinora: RunningStack, sent: bytes) -> Iterator[None]:
+    """Connections to the gateway that stay open, on each of which `sent` was sent."""
+    with ExitStack() as stack:
+        for _ in range(CALLERS):
+            address = ("127.0.0.1", kinora.stack.ports["gateway"])
+            connection = stack.enter_context(socket.create_connection(address, timeout=30))
+            connection.sendall(sent)
+        yield
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n1",
+        b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
+        b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{",
+        b"GET /v1/videos HTTP/1.1\r\nHos",
+    ],
+)
+def test_unfinished_requests_hold_nobody_up(kinora: RunningStack, sent: bytes) -> None:
+    """Without a key, and more of them than a function has threads."""
+    with _held(kinora, sent):
+        started = patience.now().served
+        listed = requests.get(f"{kinora.stack.url}/v1/videos", timeout=60)
+        refused = requests.post(f"{kinora.stack.url}/v1/videos", json={}, timeout=60)
+        assert (listed.status_code, refused.status_code) == (200, 400)
+        assert patience.now().served - started < SOON
+
+
+def test_a_page_of_another_site_makes_no_video(kinora: RunningStack) -> None:
+    """Though a browser sends its form without asking first."""
+    headers = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    response = requests.post(
+        f"{kinora.stack.url}/v1/videos", headers=headers, data={"prompt": "x"}, timeout=30
+    )
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("part", ["gateway", "submit", "status", "dispatch", "generate-1"])
+def test_a_local_stack_answers_to_its_own_names_only(kinora: RunningStack, part: str) -> None:
+    """A page whose name was made to resolve to this machine gets nothing from any of its ports."""
+    url = f"http://127.0.0.1:{kinora.stack.ports[part]}/v1/videos"
+    response = requests.get(url, headers={"Host": "evil.example"}, timeout=30)
+    assert response.status_code == 421
+    assert "ALLOWED_HOSTS" in response.json()["error"]["message"]
