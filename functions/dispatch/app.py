@@ -76,6 +76,7 @@ def create_app(
         app.extensions["kinora.sweeper"] = Sweeper(
             stream,
             ledger,
+            profile,
             store or S3Store.from_settings(settings),
             max_age_days=settings.max_age_days,
         )

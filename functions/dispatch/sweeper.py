@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from functions.shared.errors import InvalidRequest, KinoraError
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
+from functions.shared.streams.first_event import known_of, prompt_excerpt
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
@@ -37,6 +38,7 @@ from functions.shared.video.events import (
     Failure,
     carried_over,
 )
+from functions.shared.video.profiles import Profile
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +56,16 @@ _PREFIX: Final = re.compile(r"([^/]+)/([^/]+)/(?:([0-9]+)-[0-9a-f]+/)?.*")
 class Sweeper:
     """Sweeps every ten minutes on a thread of its own."""
 
-    def __init__(self, bus: Bus, ledger: Ledger, store: Store, *, max_age_days: int) -> None:
-        """Compare the objects in `store` and the subjects in `bus` with the states in `ledger`."""
+    def __init__(
+        self, bus: Bus, ledger: Ledger, profile: Profile, store: Store, *, max_age_days: int
+    ) -> None:
+        """Compare the objects in `store` and the subjects in `bus` with the states in `ledger`.
+
+        Requests are read with the defaults of `profile`.
+        """
         self._bus = bus
         self._ledger = ledger
+        self._profile = profile
         self._store = store
         self._max_age = max_age_days * DAY_SECONDS
         self._stopping = threading.Event()
@@ -159,8 +167,10 @@ class Sweeper:
                 code="queued_too_long",
                 message=f"No worker was free for {QUEUED_AGE // DAY_SECONDS} days. Send it again.",
             )
-            data = Failed(created_at=format_rfc3339(message.time), error=failure)
-            self._fail(snapshot, data)
+            known = known_of(message, self._profile)
+            if not known.get("request"):
+                known["prompt"] = prompt_excerpt(message)
+            self._fail(snapshot, Failed(**known, error=failure))
 
     def _fail(self, snapshot: Snapshot, data: Failed) -> None:
         event = VideoEvent.new(snapshot.key, EventName.FAILED, data, source=Source.DISPATCH)

@@ -21,8 +21,9 @@ from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import StoredRequest
 from functions.shared.streams.video_events import Source
 from functions.shared.streams.video_state import VideoState
-from functions.shared.video.events import EngineUsed, EventName, Failure, Output
+from functions.shared.video.events import EngineUsed, EventName, Failure, Output, Started
 from functions.shared.video.progress import Stage, percent
+from functions.shared.video.warnings import Warnings, merged
 
 log = logging.getLogger(__name__)
 
@@ -66,19 +67,25 @@ class Attempt:
         self._state = "in_progress"
         self._progress, self._stage = 0, Stage.ENCODING
         self._steps_after_loss = 0
+        self._warnings: Warnings = (
+            started.data.warnings if isinstance(started.data, Started) else ()
+        )
         self._lease = HeldLease(
             dependencies.ledger,
             dependencies.bus,
             started,
             source=Source.GENERATE,
             renew_seconds=dependencies.renew_seconds,
-            report=self._report,
+            report=lambda: {**self._report(), **self._found()},
         )
         # No other attempt writes under this prefix, so all files there are this attempt's.
         self._prefix = f"{stored.key.object_prefix}{self._number}-{self._lease.lease.id}/"
 
     def _report(self) -> dict[str, Any]:
         return {"progress": self._progress, "stage": self._stage}
+
+    def _found(self) -> dict[str, Any]:
+        return {"warnings": self._warnings}
 
     def disconnect(self) -> None:
         """Note that the response was closed; the attempt continues."""
@@ -123,7 +130,7 @@ class Attempt:
             return "lost"
         except Exception as problem:  # noqa: BLE001 - every error must be published
             return self._fail(problem)
-        self._lease.publish_final(EventName.COMPLETED, **completed)
+        self._lease.publish_final(EventName.COMPLETED, **self._found(), **completed)
         return "completed"
 
     def _render_and_upload(self, folder: Path) -> dict[str, Any]:
@@ -167,6 +174,7 @@ class Attempt:
         self._steps_after_loss += self._lease.lost.is_set()
         reached = percent(progress.stage, progress.done, progress.total)
         self._progress, self._stage = max(self._progress, reached), progress.stage
+        self._warnings = merged(self._warnings, progress.warnings)
 
     def _fail(self, problem: Exception) -> str:
         """Publish that the attempt failed: the video may be retried, or has failed for good."""
@@ -177,9 +185,9 @@ class Attempt:
         error = Failure(code=problem.code, message=problem.message)
         self._delete_files()
         if problem.retryable:
-            self._lease.release(error=error, **self._report())
+            self._lease.release(error=error, **self._report(), **self._found())
             return "released"
-        self._lease.publish_final(EventName.FAILED, error=error)
+        self._lease.publish_final(EventName.FAILED, error=error, **self._found())
         return "failed"
 
     def _delete_files(self) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from functions.generate.attempt import Attempt, AttemptDependencies
 from functions.shared.errors import Unavailable
+from functions.shared.streams.first_event import established_by
 from functions.shared.streams.ledger import LostRace
 from functions.shared.streams.validation import StoredRequest, read_request
 from functions.shared.streams.video_events import Source, VideoEvent
@@ -18,6 +19,7 @@ from functions.shared.subjects import REQUESTS
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import MAX_ATTEMPTS, EventName, Lease, Started, VideoData
 from functions.shared.video.profiles import Profile
+from functions.shared.video.warnings import merged
 
 log = logging.getLogger(__name__)
 
@@ -101,10 +103,11 @@ class Worker:
 
     def _started(self, stored: StoredRequest, before: Snapshot) -> Started:
         earlier = before.data.started_at if isinstance(before.data, VideoData) else None
+        known = established_by(stored)
+        if isinstance(before.data, VideoData):
+            known["warnings"] = merged(before.data.warnings, known["warnings"])
         return Started(
-            created_at=stored.created_at,
-            request=stored.request,
-            request_hash=stored.request_hash,
+            **known,
             attempt=before.attempt + 1,
             worker=self.name,
             started_at=earlier or format_rfc3339(self._dependencies.bus.now()),

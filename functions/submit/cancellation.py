@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from functions.shared.errors import InvalidRequest, VideoNotFound
+from functions.shared.errors import VideoNotFound
 from functions.shared.streams.bus import Bus
+from functions.shared.streams.first_event import known_of
 from functions.shared.streams.ledger import Ledger, LostRace
-from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
-from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Cancelled, EventName, carried_over
 from functions.shared.video.profiles import Profile
 from functions.submit.stored_request import get_request
@@ -40,7 +39,9 @@ class Cancellations:
         deadline = time.monotonic() + self._deadline
         snapshot = self._ledger.read(key)
         while not snapshot.terminal:
-            known = carried_over(snapshot.data) or self._data_from_request(key)
+            known = carried_over(snapshot.data) or known_of(
+                get_request(self._bus, key), self._profile
+            )
             event = VideoEvent.new(
                 key, EventName.CANCELLED, Cancelled(**known), source=Source.SUBMIT
             )
@@ -52,13 +53,3 @@ class Cancellations:
         if snapshot.deleted:
             raise VideoNotFound
         return snapshot
-
-    def _data_from_request(self, key: VideoKey) -> dict[str, object]:
-        """The event's data for a video that no worker has claimed, so that no event has it yet."""
-        message = get_request(self._bus, key)
-        created: dict[str, object] = {"created_at": format_rfc3339(message.time)}
-        try:
-            stored = read_request(message, self._profile)
-        except InvalidRequest:
-            return created
-        return {**created, "request": stored.request, "request_hash": stored.request_hash}

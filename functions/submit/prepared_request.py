@@ -41,8 +41,8 @@ class PreparedRequest:
             TooLarge: with its defaults filled in, it is larger than an event may be.
         """
         resolved = ResolvedRequest.resolve(request, profile, key.account, key.video_id)
-        request_hash = request_hash or hash_request(request)
-        data = Requested(**resolved.model_dump(), request_hash=request_hash)
+        request_hash = request_hash or hash_request(request, resolved.num_frames)
+        data = Requested(**resolved.as_request(), request_hash=request_hash)
         event = VideoEvent.new(key, EventName.REQUESTED, data, source=Source.SUBMIT)
         payload = event.to_bytes()
         if len(payload) > MAX_EVENT_BYTES:

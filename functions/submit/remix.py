@@ -17,7 +17,8 @@ from functions.submit.stored_request import find_request
 from functions.submit.submission import Accepted, Submissions
 
 # Fields that a remix does not take over from its source.
-_NOT_COPIED: Final = {"prompt", "model", "remixed_from_video_id"}
+# The last one tells of another request.
+_NOT_COPIED: Final = {"prompt", "model", "remixed_from_video_id", "ignored_seconds"}
 
 
 class Remixes:
@@ -47,7 +48,7 @@ class Remixes:
         sent = requested.model_dump(exclude_none=True) | {"remixed_from_video_id": source.video_id}
         # Without the source's settings: a retry has the same hash when the source is gone.
         # Empty metadata are the caller's choice; without any, the source's are kept.
-        sent_hash = hash_request(RemixedRequest(**sent), kept={"metadata"})
+        sent_hash = hash_request(RemixedRequest(**sent), None, kept={"metadata"})
         if idempotent and (earlier := self._submissions.find(key, sent_hash)) is not None:
             return earlier
         copied = self._settings(source).model_dump(exclude=_NOT_COPIED)

@@ -9,11 +9,16 @@ from collections.abc import Collection
 from functions.shared.video.requests import VideoRequest
 
 
-def hash_request(request: VideoRequest, *, kept: Collection[str] = ()) -> str:
+def hash_request(
+    request: VideoRequest, num_frames: int | None, *, kept: Collection[str] = ()
+) -> str:
     """A digest of a valid request before defaults: equal requests have equal ones.
 
-    Equal are the same number as text and as a number, `size` and its two sides, and an empty text
-    or object and none; except for the fields `kept`, where empty means something else than absent.
+    `num_frames` is what the request resolves to; only a request with `seconds` needs it.
+
+    Equal are the same number as text and as a number, `size` and its two sides, `seconds` and the
+    `num_frames` that it resolves to, and an empty text or object and none; except for the fields
+    `kept`, where empty means something else than absent.
     """
     given = {
         name: value
@@ -24,6 +29,7 @@ def hash_request(request: VideoRequest, *, kept: Collection[str] = ()) -> str:
         del given["size"]
         given["width"], given["height"] = map(int, request.size.split("x"))
     if request.seconds is not None:
-        given["seconds"] = float(request.seconds)
+        del given["seconds"]
+        given["num_frames"] = num_frames
     canonical = json.dumps(given, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -7,7 +7,14 @@ import io
 import pytest
 
 from functions.shared.config import Settings
+from functions.shared.streams.first_event import known_of
+from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.video_state import Snapshot
+from functions.shared.subjects import REQUESTS, VideoKey
+from functions.shared.video.events import EventName, Failed, Failure
+from functions.shared.video.profiles import load_profile
 from tests.contract.api import TOO_LARGE, Api, error_of, make_api
+from tests.unit.events import publish
 
 
 def test_the_response_has_every_setting_of_the_video(api: Api) -> None:
@@ -83,3 +90,48 @@ def test_a_full_queue_sends_retry_after() -> None:
     assert (response.status_code, error_of(response)["code"]) == (429, "queue_full")
     assert 0 < int(response.headers["Retry-After"]) <= 120
     assert len(api.requests()) == 1
+
+
+def test_a_queued_video_tells_what_has_no_effect(api: Api) -> None:
+    """In the answer, in the video and in the list; without such parts, the list is empty."""
+    fields = {"seconds": "4", "num_frames": 13, "negative_prompt": "x", "guidance_scale": 1}
+    video = api.create(**fields).get_json()
+    codes = [one["code"] for one in video["warnings"]]
+    assert codes == ["seconds_ignored", "negative_prompt_ignored"]
+    assert (video["num_frames"], video["seconds"]) == (13, "1")
+    again = api.status.get(f"/v1/videos/{video['id']}").get_json()
+    assert again["warnings"] == video["warnings"]
+    assert api.create().get_json()["warnings"] == []
+
+
+def test_a_cancelled_video_keeps_its_warnings(api: Api) -> None:
+    """Though no worker has claimed it."""
+    video = api.create(seconds="4", num_frames=13).get_json()
+    cancelled = api.submit.post(f"/v1/videos/{video['id']}/cancel").get_json()
+    assert cancelled["warnings"] == video["warnings"] != []
+
+
+def test_a_remix_does_not_warn_of_its_sources_seconds(api: Api) -> None:
+    """It has the length of its source, and nobody asked for another."""
+    video = api.create(seconds="4", num_frames=13).get_json()
+    remix = api.submit.post(f"/v1/videos/{video['id']}/remix", json={"prompt": "y"}).get_json()
+    assert (remix["num_frames"], remix["warnings"]) == (13, [])
+
+
+def test_an_idempotency_key_finds_a_video_that_failed_before_it_started(api: Api) -> None:
+    """With the prompt and the settings that it would have had."""
+    sent = {"prompt": "x", "seed": 7, "metadata": {"a": "b"}}
+    headers = {"idempotency-key": "k"}
+    video = api.submit.post("/v1/videos", json=sent, headers=headers).get_json()
+    key = VideoKey("default", video["id"])
+    message = api.bus.get_last_message(REQUESTS, key.request_subject, leader=True)
+    assert message is not None
+    known = known_of(message, load_profile("demo"))
+    failed = Failed(**known, error=Failure(code="queued_too_long", message="m"))
+    publish(Ledger(api.bus, takeover_grace=0), Snapshot(key), EventName.FAILED, failed)
+    again = api.submit.post("/v1/videos", json=sent, headers=headers)
+    assert again.status_code == 200
+    changed = {"status", "progress", "completed_at", "error"}
+    assert {k: v for k, v in again.get_json().items() if k not in changed} == {
+        k: v for k, v in video.items() if k not in changed
+    }

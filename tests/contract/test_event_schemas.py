@@ -95,7 +95,7 @@ COMMON: dict[str, Any] = {
 }
 FAILURE = Failure(code="out_of_memory", message="It does not fit.")
 WRITTEN: list[tuple[EventName, BaseModel]] = [
-    (REQUESTED, Requested(**RESOLVED.model_dump(), request_hash="0" * 64)),
+    (REQUESTED, Requested(**RESOLVED.as_request(), request_hash="0" * 64)),
     (EventName.STARTED, Started(**COMMON, lease=Lease(id="0" * 32, seconds=20))),
     (
         EventName.PROGRESSED,
@@ -238,7 +238,9 @@ def test_examples_are_about_one_video(name: EventName) -> None:
     assert data.created_at == COMMON["created_at"]
     if isinstance(data, VideoData):
         assert data.request == RESOLVED
-        assert data.request_hash == hash_request(check_requested(REQUESTED.type, FULL))
+        assert data.request_hash == hash_request(
+            check_requested(REQUESTED.type, FULL), RESOLVED.num_frames
+        )
     if isinstance(data, Completed):
         lease = EXAMPLES["started"]["data"]["lease"]["id"]
         assert data.output.prefix == f"{KEY.object_prefix}{data.attempt}-{lease}/"

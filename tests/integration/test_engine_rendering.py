@@ -95,3 +95,27 @@ def test_warm_up_renders_every_shape_with_and_without_text(
     assert Shape.parse_all(None) == ()
     with pytest.raises(ValidationError, match="engine_warm_up"):
         Settings(engine_warm_up="848x480")
+
+
+def test_what_is_cut_off_a_prompt_is_told(model: Mochi) -> None:
+    """Just as much as does not change the embeddings, and in each prompt that is used."""
+    cut = "a " + "very " * 400
+    long = small_request(prompt=cut + "red circle", negative_prompt=cut)
+    other = small_request(prompt=cut + "blue square", negative_prompt=cut)
+    embeddings = [model.encode_text(one)["prompt_embeds"] for one in (long, other)]
+    assert torch.equal(*embeddings)
+    found = model.find_warnings(long)
+    assert [(one.code, one.param) for one in found] == [
+        ("prompt_truncated", "prompt"),
+        ("prompt_truncated", "negative_prompt"),
+    ]
+    assert "the first 255 were used, up to '… " in found[0].message
+    without = small_request(prompt=cut, negative_prompt=cut, guidance_scale=1.0)
+    assert [one.param for one in model.find_warnings(without)] == ["prompt"]
+
+
+def test_a_prompt_that_just_fits_has_no_warning(model: Mochi) -> None:
+    """One more token is cut off."""
+    assert model.find_warnings(small_request(prompt="a" + " a" * 254)) == ()
+    (found,) = model.find_warnings(small_request(prompt="a" + " a" * 255))
+    assert found.message.startswith("prompt has 256 tokens; the first 255 were used")

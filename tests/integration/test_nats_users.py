@@ -25,6 +25,7 @@ from functions.shared.streams.nats_address import client_options
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
+from functions.shared.video.profiles import load_profile
 from local.probes import Probe
 from tests.nats_users import USERS, NatsUsersStack, matches, permissions
 from tests.patience import scaled, wait_until
@@ -212,7 +213,9 @@ def _sweep_an_interrupted_deletion(stack: NatsUsersStack, store: S3Store) -> Non
     _publish(stack, "operator", f"kinora.videos.default.{video}.deleted", tombstone.encode())
     bus = _bus(stack, "dispatch")
     try:
-        Sweeper(bus, Ledger(bus, takeover_grace=0), store, max_age_days=30).sweep()
+        Sweeper(
+            bus, Ledger(bus, takeover_grace=0), load_profile("demo"), store, max_age_days=30
+        ).sweep()
         assert (
             bus.get_last_message("REQUESTS", f"kinora.requests.default.{video}", leader=True)
             is None

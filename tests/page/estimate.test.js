@@ -68,7 +68,7 @@ test("a video without settings has no effort, and one without guidance has none 
 test("the reference has the model's defaults", () => {
   const span = { min: 1, max: 100, default: 16 };
   const model = {
-    id: "m", title: "M", demo: true, sizes: [], default_size: "96x64", example_prompts: [],
+    id: "m", title: "M", demo: true, sizes: [], default_size: "96x64", example_prompts: [], max_text_tokens: 256,
     num_frames: { ...span, default: 25, multiple: 6 }, fps: span, num_inference_steps: span,
     guidance_scale: { ...span, default: 9 },
   };

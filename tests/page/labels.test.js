@@ -75,3 +75,9 @@ test("the shares of all stages add up to the whole", () => {
   equal(stages.find(({ name }) => name === "Denoising")?.share, 0.6);
   equal(timingsOf(videoOf("v", { timings: null })).length, 0);
 });
+
+test("what has no effect is told, whatever the state", () => {
+  const warnings = [{ code: "seconds_ignored", param: "seconds", message: "seconds is 4, but num_frames is used" }];
+  equal(labels.warningsLabel(videoOf("v", { status: "queued", warnings })), "Note: seconds is 4, but num_frames is used.");
+  equal(labels.warningsLabel(videoOf("v")), "");
+});

@@ -3,7 +3,7 @@ import { beforeEach, test } from "node:test";
 import { saveForm, savedSettings, savedText } from "../../ui/compose/saved_form.js";
 
 const MODEL = {
-  id: "m", title: "M", demo: true, sizes: ["64x64", "96x64"], default_size: "96x64", example_prompts: [],
+  id: "m", title: "M", demo: true, sizes: ["64x64", "96x64"], default_size: "96x64", example_prompts: [], max_text_tokens: 256,
   num_frames: { min: 7, max: 61, default: 25, multiple: 6 }, fps: { min: 1, max: 60, default: 12 },
   num_inference_steps: { min: 2, max: 200, default: 16 }, guidance_scale: { min: 0, max: 20, default: 9 },
 };

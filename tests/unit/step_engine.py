@@ -11,6 +11,7 @@ from functions.generate.engine.messages import EngineReport, Progress, Rendered
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.warnings import Warnings
 
 
 @dataclass
@@ -21,6 +22,7 @@ class StepEngine:
         go: lets renders finish.
         begun: set once a render has reported progress.
         error: what renders raise, if anything.
+        warnings: what renders report of the request.
         requests: every request that was rendered.
         ready: see `Engine.ready`.
         failure: see `Engine.failure`.
@@ -30,6 +32,7 @@ class StepEngine:
     begun: threading.Event = field(default_factory=threading.Event)
     error: KinoraError | Exception | None = None
     requests: list[ResolvedRequest] = field(default_factory=list)
+    warnings: Warnings = ()
     ready: bool = True
     failure: str | None = None
 
@@ -43,7 +46,7 @@ class StepEngine:
     ) -> Rendered:
         """See `Engine.render`."""
         self.requests.append(request)
-        on_progress(Progress(Stage.DENOISING, 1, 2))
+        on_progress(Progress(Stage.DENOISING, 1, 2, self.warnings))
         self.begun.set()
         while not self.go.wait(0.005):
             if cancelled.is_set():

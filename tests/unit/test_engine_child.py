@@ -24,6 +24,9 @@ class _LostRenderer:
 
     model_revision = "abc"
 
+    def find_warnings(self, _: Any) -> tuple[()]:
+        return ()
+
     def render(self, *_: Any) -> None:
         raise DeviceLost
 

@@ -24,6 +24,7 @@ from tests.unit.events import (
     publish,
     put_request,
     request_payload,
+    resolved,
     started,
 )
 
@@ -314,3 +315,28 @@ def test_a_request_is_not_given_up_while_failed_cannot_be_published(
     with pytest.raises(Unavailable):
         handler.handle_failure(delivery, RuntimeError())
     assert [word for _, word in bus.settled] == ["nak"] * 4
+
+
+def test_a_video_that_fails_before_it_starts_keeps_its_request(
+    handler: RequestHandler, sink: ScriptedSink, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """Its settings, its warnings, and the digest by which its idempotency key finds it."""
+    fields = {"seed": 7, "metadata": {"a": "b"}, "seconds": 4, "num_frames": 13}
+    put_request(bus, key, **fields, request_hash="ab" * 32)
+    sink.response = SinkResponse(SinkOutcome.REFUSED, Failure(code="x", message="refused"))
+    _handle(handler, bus)
+    data = _failed(ledger, key)
+    assert data.request == resolved(key, **fields)
+    assert data.request_hash == "ab" * 32
+    assert [one.code for one in data.warnings] == ["seconds_ignored"]
+    assert data.prompt is None
+
+
+def test_an_invalid_request_keeps_its_digest(
+    handler: RequestHandler, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """`submit` may have accepted it by the limits of another version."""
+    put_request(bus, key, num_frames=8, request_hash="ab" * 32)
+    _handle(handler, bus)
+    data = _failed(ledger, key)
+    assert (data.request, data.request_hash, data.prompt) == (None, "ab" * 32, "a red circle")

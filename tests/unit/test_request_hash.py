@@ -8,7 +8,8 @@ import pytest
 
 from functions.shared.streams.validation import check_body, check_requested
 from functions.shared.video.events import EventName
-from functions.shared.video.requests import RemixedRequest
+from functions.shared.video.profiles import load_profile
+from functions.shared.video.requests import RemixedRequest, ResolvedRequest
 from functions.submit.request_hash import hash_request
 
 EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -23,6 +24,9 @@ EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"metadata": {"a": "1", "b": ""}}, {"metadata": {"b": "", "a": "1"}}),
     ({"size": "96x64"}, {"width": 96, "height": "64"}),
     ({"size": "0096x64", "width": 96}, {"size": "96x64"}),
+    ({"seconds": "1"}, {"num_frames": 13}),
+    ({"seconds": "1", "num_frames": 13}, {"num_frames": 13}),
+    ({"seconds": "4", "num_frames": 13}, {"num_frames": 13}),
 ]
 DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"prompt": "x"}, {"prompt": "y"}),
@@ -36,14 +40,16 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 def _hash(fields: dict[str, Any]) -> str:
-    return hash_request(check_body({"prompt": "x", **fields}))
+    request = check_body({"prompt": "x", **fields})
+    resolved = ResolvedRequest.resolve(request, load_profile("demo"), "a", "v")
+    return hash_request(request, resolved.num_frames)
 
 
 @pytest.mark.parametrize(("one", "other"), EQUAL)
 def test_equal_requests_have_equal_hashes_in_any_encoding(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """Numbers as text, empty and absent fields, and `size` and its sides say the same."""
+    """Numbers as text, empty and absent, `size` and its sides, `seconds` and its frames."""
     assert _hash(one) == _hash(other)
 
 
@@ -59,11 +65,13 @@ def test_an_event_has_the_hash_of_the_same_request_over_http() -> None:
     """Its own field `request_hash` does not count."""
     data = {"prompt": "x", "width": 96, "height": 64, "seconds": 1, "request_hash": "0" * 64}
     event = check_requested(EventName.REQUESTED.type, data)
-    assert hash_request(event) == _hash({"size": "96x64", "seconds": "1"}) != "0" * 64
+    assert hash_request(event, 13) == _hash({"size": "96x64", "seconds": "1"}) != "0" * 64
 
 
 def test_fields_whose_empty_value_means_something_are_kept() -> None:
     """Empty metadata of a remix replace those of its source; without any, they are kept."""
     none, empty = RemixedRequest(prompt="x"), RemixedRequest(prompt="x", metadata={})
-    assert hash_request(none) == hash_request(empty)
-    assert hash_request(none, kept={"metadata"}) != hash_request(empty, kept={"metadata"})
+    assert hash_request(none, None) == hash_request(empty, None)
+    assert hash_request(none, None, kept={"metadata"}) != hash_request(
+        empty, None, kept={"metadata"}
+    )

@@ -13,6 +13,7 @@ from functions.shared.streams.validation import check_body, check_requested
 from functions.shared.video.limits import seconds_of
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, default_seed
+from functions.shared.video.warnings import truncated, warnings_of
 
 FULL = load_profile("mochi-1")
 
@@ -39,7 +40,7 @@ def test_resolving_is_idempotent() -> None:
     """Every function may resolve a stored request again without a change."""
     once = _resolve(seconds="4", size="480x848", model="sora-2", metadata={"a": "b"})
     again = ResolvedRequest.resolve(
-        check_requested("dev.kinora.video.requested.v1", once.model_dump()), FULL, "x", "y"
+        check_requested("dev.kinora.video.requested.v1", once.as_request()), FULL, "x", "y"
     )
     assert again == once
 
@@ -67,7 +68,8 @@ def test_resolving_is_idempotent() -> None:
         ({"seconds": "4.1"}, "seconds", "Nearest: 4 or 4.2"),
         ({"seconds": "12"}, "seconds", "Nearest: 5.4"),
         ({"seconds": "-1"}, "seconds", "a number"),
-        ({"seconds": "4", "num_frames": 31}, "num_frames", "send one of them"),
+        ({"seconds": "four", "num_frames": 31}, "seconds", "a number"),
+        ({"seconds": "4", "num_frames": 50}, "num_frames", "Nearest: 49 or 55"),
         ({"num_inference_steps": 1}, "num_inference_steps", "from 2 to 200"),
         ({"guidance_scale": 100}, "guidance_scale", "from 0 to 20"),
         ({"guidance_scale": float("nan")}, "guidance_scale", "finite"),
@@ -150,3 +152,43 @@ def test_every_size_is_used_as_requested_or_refused(width: int, height: int) -> 
         with pytest.raises(InvalidRequest) as error:
             _resolve(width=width, height=height)
         assert error.value.param in {"width", "height"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "codes"),
+    [
+        ({"seconds": "4", "num_frames": 121}, []),
+        ({"seconds": 4, "num_frames": 121}, []),
+        ({"num_frames": 31}, []),
+        ({"seconds": "4", "num_frames": 31}, ["seconds_ignored"]),
+        # A length that the model does not support is no error if it is not used.
+        ({"seconds": 4.1, "num_frames": 31}, ["seconds_ignored"]),
+        ({"negative_prompt": "text", "guidance_scale": 1}, ["negative_prompt_ignored"]),
+        ({"negative_prompt": "text", "guidance_scale": 1.1}, []),
+        ({"negative_prompt": "", "guidance_scale": 0}, []),
+    ],
+)
+def test_what_has_no_effect_is_a_warning(fields: dict[str, Any], codes: list[str]) -> None:
+    """Also after the request was stored with its defaults and resolved again."""
+    once = _resolve(**fields)
+    stored = check_requested("dev.kinora.video.requested.v1", once.as_request())
+    again = ResolvedRequest.resolve(stored, FULL, "acme", "v1")
+    assert [one.code for one in warnings_of(once)] == codes
+    assert again == once
+
+
+def test_num_frames_is_used_where_seconds_differ() -> None:
+    """Clients of other servers send both, and expect it."""
+    resolved = _resolve(seconds="4", num_frames=31)
+    assert (resolved.num_frames, resolved.seconds) == (31, "1")
+    assert warnings_of(resolved)[0].message == (
+        "seconds is 4, but num_frames is 31, which is 1 s at 30 fps; num_frames was used"
+    )
+
+
+def test_a_warning_of_a_long_prompt_says_where_it_ends() -> None:
+    """It quotes whole words only, where there are any."""
+    message = truncated("prompt", 412, 255, "a red circle " * 20 + "on the sand").message
+    assert message.startswith("prompt has 412 tokens; the first 255 were used, up to '… ")
+    assert message.endswith("circle on the sand'")
+    assert "'… " + "x" * 40 in truncated("prompt", 300, 255, "x" * 255).message

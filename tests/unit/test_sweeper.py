@@ -10,8 +10,9 @@ from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import Cancelled, Deleted, EventName, Failed
+from functions.shared.video.profiles import load_profile
 from tests.fakes import MemoryBus, MemoryStore
-from tests.unit.events import CREATED, completed, publish, put_request, started
+from tests.unit.events import CREATED, completed, publish, put_request, resolved, started
 
 OLD = "0" * 32
 NEW = "1" * 32
@@ -20,7 +21,7 @@ NEW = "1" * 32
 @pytest.fixture
 def sweeper(bus: MemoryBus, ledger: Ledger, store: MemoryStore) -> Sweeper:
     """A sweeper with everything in memory; every object is very old."""
-    return Sweeper(bus, ledger, store, max_age_days=30)
+    return Sweeper(bus, ledger, load_profile("demo"), store, max_age_days=30)
 
 
 def _files(store: MemoryStore, key: VideoKey) -> tuple[str, str]:
@@ -72,10 +73,10 @@ def test_files_of_a_video_without_events_stay_until_these_must_have_expired(
     """Its first event may still be stored."""
     files = _files(store, key)
     bus.clock = 20 * DAY_SECONDS * NANOSECONDS
-    Sweeper(bus, ledger, store, max_age_days=30).sweep()
+    Sweeper(bus, ledger, load_profile("demo"), store, max_age_days=30).sweep()
     assert list(store.files) == list(files)
     bus.clock = 32 * DAY_SECONDS * NANOSECONDS
-    Sweeper(bus, ledger, store, max_age_days=30).sweep()
+    Sweeper(bus, ledger, load_profile("demo"), store, max_age_days=30).sweep()
     assert not store.files
 
 
@@ -86,7 +87,7 @@ def test_recent_files_are_left_alone(
     files = _files(store, key)
     publish(ledger, Snapshot(key), EventName.CANCELLED, Cancelled(created_at=CREATED))
     bus.clock = 1800 * NANOSECONDS
-    Sweeper(bus, ledger, store, max_age_days=30).sweep()
+    Sweeper(bus, ledger, load_profile("demo"), store, max_age_days=30).sweep()
     assert list(store.files) == list(files)
 
 
@@ -105,8 +106,8 @@ def test_an_interrupted_delete_is_finished(
 def test_a_video_queued_for_a_week_fails(
     sweeper: Sweeper, bus: MemoryBus, ledger: Ledger, key: VideoKey
 ) -> None:
-    """A video that was queued for less stays queued."""
-    put_request(bus, key)
+    """A video that was queued for less stays queued. One that fails keeps its request."""
+    put_request(bus, key, seed=7, request_hash="ab" * 32)
     bus.advance(6 * DAY_SECONDS)
     sweeper.sweep()
     assert ledger.read(key) == Snapshot(key)
@@ -115,6 +116,7 @@ def test_a_video_queued_for_a_week_fails(
     data = ledger.read(key).data
     assert isinstance(data, Failed)
     assert data.error.code == "queued_too_long"
+    assert (data.request, data.request_hash) == (resolved(key, seed=7), "ab" * 32)
 
 
 def test_an_abandoned_video_without_a_request_fails(

@@ -28,6 +28,7 @@ from functions.shared.video.events import (
     Progressed,
 )
 from functions.shared.video.profiles import Profile
+from functions.shared.video.warnings import truncated
 from tests.fakes import MemoryBus, MemoryStore
 from tests.patience import wait_until
 from tests.unit.events import CREATED, publish, put_request, started
@@ -376,3 +377,41 @@ def test_draining_finishes_the_video_and_accepts_no_other(
     drained.join(10)
     assert not drained.is_alive()
     assert _finish(attempt) == "completed"
+
+
+def test_warnings_are_in_every_event_from_the_first_that_can_have_them(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """Those of the request in `started`; those of the engine in the next renewal; both once."""
+    engine.warnings = (truncated("prompt", 412, 255, "the used part"),)
+    engine.error = EngineCrashed("It crashed.")
+    seq = put_request(bus, key, seconds=4, num_frames=13)
+    expected = ["seconds_ignored", "prompt_truncated"]
+    attempt = worker.start_attempt(seq)
+    renewed = wait_until(
+        lambda: ledger.read(key) if ledger.read(key).name is EventName.PROGRESSED else None,
+        seconds=5,
+        what="progress",
+    )
+    assert isinstance(renewed.data, Progressed)
+    assert [one.code for one in renewed.data.warnings] == expected
+    engine.go.set()
+    assert _finish(attempt) == "released"
+    engine.error = None
+    assert _finish(worker.start_attempt(seq)) == "completed"
+    data = ledger.read(key).data
+    assert isinstance(data, Completed)
+    assert [one.code for one in data.warnings] == expected
+
+
+def test_a_video_that_failed_for_good_keeps_the_engines_warnings(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, engine: StepEngine, key: VideoKey
+) -> None:
+    """However soon it failed, without a renewal between."""
+    engine.warnings = (truncated("prompt", 412, 255, "the used part"),)
+    engine.error = OutOfMemory("Too large.")
+    engine.go.set()
+    assert _finish(worker.start_attempt(put_request(bus, key))) == "failed"
+    data = ledger.read(key).data
+    assert isinstance(data, Failed)
+    assert data.warnings == engine.warnings

@@ -4,6 +4,7 @@ import { Choices } from "./choices.js";
 import { Costs } from "./costs.js";
 import { Fields } from "./fields.js";
 import { lengthChoices } from "./lengths.js";
+import { showLengthHints } from "./prompt_length.js";
 import { NUMBERS, saveForm, savedSettings, savedText } from "./saved_form.js";
 import { Seed } from "./seed.js";
 
@@ -139,6 +140,7 @@ export class VideoForm {
 
   #changed() {
     if (this.#model) this.#offerLengths(this.#model);
+    if (this.#model) showLengthHints(this.form, this.#model.max_text_tokens);
     this.showCosts();
     this.#save();
   }

@@ -2,7 +2,7 @@ import { copy } from "../browser/clipboard.js";
 import { announce, find, setText, showText } from "../browser/dom.js";
 import { ApiError } from "../server/api.js";
 import { ACTIONS, availableActions } from "../videos/available_actions.js";
-import { activityLabel, failureLabel, shortPrompt, stateLabel, timeLeftLabel, titleLabel } from "../videos/labels.js";
+import { activityLabel, failureLabel, shortPrompt, stateLabel, timeLeftLabel, titleLabel, warningsLabel } from "../videos/labels.js";
 import { asCurl, asPython } from "../videos/snippets.js";
 import { displayState, isActive } from "../videos/state.js";
 import { showFacts } from "./facts_list.js";
@@ -67,7 +67,7 @@ export class Detail {
     this.#video = null;
     this.dialog.dataset.state = "";
     setText(this.#part("title"), "Loading…");
-    for (const name of [...ACTIONS, "poster", "copies", "working", "facts", "timings", "negative"]) {
+    for (const name of [...ACTIONS, "poster", "copies", "working", "facts", "timings", "negative", "warnings"]) {
       this.#part(name).hidden = true;
     }
     showText(this.#part("problem"), "");
@@ -90,6 +90,7 @@ export class Detail {
     document.title = `${shortPrompt(video.prompt)} – Kinora`;
     setText(this.#part("title"), titleLabel(video));
     showText(this.#part("negative"), video.negative_prompt ? `Negative prompt: ${video.negative_prompt}` : "");
+    showText(this.#part("warnings"), warningsLabel(video));
     setText(this.#part("state"), stateLabel(video));
     showText(this.#part("problem"), failureLabel(video));
     this.player.show(video);

@@ -27,6 +27,7 @@
  * @property {number | null} [eta_seconds] until it is completed
  * @property {number} attempt
  * @property {{code: string, message: string} | null} error
+ * @property {{code: string, param: string, message: string}[]} warnings what has no effect on it
  * @property {{bytes: number, sha256: string, width: number, height: number, frames: number} | null} output
  * @property {Record<string, number> | null} timings seconds by stage
  * @property {string | null} model_revision
@@ -53,6 +54,7 @@
  * @property {string[]} sizes suggestions, as "WIDTHxHEIGHT"
  * @property {string} default_size
  * @property {LengthSpan} num_frames
+ * @property {number} max_text_tokens of a prompt, what is used
  * @property {Span} fps
  * @property {Span} num_inference_steps
  * @property {Span} guidance_scale

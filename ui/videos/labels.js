@@ -34,6 +34,11 @@ export function failureLabel(video) {
   return video.status === "failed" ? video.error?.message ?? "The video failed." : "";
 }
 
+/** What of the request has no effect, in one line. @param {Video} video "" if all of it has */
+export function warningsLabel(video) {
+  return video.warnings.map(({ message }) => `Note: ${message}.`).join(" ");
+}
+
 /** @param {string | null} stage */
 export function stageLabel(stage) {
   return STAGES[stage ?? "encoding"] ?? String(stage).replaceAll("_", " ");

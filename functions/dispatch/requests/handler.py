@@ -11,12 +11,12 @@ from functions.dispatch.requests.sink import RequestSink, SinkOutcome
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
 from functions.shared.streams.bus import Delivery, Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
+from functions.shared.streams.first_event import known_of, prompt_excerpt
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import read_request_event
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
-from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import (
     MAX_ATTEMPTS,
     EventName,
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 MAX_INTERNAL_ERRORS: Final = 5
 # Longest pause before a request that no replica took is sent again.
 MAX_BUSY_DELAY: Final = 5.0
-# Of an invalid request's prompt, enough characters to recognise it by.
-PROMPT_EXCERPT: Final = 200
 
 
 class RequestHandler:
@@ -127,11 +125,9 @@ class RequestHandler:
 
     def _publish_failed(self, snapshot: Snapshot, delivery: Delivery, error: Failure) -> bool:
         """Publish `failed`. If another event was first, return the delivery, and False."""
-        fields = carried_over(snapshot.data) or {
-            "created_at": format_rfc3339(delivery.message.time)
-        }
+        fields = carried_over(snapshot.data) or known_of(delivery.message, self._profile)
         if not fields.get("request"):
-            fields["prompt"] = _prompt_excerpt(delivery.message)
+            fields["prompt"] = prompt_excerpt(delivery.message)
         event = VideoEvent.new(
             snapshot.key, EventName.FAILED, Failed(**fields, error=error), source=Source.DISPATCH
         )
@@ -153,15 +149,3 @@ def _last_failure(snapshot: Snapshot) -> Failure:
         code="worker_lost",
         message=f"The worker was lost {snapshot.attempt} times while it rendered this video",
     )
-
-
-def _prompt_excerpt(message: Message) -> str | None:
-    """The start of an invalid request's prompt, if it has one."""
-    try:
-        prompt = read_nats(message.headers, message.data).data["prompt"]
-    except (InvalidRequest, KeyError, TypeError):
-        return None
-    if not isinstance(prompt, str):
-        return None
-    # A lone surrogate may be what is invalid about it, and can't be encoded.
-    return prompt[:PROMPT_EXCERPT].encode(errors="replace").decode()

@@ -9,6 +9,7 @@ from typing import Self
 from functions.shared.errors import AttemptFailed
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.warnings import Warnings
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Progress:
     stage: Stage
     done: int
     total: int
+    # What the model can't use of the request: the same in each message of a job.
+    warnings: Warnings = ()
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,8 @@ NOTES: Final = {
     "width": _PROFILE,
     "height": _PROFILE,
     "seconds": (
-        "A number, or the same as text: digits, with up to six decimals. If num_frames is given "
-        "too, it must agree. The resulting num_frames must be 6k+1, within the limits of the "
-        "deployed model."
+        "A number, or the same as text: digits, with up to six decimals. Without num_frames, the "
+        "resulting num_frames must be 6k+1, within the limits of the deployed model."
     ),
     "num_frames": _PROFILE,
     "fps": _PROFILE,

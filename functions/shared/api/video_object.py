@@ -10,6 +10,7 @@ from functions.shared.api.video_schema import (
     VideoError,
     VideoOutput,
     VideoSettings,
+    VideoWarningObject,
 )
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, parse_rfc3339
@@ -25,6 +26,7 @@ from functions.shared.video.events import (
     VideoData,
 )
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.warnings import Warnings, warnings_of
 
 # How often openai-python polls a video by default; it must be a whole number.
 POLL_HEADERS: Final = {"openai-poll-after-ms": "1000"}
@@ -58,6 +60,7 @@ def queued_video(
         "queue_position": None,
         "attempt": 0,
         "error": None,
+        "warnings": _warnings(warnings_of(request)),
         "output": None,
         "timings": None,
         "model_revision": None,
@@ -80,6 +83,8 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
     video = queued_video(snapshot.key.video_id, created, data.request, max_age_days=max_age_days)
     video["status"] = STATE_OF[snapshot.name]
     video["attempt"] = data.attempt
+    # Events of older versions have none, but the request tells some.
+    video["warnings"] = _warnings(data.warnings) or video["warnings"]
     if data.started_at is not None:
         video["started_at"] = parse_rfc3339(data.started_at) // NANOSECONDS
     if snapshot.terminal:
@@ -127,6 +132,10 @@ def _engine(engine: EngineUsed | None) -> VideoEngine | None:
         "compiled": engine.compiled,
         "peak_memory": engine.peak_memory,
     }
+
+
+def _warnings(warnings: Warnings) -> list[VideoWarningObject]:
+    return [{"code": one.code, "param": one.param, "message": one.message} for one in warnings]
 
 
 def _settings(request: ResolvedRequest | None) -> VideoSettings:

@@ -18,6 +18,20 @@ class VideoError(TypedDict):
     message: Annotated[str, Field(description="Human-readable: what happened, and the remedy.")]
 
 
+class VideoWarningObject(TypedDict):
+    """A part of the request that has no effect on the video."""
+
+    code: Annotated[
+        str,
+        Field(
+            description="`prompt_truncated`, `negative_prompt_ignored` or `seconds_ignored`; "
+            "later versions may have more."
+        ),
+    ]
+    param: Annotated[str, Field(description="The field of the request.")]
+    message: Annotated[str, Field(description="Human-readable: what has no effect, and why.")]
+
+
 class VideoOutput(TypedDict):
     """The file of a completed video."""
 
@@ -92,6 +106,10 @@ class Video(VideoSettings):
         int, Field(ge=0, description="0 before the first attempt, then counting from 1.")
     ]
     error: VideoError | None
+    warnings: Annotated[
+        list[VideoWarningObject],
+        Field(description="What has no effect on the video; `prompt_truncated` once it started."),
+    ]
     output: VideoOutput | None
     timings: Annotated[
         dict[str, float] | None, Field(description="Seconds by stage, of the successful attempt.")

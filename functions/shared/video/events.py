@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.requests import RemixedRequest, ResolvedRequest
+from functions.shared.video.warnings import Warnings
 
 MAX_ATTEMPTS: Final = 3
 
@@ -152,6 +153,9 @@ class VideoData(Deleted):
     )
     started_at: Timestamp | None = Field(
         None, description="When the first attempt started, RFC 3339."
+    )
+    warnings: Warnings = Field(
+        (), description="Which parts of the request have no effect on the video, and why."
     )
 
 

@@ -41,12 +41,14 @@ def checked_float(name: str, value: float | None, span: RealSpan) -> float:
 
 
 def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, span: Span) -> int:
-    """The number of frames, from `seconds` at `fps`, from `num_frames`, or from the profile.
+    """The number of frames: `num_frames`, or from `seconds` at `fps`, or from the profile.
 
     Raises:
-        InvalidRequest: the model does not support this number, or the two contradict each other.
+        InvalidRequest: the model does not support this number, or `seconds` is not a number.
     """
-    if seconds is None:
+    if seconds is None or num_frames is not None:
+        if seconds is not None:
+            _number_of(seconds)
         value = span.default if num_frames is None else num_frames
         if _is_frame_count(value, span):
             return value
@@ -56,26 +58,35 @@ def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, s
             f"{span.max}. Nearest: {' or '.join(map(str, near))}",
             param="num_frames",
         )
-    value = _frames_in(str(seconds), fps, span)
-    if num_frames not in (None, value):
-        raise InvalidRequest(
-            f"num_frames is {num_frames}, but seconds is {seconds} ({value} frames "
-            f"at {fps} fps); send one of them",
-            param="num_frames",
-        )
-    return value
+    return _frames_in(str(seconds), fps, span)
 
 
-def _frames_in(text: str, fps: int, span: Span) -> int:
+def ignored_seconds(seconds: str | float | None, num_frames: int | None, fps: int) -> str | None:
+    """`seconds` as text, if `num_frames` is another length and so is used instead; else None."""
+    if seconds is None or num_frames is None or _is_length(num_frames, fps, float(seconds)):
+        return None
+    return str(seconds)
+
+
+def _number_of(seconds: str | float) -> float:
+    text = str(seconds)
     if not re.fullmatch(SECONDS, text):
         raise InvalidRequest(
             f"seconds is {text[:40]!r}; it must be a number, such as '4'", param="seconds"
         )
-    exact = float(text) * fps + 1
+    return float(text)
+
+
+def _is_length(frames: int, fps: int, seconds: float) -> bool:
+    # The output of seconds_of(), rounded to milliseconds, must be accepted.
+    return abs((frames - 1) / fps - seconds) < MILLISECOND
+
+
+def _frames_in(text: str, fps: int, span: Span) -> int:
+    exact = _number_of(text) * fps + 1
     near = _nearest(exact, span.min, span.max, FRAMES_PER_LATENT, 1)
     for frames in near:
-        # The output of seconds_of(), rounded to milliseconds, must be accepted.
-        if abs((frames - 1) / fps - float(text)) < MILLISECOND:
+        if _is_length(frames, fps, float(text)):
             return frames
     raise InvalidRequest(
         f"seconds is {text} at {fps} fps, which is not supported (num_frames must be 6k+1, from "

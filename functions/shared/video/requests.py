@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -12,6 +12,7 @@ from functions.shared.video.limits import (
     checked_float,
     checked_int,
     frame_count,
+    ignored_seconds,
     seconds_of,
 )
 from functions.shared.video.profiles import Profile
@@ -65,7 +66,8 @@ class VideoRequest(BaseModel):
     height: int | None = Field(None, description="In pixels, a multiple of 16.")
     seconds: str | float | None = Field(
         None,
-        description="Time from the first to the last frame: num_frames is seconds * fps + 1.",
+        description="Time from the first to the last frame: num_frames is seconds * fps + 1. "
+        "If both are given and differ, num_frames is used.",
     )
     num_frames: int | None = Field(None, description="One more than a multiple of 6.")
     fps: int | None = Field(None, description="Frames per second at playback.")
@@ -125,6 +127,9 @@ class ResolvedRequest(BaseModel):
     seed: int
     metadata: dict[str, str]
     remixed_from_video_id: str | None = None
+    ignored_seconds: str | None = Field(
+        None, description="The `seconds` of the request, if `num_frames` differed and was used."
+    )
 
     @property
     def size(self) -> str:
@@ -135,6 +140,10 @@ class ResolvedRequest(BaseModel):
     def seconds(self) -> str:
         """The time from the first to the last frame, as a string, like in the OpenAI API."""
         return seconds_of(self.num_frames, self.fps)
+
+    def as_request(self) -> dict[str, Any]:
+        """The fields of a request that resolves to this one, wherever it is resolved."""
+        return {**self.model_dump(exclude={"ignored_seconds"}), "seconds": self.ignored_seconds}
 
     @classmethod
     def resolve(cls, request: VideoRequest, profile: Profile, account: str, video_id: str) -> Self:
@@ -155,6 +164,7 @@ class ResolvedRequest(BaseModel):
             height=height,
             num_frames=frame_count(request.seconds, request.num_frames, fps, profile.num_frames),
             fps=fps,
+            ignored_seconds=ignored_seconds(request.seconds, request.num_frames, fps),
             num_inference_steps=checked_int(
                 "num_inference_steps", request.num_inference_steps, profile.num_inference_steps
             ),

@@ -9,6 +9,7 @@ from functions.shared.config import load_settings
 from functions.shared.storage import S3Store
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
+from functions.shared.video.profiles import load_profile
 
 
 def main() -> None:
@@ -20,7 +21,9 @@ def main() -> None:
     sweeper.OBJECT_AGE = 0  # type: ignore[misc]  # a constant everywhere else
     ledger = Ledger(bus, takeover_grace=0)
     store = S3Store.from_settings(settings)
-    sweeper.Sweeper(bus, ledger, store, max_age_days=settings.max_age_days).sweep()
+    sweeper.Sweeper(
+        bus, ledger, load_profile("demo"), store, max_age_days=settings.max_age_days
+    ).sweep()
 
 
 if __name__ == "__main__":

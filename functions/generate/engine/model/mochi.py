@@ -26,6 +26,7 @@ from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.streaming_decode import StreamingDecoder
 from functions.generate.engine.model.text_encoder import TextEncoder
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.warnings import Warnings
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,10 @@ class Mochi:
     def encode_text(self, request: ResolvedRequest) -> dict[str, Tensor]:
         """The request's prompts as `denoise` takes them; see `TextEncoder.encode`."""
         return self._text_encoder.encode(request)
+
+    def find_warnings(self, request: ResolvedRequest) -> Warnings:
+        """Which of the request's prompts `encode_text` truncates."""
+        return self._text_encoder.find_truncated(request)
 
     def denoise(
         self,

@@ -20,6 +20,7 @@ from functions.generate.engine.model.stage_metrics import StageMetrics
 from functions.shared.errors import OutOfMemory
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.warnings import Warnings
 
 # Called with the stage, its finished parts, and all its parts; raises RenderCancelled to cancel.
 ReportProgress = Callable[[Stage, int, int], None]
@@ -35,6 +36,10 @@ class Renderer:
     def model_revision(self) -> str:
         """Identifies the weights; see `Checkpoint.revision`."""
         return self._model.revision
+
+    def find_warnings(self, request: ResolvedRequest) -> Warnings:
+        """What this model can't use of `request`."""
+        return self._model.find_warnings(request)
 
     def render(self, job: RenderJob, report_progress: ReportProgress) -> Rendered | None:
         """Render the video. All ranks call this at the same time, with the same job.

@@ -28,6 +28,7 @@ from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.generate.engine.model.gpu import DeviceLost, require_gpu
 from functions.shared.errors import AttemptFailed, RenderCancelled
 from functions.shared.video.progress import Stage
+from functions.shared.video.warnings import Warnings
 
 if TYPE_CHECKING:
     from functions.generate.engine.model.rendering import Renderer
@@ -99,15 +100,19 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
 def _run_job(
     renderer: Renderer, job: RenderJob, connection: Connection, rank: int
 ) -> Rendered | RankFinished | RenderFailed:
+    warnings: Warnings = ()
+
     def report_progress(stage: Stage, done: int, total: int) -> None:
         if rank != 0:
             return
-        connection.send(Progress(stage, done, total))
+        connection.send(Progress(stage, done, total, warnings))
         reply: ProgressReply = connection.recv()
         if not reply.proceed:
             raise RenderCancelled
 
     try:
+        if rank == 0:
+            warnings = renderer.find_warnings(job.request)
         return renderer.render(job, report_progress) or RankFinished()
     except AttemptFailed as error:
         # A traceback's frames keep tensors alive, and pickle would drop them anyway.
