@@ -32,7 +32,7 @@ def _exchange(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(line.split()[1]), headers, body
 
 
-HOST = b"Host: kinora\r\n"
+HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/videos HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
