@@ -24,7 +24,8 @@ STATES: Final = tuple(state.value for state in State)
 # SQLite's integers have 64 bits. The 11 digits of `_SECONDS` reach the year 5138.
 MAX_NANOSECONDS: Final = (1 << 63) - 1
 
-_PAIR: Final = re.compile(r"metadata\[([^\]]+)\]")
+# A name may have brackets itself: it is all between the first `[` and the last `]`.
+_PAIR: Final = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 _SECONDS: Final = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,9}))?")
 
 
