@@ -192,3 +192,33 @@ def test_the_committed_document_is_up_to_date() -> None:
     """It describes the real model; `python docs/generate.py` writes it."""
     committed = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
     assert committed == document(load_profile("mochi-1"))
+
+
+def _described(node: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield path, name, value
+            yield from _described(value, f"{path}/{name}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _described(value, f"{path}/{index}")
+
+
+def test_limits_have_their_names_in_json_schema() -> None:
+    """A range is `minimum` and `maximum`: generated clients ignore pydantic's own names."""
+    whole = document(load_profile("demo"))
+    foreign = {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length"}
+    assert not [(path, name) for path, name, _ in _described(whole) if name in foreign]
+    limit = whole["components"]["parameters"]["limit"]["schema"]
+    assert (limit["minimum"], limit["maximum"]) == (1, 100)
+
+
+def test_no_property_is_a_bare_false_schema() -> None:
+    """A property that may not be sent is `{"not": {}}`: some generators refuse `false`."""
+    whole = document(load_profile("demo"))
+    bare = [
+        (path, name)
+        for path, name, value in _described(whole)
+        if path.endswith("/properties") and isinstance(value, bool)
+    ]
+    assert not bare

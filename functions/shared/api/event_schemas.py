@@ -143,7 +143,7 @@ def _open_envelope() -> dict[str, Any]:
             "determines the account, and Kinora sets this attribute.",
         },
         # Data in base64 is refused: it would not be readable in the stream.
-        "data_base64": False,
+        "data_base64": {"not": {}},
     }
 
 

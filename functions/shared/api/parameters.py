@@ -130,7 +130,8 @@ MAX_LIMIT: Final = 100
 LIMIT: Final = Parameter[int](
     "limit",
     "query",
-    Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_LIMIT)],
+    # The limits stand before the validator: after it, pydantic writes them as `ge` and `le`.
+    Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_digits)],
     f"a whole number from 1 to {MAX_LIMIT}",
     "The maximum number of videos on a page.",
     20,
