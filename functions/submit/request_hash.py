@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection
 
-from functions.shared.video.requests import VideoRequest
+from functions.shared.video.requests import WITHOUT_EFFECT, VideoRequest
 
 
 def hash_request(
@@ -22,7 +22,7 @@ def hash_request(
     """
     given = {
         name: value
-        for name, value in request.model_dump(exclude={"request_hash"}).items()
+        for name, value in request.model_dump(exclude={"request_hash", *WITHOUT_EFFECT}).items()
         if value not in (None, "", {}) or (name in kept and value is not None)
     }
     if request.size is not None:

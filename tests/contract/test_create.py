@@ -32,6 +32,18 @@ def test_the_response_has_every_setting_of_the_video(api: Api) -> None:
     assert again["queue_position"] == 1
 
 
+def test_standard_fields_of_other_servers_are_taken(api: Api) -> None:
+    """`user` is stored with the video; the others say what is so anyway, and have no effect."""
+    harmless = {"n": 1, "num_outputs_per_prompt": 1, "generator_device": "cuda"}
+    for fields in (harmless, {name: str(value) for name, value in harmless.items()}):
+        response = api.create(user="ann", **fields)
+        video = response.get_json()
+        assert (response.status_code, video["user"]) == (200, "ann"), video
+        assert not video["warnings"]
+        assert not harmless.keys() & video.keys()
+        assert api.status.get(f"/v1/videos/{video['id']}").get_json()["user"] == "ann"
+
+
 @pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
 def test_a_form_is_equivalent_to_json(api: Api, kind: str) -> None:
     """Text is parsed as the type of its field, and `metadata[name]` as a pair."""

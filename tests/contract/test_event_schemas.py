@@ -320,7 +320,7 @@ BAD: list[object] = [
     {"prompt": "\x1c\x85"},
     {"prompt": "a" * 4097},
     {"prompt": "a", "promt": "b"},
-    {"prompt": "a", "n": None},
+    {"prompt": "a", "no": None},
     {"prompt": "a", "input_reference": "b"},
     {"prompt": "a", "negative_prompt": "b" * 4097},
     {"prompt": "a", "negative_prompt": 1},

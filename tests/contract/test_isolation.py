@@ -29,7 +29,7 @@ OPERATIONS = {
 }
 DONE, WAITING = "alices-done", "alices-waiting"
 # What only alice may see.
-SECRETS = ("alice", "her secret prompt", "her secret tag")
+SECRETS = ("alice", "her secret prompt", "her secret tag", "her user")
 ALICE = {"Authorization": "Bearer key-alice"}
 BOB = {"Authorization": "Bearer key-bob"}
 Call = Callable[..., TestResponse]
@@ -43,7 +43,11 @@ def api(tmp_path: Path) -> Api:
     path.write_text("# comment\n\n" + "\n".join(lines) + "\n")
     api = make_api(Settings(api_keys_file=str(path), http_deadline_seconds=0.2))
     complete(api, DONE, "alice")
-    data = {"prompt": "her secret prompt", "metadata": {"tag": "her secret tag"}}
+    data = {
+        "prompt": "her secret prompt",
+        "metadata": {"tag": "her secret tag"},
+        "user": "her user",
+    }
     put_request(api.bus, VideoKey("alice", WAITING), **data)
     api.submit.post("/v1/videos", json=data, headers={**ALICE, "Idempotency-Key": "k"})
     return api

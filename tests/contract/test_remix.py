@@ -21,7 +21,9 @@ from tests.unit.events import completed, publish, put_request, started
 def test_a_remix_copies_everything_but_the_prompt(api: Api, state: str) -> None:
     """In any state of its source; and it names its source."""
     settings = {"size": "64x64", "num_frames": 13, "fps": 6, "guidance_scale": 1.5}
-    source = api.create(**settings, num_inference_steps=4, metadata={"team": "a"}).get_json()
+    source = api.create(
+        **settings, num_inference_steps=4, metadata={"team": "a"}, user="ann"
+    ).get_json()
     key = VideoKey("default", source["id"])
     ledger = Ledger(api.bus, takeover_grace=0)
     if state == "cancelled":
@@ -41,7 +43,9 @@ def test_a_remix_copies_everything_but_the_prompt(api: Api, state: str) -> None:
     assert response.headers["Location"] == f"/v1/videos/{remix['id']}"
     assert remix["id"] != source["id"]
     assert (source["remixed_from_video_id"], remix["remixed_from_video_id"]) == (None, source["id"])
-    own = {"id", "prompt", "remixed_from_video_id", "created_at", "expires_at"}
+    # Who asked for the source did not ask for this one.
+    assert (source["user"], remix["user"]) == ("ann", None)
+    own = {"id", "prompt", "user", "remixed_from_video_id", "created_at", "expires_at"}
     assert {n: v for n, v in remix.items() if n not in own} == {
         n: v for n, v in source.items() if n not in own
     }

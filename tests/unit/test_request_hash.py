@@ -27,6 +27,8 @@ EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"seconds": "1"}, {"num_frames": 13}),
     ({"seconds": "1", "num_frames": 13}, {"num_frames": 13}),
     ({"seconds": "4", "num_frames": 13}, {"num_frames": 13}),
+    ({"user": ""}, {}),
+    ({"n": "1", "num_outputs_per_prompt": 1, "generator_device": "cuda"}, {}),
 ]
 DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"prompt": "x"}, {"prompt": "y"}),
@@ -36,6 +38,7 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"metadata": {"a": ""}}, {}),
     ({"size": "96x64"}, {"size": "64x96"}),
     ({"width": 96}, {"width": 96, "height": 64}),
+    ({"user": "ann"}, {"user": "ben"}),
 ]
 
 

@@ -28,6 +28,7 @@ export function factsOf(video) {
     [video.status === "completed" ? "Completed" : "Ended", momentLabel(video.completed_at)],
     ["Expires", momentLabel(video.expires_at)],
     ["Attempt", video.attempt > 1 ? video.attempt : null],
+    ["User", video.user],
     ["Remix of", video.remixed_from_video_id],
     ...Object.entries(video.metadata ?? {}),
     ["ID", video.id],

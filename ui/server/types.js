@@ -23,6 +23,7 @@
  * @property {number | null} num_inference_steps
  * @property {number | null} guidance_scale
  * @property {Record<string, string>} metadata
+ * @property {string | null} [user] who asked for it, in the caller's own words
  * @property {number | null} queue_position 1 is next
  * @property {number | null} [eta_seconds] until it is completed
  * @property {number} attempt

@@ -150,6 +150,7 @@ def _settings(request: ResolvedRequest | None) -> VideoSettings:
         "guidance_scale": request.guidance_scale if request else None,
         "seed": request.seed if request else None,
         "metadata": request.metadata if request else {},
+        "user": request.user if request else None,
         "remixed_from_video_id": request.remixed_from_video_id if request else None,
         "size": request.size if request else None,
         "seconds": request.seconds if request else None,

@@ -70,6 +70,7 @@ class VideoSettings(TypedDict):
     guidance_scale: float | None
     seed: int | None
     metadata: dict[str, str]
+    user: Annotated[str | None, Field(description="The `user` of the request.")]
     remixed_from_video_id: Annotated[
         str | None, Field(description="The video that this one is a remix of.")
     ]

@@ -168,6 +168,8 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel]) -> InvalidReque
     match problem["type"]:
         case "missing":
             text, code = "is required: say what the video should show", "missing_required_parameter"
+        case "greater_than_equal" | "less_than_equal" if name in ("n", "num_outputs_per_prompt"):
+            text = "must be 1: a request makes one video. Send one request for each video"
         case "extra_forbidden":
             text, code = describe_unknown(name, model.model_fields), "unknown_parameter"
         case "string_too_long":

@@ -21,6 +21,7 @@ from functions.shared.video.visible_text import has_visible_text
 
 MAX_PROMPT_CHARACTERS: Final = 4096
 MAX_METADATA_PAIRS: Final = 16
+MAX_USER_CHARACTERS: Final = 512
 # Every framework's random generator accepts this range, and JSON numbers represent it exactly.
 MAX_SEED: Final = 2**32 - 1
 
@@ -45,19 +46,43 @@ Metadata = Annotated[
 ]
 
 
-class VideoRequest(BaseModel):
-    """A caller's request. Only `prompt` is required; the model's profile has the other defaults."""
+# A request makes one video: a caller who asks for two must not believe that one answer has both.
+One = Annotated[int, Field(ge=1, le=1)]
+
+
+class NewVideo(BaseModel):
+    """What every request for a new video may have; only `prompt` is required."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     prompt: Prompt = Field(description="What the video should show.")
-    negative_prompt: str | None = Field(
-        None, max_length=MAX_PROMPT_CHARACTERS, description="What the video should not show."
-    )
     model: str | None = Field(
         None,
         max_length=128,
         description="Any name; the response has the name of the model used.",
+    )
+    user: str | None = Field(
+        None,
+        max_length=MAX_USER_CHARACTERS,
+        description="Your own name for whoever asks for the video; returned unchanged.",
+    )
+    metadata: Metadata | None = Field(None, description="Up to 16 pairs, returned unchanged.")
+    n: One | None = Field(None, description="Each request makes one video.")
+    num_outputs_per_prompt: One | None = Field(None, description="The same as `n`.")
+    generator_device: str | None = Field(
+        None, max_length=64, description="Accepted from clients that always send it; no effect."
+    )
+
+
+# Fields of a request that change nothing about its video.
+WITHOUT_EFFECT: Final = frozenset({"n", "num_outputs_per_prompt", "generator_device"})
+
+
+class VideoRequest(NewVideo):
+    """A caller's request. Only `prompt` is required; the model's profile has the other defaults."""
+
+    negative_prompt: str | None = Field(
+        None, max_length=MAX_PROMPT_CHARACTERS, description="What the video should not show."
     )
     size: str | None = Field(
         None, pattern=r"^[0-9]{1,5}x[0-9]{1,5}$", description="WIDTHxHEIGHT in pixels."
@@ -81,20 +106,12 @@ class VideoRequest(BaseModel):
         le=MAX_SEED,
         description="The same seed and settings give the same video; by default from the id.",
     )
-    metadata: Metadata | None = Field(None, description="Up to 16 pairs, returned unchanged.")
 
 
-class RemixRequest(BaseModel):
+class RemixRequest(NewVideo):
     """A caller's request for another video with the same settings and another prompt."""
 
-    model_config = VideoRequest.model_config
-
     prompt: Prompt = Field(description="What the video should show instead.")
-    model: str | None = Field(
-        None,
-        max_length=128,
-        description="Any name; the response has the name of the model used.",
-    )
     metadata: Metadata | None = Field(
         None, description="Replaces the pairs of the source, which are kept by default."
     )
@@ -126,6 +143,7 @@ class ResolvedRequest(BaseModel):
     guidance_scale: float
     seed: int
     metadata: dict[str, str]
+    user: str | None = None
     remixed_from_video_id: str | None = None
     ignored_seconds: str | None = Field(
         None, description="The `seconds` of the request, if `num_frames` differed and was used."
@@ -143,7 +161,9 @@ class ResolvedRequest(BaseModel):
 
     def as_request(self) -> dict[str, Any]:
         """The fields of a request that resolves to this one, wherever it is resolved."""
-        return {**self.model_dump(exclude={"ignored_seconds"}), "seconds": self.ignored_seconds}
+        # Without empty fields: during an upgrade, older functions refuse fields they don't know.
+        fields = self.model_dump(exclude={"ignored_seconds"}, exclude_none=True)
+        return fields | {"seconds": self.ignored_seconds}
 
     @classmethod
     def resolve(cls, request: VideoRequest, profile: Profile, account: str, video_id: str) -> Self:
@@ -171,6 +191,7 @@ class ResolvedRequest(BaseModel):
             guidance_scale=guidance,
             seed=default_seed(account, video_id) if request.seed is None else request.seed,
             metadata=dict(request.metadata or {}),
+            user=request.user,
             remixed_from_video_id=(
                 request.remixed_from_video_id if isinstance(request, RemixedRequest) else None
             ),

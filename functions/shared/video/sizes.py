@@ -72,7 +72,8 @@ def _sides_of(size: str, sides: tuple[int | None, int | None]) -> tuple[int, int
     for name, given, side in zip(("width", "height"), sides, parsed, strict=True):
         if given not in (None, side):
             raise InvalidRequest(
-                f"{name} is {given}, but size is {size}; send one of them", param=name
+                f"{name} is {given}, but size is {size}; send size, or width and height",
+                param=name,
             )
     return parsed
 
