@@ -88,6 +88,12 @@ class SearchTooBroad(InvalidRequest):
     code = "search_too_broad"
 
 
+class TextOnly(InvalidRequest):
+    """This model makes videos from text only. Describe what the video should show in a prompt."""
+
+    code = "unsupported_parameter"
+
+
 class InvalidEvent(InvalidRequest):
     """This is not a valid CloudEvent."""
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
+from functions.shared.api.media_routes import add_media_routes
 from functions.shared.api.openapi import add_document
 from functions.shared.config import Settings, load_settings
 from functions.shared.storage import S3Store, Store
@@ -57,8 +58,9 @@ def create_app(
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
     )
+    accounts = Accounts.from_file(settings.api_keys_file)
     StatusRoutes(
-        Accounts.from_file(settings.api_keys_file),
+        accounts,
         profile,
         bus=stream,
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
@@ -67,5 +69,6 @@ def create_app(
         feeds=Feeds(stream, max_open=MAX_FEEDS),
         max_age_days=settings.max_age_days,
     ).register(app)
+    add_media_routes(app, accounts, "GET")
     add_document(app, profile)
     return app

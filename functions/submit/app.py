@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
+from functions.shared.api.media_routes import add_media_routes, explain_large_body
 from functions.shared.api.openapi import add_document
 from functions.shared.config import Settings, load_settings
 from functions.shared.storage import S3Store, Store
@@ -40,6 +41,7 @@ def create_app(
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
         authenticate=accounts.account,
+        explain_large=explain_large_body,
     )
     limits = QueueLimits(
         stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit
@@ -54,5 +56,6 @@ def create_app(
         Deletions(stream, ledger, store or S3Store.from_settings(settings), deadline=deadline),
         max_age_days=settings.max_age_days,
     ).register(app)
+    add_media_routes(app, accounts, "POST")
     add_document(app, profile)
     return app

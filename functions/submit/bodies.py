@@ -12,7 +12,7 @@ from flask import Request
 
 from functions.shared import strict_json
 from functions.shared.api.parameters import sent_twice
-from functions.shared.errors import InvalidEvent, InvalidRequest, KinoraError, excerpt
+from functions.shared.errors import InvalidEvent, InvalidRequest, KinoraError, TextOnly, excerpt
 from functions.shared.streams.cloudevents import (
     BATCH,
     MAX_BATCH,
@@ -54,9 +54,13 @@ def _form_fields(request: Request) -> dict[str, Any]:
     _check_text(request)
     if request.mimetype == _MULTIPART:
         _check_boundary(request)
-    # A file is a field like any other, so that an unknown one is refused by its name.
-    sent = [*request.form.lists(), *((name, [""]) for name in request.files)]
-    for name, values in sent:
+    for name in request.files:
+        raise TextOnly(
+            f"{excerpt(name)} is a file: this model makes videos from text only. Leave it out, or "
+            "send it as text",
+            param=excerpt(name),
+        )
+    for name, values in request.form.lists():
         if not name:
             raise InvalidRequest("A part of the form has no name; every part needs one")
         if len(values) > 1 or name in fields:

@@ -72,6 +72,89 @@ def test_a_bad_body_is_refused_and_leaves_nothing(
     assert api.is_empty()
 
 
+FORM = "multipart/form-data; boundary=b"
+PHOTO = b"\x89PNG" * (100 << 10)
+LARGE_MEDIA: list[tuple[bytes, str, str]] = [
+    (
+        b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="input_reference"; filename="a.png"\r\n\r\n'
+        + PHOTO,
+        FORM,
+        "input_reference",
+    ),
+    (
+        b'--b\r\nContent-Disposition: form-data; name="picture"; filename="a"\r\n\r\n' + PHOTO,
+        FORM,
+        "picture",
+    ),
+    (
+        b'--b\r\nContent-Disposition: form-data; name="image_url[url]"\r\n\r\n' + PHOTO,
+        FORM,
+        "image_url",
+    ),
+    (
+        b'{"prompt": "x", "input_reference": {"image_url": "data:' + PHOTO,
+        "application/json",
+        "input_reference",
+    ),
+    (b'{"image_url" :"' + PHOTO, "application/json", "image_url"),
+    (b"prompt=x&video=" + PHOTO, "application/x-www-form-urlencoded", "video"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type", "param"), LARGE_MEDIA)
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/videos/v1/remix"])
+def test_media_of_any_size_get_the_one_answer(
+    api: Api, path: str, body: bytes, content_type: str, param: str
+) -> None:
+    """Not that the body is too large: a smaller picture would be refused as well."""
+    response = api.submit.post(path, data=body, content_type=content_type)
+    error = error_of(response)
+    assert (response.status_code, error["param"]) == (400, param)
+    assert error["code"] == "unsupported_parameter"
+    assert "from text only" in error["message"]
+    assert api.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"prompt": "a \\"video\\": ' + b"x" * (300 << 10), "application/json"),
+        (b'{"prompt": "x", "model": "video", "q": "' + b"x" * (300 << 10), "application/json"),
+        (b"prompt=video=1&my_video=" + b"x" * (300 << 10), "application/x-www-form-urlencoded"),
+        (b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nvideo' + PHOTO, FORM),
+    ],
+)
+def test_a_large_text_about_media_is_too_large(api: Api, body: bytes, content_type: str) -> None:
+    """Only a field or a file is media, not a word in a text."""
+    response = api.submit.post("/v1/videos", data=body, content_type=content_type)
+    assert (response.status_code, error_of(response)["code"]) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize("size", [10, 400 << 10])
+@pytest.mark.parametrize("path", ["edits", "extensions", "characters"])
+def test_operations_on_media_say_why_they_are_not_supported(api: Api, path: str, size: int) -> None:
+    """Whatever is sent to them, and not that the method is wrong."""
+    body = b"x" * size
+    response = api.submit.post(f"/v1/videos/{path}", data=body, content_type=FORM)
+    assert (response.status_code, error_of(response)["code"]) == (400, "unsupported_operation")
+    assert "from text only" in error_of(response)["message"]
+
+
+def test_a_character_does_not_exist_for_a_reason(api: Api) -> None:
+    """The same answer as for the creation of one."""
+    response = api.status.get("/v1/videos/characters/char_1")
+    assert (response.status_code, error_of(response)["code"]) == (400, "unsupported_operation")
+
+
+def test_a_file_in_place_of_a_text_is_named(api: Api) -> None:
+    """`curl -F prompt=@file` sends a file."""
+    data = {"prompt": (io.BytesIO(b"a red circle"), "prompt.txt")}
+    response = api.submit.post("/v1/videos", data=data, content_type="multipart/form-data")
+    assert (response.status_code, error_of(response)["param"]) == (400, "prompt")
+    assert "send it as text" in error_of(response)["message"]
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [

@@ -194,7 +194,7 @@ def test_the_gateways_own_errors_have_the_apis_codes(functions: str) -> None:
     """A program that tells them apart need not know who answers."""
     wrong = requests.put(f"{functions}/index.html", timeout=TIMEOUT)
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
-    large = requests.post(f"{functions}/v1/videos", data=b"x" * (600 << 10), timeout=TIMEOUT)
+    large = requests.get(f"{functions}/v1/videos", data=b"x" * (600 << 10), timeout=TIMEOUT)
     assert (large.status_code, large.json()["error"]["code"]) == (413, "request_too_large")
 
 

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from functions.shared.api.callers import refuse_cross_origin_writes, refuse_unknown_hosts
 from functions.shared.api.cors import allow_origins
-from functions.shared.api.request_body import receive_body
+from functions.shared.api.request_body import BodyReceiver
 from functions.shared.api.request_ids import request_id
 from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
 
@@ -36,17 +36,19 @@ def new_app(
     allowed_hosts: str | None = None,
     cors_origins: str | None = None,
     authenticate: Callable[[str | None], object] = lambda _: None,
+    explain_large: Callable[[bytes], KinoraError | None] = lambda _: None,
 ) -> Flask:
     """A Flask app with everything that the functions have in common.
 
     Args:
         name: the function's name, for logs and metrics.
         ready: returns if requests can be served, and raises a `KinoraError` that says why not.
-        max_body_bytes: larger bodies get 413 before they are read.
+        max_body_bytes: larger bodies get 413, or the error of `explain_large`.
         registry: where the function's metrics are collected.
         allowed_hosts: the setting `ALLOWED_HOSTS`.
         cors_origins: the setting `CORS_ORIGINS`.
         authenticate: raises a `KinoraError` for an `Authorization` header that may not send a body.
+        explain_large: see `BodyReceiver`.
     """
     configure_logging()
     app = Flask(name)
@@ -54,6 +56,7 @@ def new_app(
     # `/v1//videos` gets 404 rather than a redirect, which a POST would not survive.
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider
+    bodies = BodyReceiver(max_body_bytes, authenticate, explain_large)
     seconds = Histogram(
         "kinora_http_request_seconds",
         "Time to the first byte of the response.",
@@ -65,7 +68,7 @@ def new_app(
     def begin() -> None:
         g.request_id = request_id(request.headers.get("x-request-id", ""))
         g.started = time.perf_counter()
-        receive_body(max_body_bytes, authenticate)
+        bodies.receive()
 
     @app.after_request
     def finish(response: Response) -> Response:

@@ -17,6 +17,7 @@ from functions.shared.unknown_names import describe_unknown
 from functions.shared.video.events import EventName, Requested
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import RemixRequest, ResolvedRequest, VideoRequest
+from functions.shared.video.text_only import refuse_media
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,13 +31,6 @@ _MESSAGES: Final = {
     "string_too_short": "must not be empty",
     "dict_type": 'must be an object with text in it, such as {"team": "a"}',
 }
-
-# What the OpenAI API and other servers of its shape call pictures, videos and sound to start from.
-_MEDIA_FIELDS: Final = frozenset({
-    "input_reference", "input_references", "reference_images", "image", "images", "image_url",
-    "image_urls", "input_image", "first_frame", "last_frame", "mask", "video", "video_url",
-    "input_video", "audio", "audio_url",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ def check_body(fields: Mapping[str, Any]) -> VideoRequest:
     Raises:
         InvalidRequest: a field is missing, unknown or invalid.
     """
-    return _validate_body(VideoRequest, fields)
+    return _validate(VideoRequest, fields, strict=False)
 
 
 def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
@@ -127,23 +121,11 @@ def check_remix(fields: Mapping[str, Any]) -> RemixRequest:
     Raises:
         InvalidRequest: a field is missing, unknown or invalid.
     """
-    return _validate_body(RemixRequest, fields)
-
-
-def _validate_body(model: type[M], fields: Mapping[str, Any]) -> M:
-    for name in fields:
-        # A form may have `input_reference[image_url]`.
-        if name.partition("[")[0] in _MEDIA_FIELDS:
-            shown = excerpt(name)
-            raise InvalidRequest(
-                f"{shown} is not supported: this model makes videos from text only. Leave it out",
-                param=shown,
-                code="unsupported_parameter",
-            )
-    return _validate(model, fields, strict=False)
+    return _validate(RemixRequest, fields, strict=False)
 
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, strict: bool) -> M:
+    refuse_media(fields)
     for name, value in fields.items():
         # Otherwise pydantic accepts true as the number 1.
         if isinstance(value, bool):

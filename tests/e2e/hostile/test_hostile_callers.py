@@ -6,8 +6,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import psutil
 import pytest
 import requests
+from openai import BadRequestError, OpenAI
 
 from tests import patience
 from tests.harness import RunningStack
@@ -36,6 +38,9 @@ def _held(kinora: RunningStack, sent: bytes) -> Iterator[None]:
         b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
         b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{",
         b"GET /v1/videos HTTP/1.1\r\nHos",
+        # More than the gateway buffers, of a body that is never complete.
+        b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"
+        + b"x" * (600 << 10),
     ],
 )
 def test_unfinished_requests_hold_nobody_up(kinora: RunningStack, sent: bytes) -> None:
@@ -46,6 +51,28 @@ def test_unfinished_requests_hold_nobody_up(kinora: RunningStack, sent: bytes) -
         refused = requests.post(f"{kinora.stack.url}/v1/videos", json={}, timeout=60)
         assert (listed.status_code, refused.status_code) == (200, 400)
         assert patience.now().served - started < SOON
+
+
+def test_a_large_photo_is_refused_in_words_and_not_kept_in_memory(kinora: RunningStack) -> None:
+    """Clients that read no response before they have sent everything get it too."""
+    client = OpenAI(base_url=f"{kinora.stack.url}/v1", api_key="none", max_retries=0)
+    servers = [psutil.Process(kinora.running[name].pid) for name in ("gateway", "submit")]
+    photo = b"\x89PNG" * (5 << 20)
+    for size in (len(photo), 4 * len(photo)):
+        before = [_memory(server) for server in servers]
+        with pytest.raises(BadRequestError, match="from text only"):
+            client.videos.create(
+                prompt="a red circle", input_reference=("a.png", photo * (size // len(photo)))
+            )
+    # The first one may have loaded code.
+    for server, memory in zip(servers, before, strict=True):
+        assert _memory(server) - memory < len(photo) / 2
+
+
+def _memory(server: psutil.Process) -> int:
+    """Of a process and its children, in bytes."""
+    processes = [server, *server.children(recursive=True)]
+    return sum(process.memory_info().rss for process in processes)
 
 
 def test_a_page_of_another_site_makes_no_video(kinora: RunningStack) -> None:
