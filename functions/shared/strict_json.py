@@ -5,17 +5,62 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from functions.shared.errors import excerpt
 
+# What an error names of a member at fault.
+Path = tuple[str, ...]
+
 
 class NotJson(ValueError):
-    """Completes "The body ..." in an error; `name` is the field at fault, if there is one."""
+    """Completes "The body ..." in an error.
 
-    def __init__(self, reason: str, name: str | None = None) -> None:
+    `path` has the names that lead to the fault, from the outermost object's; arrays add none. It is
+    empty if the fault is nowhere in particular.
+    """
+
+    def __init__(self, reason: str, path: Path = ()) -> None:
         super().__init__(reason)
-        self.name = name
+        self.path = path
+
+    @property
+    def name(self) -> str | None:
+        """The field of the outermost object that has the fault, if there is one."""
+        return self.path[0] if self.path else None
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Stands in the parsed document for what can't be in it, until its path is known."""
+
+    reason: str
+    path: Path = ()
+
+
+class _Faults:
+    """Python's hooks for JSON, which know no paths: they leave a fault in place and count it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def number(self, text: str) -> float | _Fault:
+        value = float(text)
+        return value if math.isfinite(value) else self.constant(text)
+
+    def constant(self, text: str) -> _Fault:
+        self.count += 1
+        return _Fault(f"has the number {excerpt(text)}; a number must be finite")
+
+    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Fault:
+        fields = dict(pairs)
+        if len(fields) == len(pairs):
+            return fields
+        self.count += 1
+        counts = Counter(name for name, _ in pairs)
+        repeated = _presentable(next(name for name, count in counts.items() if count > 1))
+        return _Fault(f"has {repeated!r} more than once", (repeated,))
 
 
 def parse(body: bytes) -> object:
@@ -26,17 +71,15 @@ def parse(body: bytes) -> object:
     Raises:
         NotJson: it is anything else.
     """
+    faults = _Faults()
     try:
         document: object = json.loads(
             body.decode("utf-8-sig"),
-            object_pairs_hook=_checked_object,
-            parse_constant=_NotFinite,
-            parse_float=_read_float,
+            object_pairs_hook=faults.object,
+            parse_constant=faults.constant,
+            parse_float=faults.number,
         )
-        # Objects have checked their values; a number may also be outside of any.
-        _check_finite(document, None)
-    except NotJson:
-        raise
+        found = _first_fault(document) if faults.count else None
     except UnicodeDecodeError:
         raise NotJson("is not UTF-8") from None
     except json.JSONDecodeError:
@@ -45,38 +88,21 @@ def parse(body: bytes) -> object:
         raise NotJson("is nested too deeply") from None
     except ValueError:  # Python limits the digits of an integer
         raise NotJson("has a number with too many digits") from None
+    if found is not None:
+        raise NotJson(found.reason, found.path)
     return document
 
 
-class _NotFinite(str):
-    """The text of a number that is not finite, until the field that has it is known."""
-
-    __slots__ = ()
-
-
-def _read_float(text: str) -> float | _NotFinite:
-    value = float(text)
-    return value if math.isfinite(value) else _NotFinite(text)
-
-
-def _check_finite(value: object, name: str | None) -> None:
-    if isinstance(value, _NotFinite):
-        shown = name and _presentable(name)
-        raise NotJson(f"has the number {excerpt(value)}; a number must be finite", shown)
-    if isinstance(value, list):
-        for item in value:
-            _check_finite(item, name)
-
-
-def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        repeated = _presentable(next(name for name, count in counts.items() if count > 1))
-        raise NotJson(f"has {repeated!r} more than once", repeated)
-    for name, value in pairs:
-        _check_finite(value, name)
-    return fields
+def _first_fault(value: object) -> _Fault | None:
+    if isinstance(value, _Fault):
+        return value
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if (found := _first_fault(item)) is not None:
+                return _Fault(found.reason, (_presentable(name), *found.path))
+    elif isinstance(value, list):
+        return next((found for item in value if (found := _first_fault(item))), None)
+    return None
 
 
 def _presentable(name: str) -> str:

@@ -11,23 +11,31 @@ MINUTE_SECONDS: Final = 60
 HOUR_SECONDS: Final = 60 * MINUTE_SECONDS
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
 
-_RFC3339: Final = re.compile(r"(.{19})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})")
+_RFC3339: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+# Of a minute that ends with a leap second; time since the epoch does not count it.
+_LEAP_SECOND: Final = "60"
 
 
 def parse_rfc3339(text: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time with up to nine decimals.
+    """Nanoseconds since the epoch of an RFC 3339 time; decimals beyond the ninth are cut off.
 
     `datetime` resolves only microseconds, within which two videos would tie.
 
     Raises:
-        ValueError: `text` does not have that format.
+        ValueError: `text` does not have that format (RFC 3339, section 5.6).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an RFC 3339 time")
-    whole, fraction, zone = match.groups()
-    seconds = int(datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp())
-    return seconds * NANOSECONDS + int((fraction or "0").ljust(9, "0"))
+    date, minute, second, fraction, zone = match.groups()
+    if second == _LEAP_SECOND:
+        second = "59"
+    whole = f"{date}T{minute}:{second}{zone.upper().replace('Z', '+00:00')}"
+    seconds = int(datetime.fromisoformat(whole).timestamp())
+    return seconds * NANOSECONDS + int((fraction or "0")[:9].ljust(9, "0"))
 
 
 def format_rfc3339(nanoseconds: int) -> str:

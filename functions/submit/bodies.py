@@ -18,13 +18,14 @@ from functions.shared.streams.cloudevents import (
     MAX_BATCH,
     STRUCTURED,
     ReceivedEvent,
+    is_json,
+    parse_structured,
     read_binary,
     read_structured,
 )
 
 # openai-python writes nested form fields as `metadata[name]`.
 _PAIR: Final = re.compile(r"metadata\[([^\]]*)\]")
-_JSON: Final = "application/json"
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 _FORMS: Final = (_MULTIPART, _URLENCODED)
@@ -38,11 +39,11 @@ def read_fields(request: Request) -> dict[str, Any]:
     """
     if request.mimetype in _FORMS:
         return _form_fields(request)
-    if not _is_json(request.mimetype):
+    if not is_json(request.mimetype):
         raise InvalidRequest(
             "Send the body as application/json or multipart/form-data", code="invalid_content_type"
         )
-    body = _parse(_body(request, InvalidRequest), InvalidRequest)
+    body = _parse(_body(request, InvalidRequest))
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object with a 'prompt'", code="invalid_json")
     return {name: value for name, value in body.items() if value is not None}
@@ -108,9 +109,9 @@ def read_events(request: Request) -> list[ReceivedEvent]:
     """
     body = _body(request, InvalidEvent)
     if request.mimetype == STRUCTURED:
-        return [read_structured(_parse(body, InvalidEvent))]
+        return [read_structured(parse_structured(body))]
     if request.mimetype == BATCH:
-        return _batch(_parse(body, InvalidEvent))
+        return _batch(parse_structured(body))
     headers = {name.lower(): value for name, value in request.headers.items()}
     # Without a ce-specversion, other `ce-` headers do not make an event.
     if "ce-specversion" not in headers:
@@ -118,8 +119,6 @@ def read_events(request: Request) -> list[ReceivedEvent]:
             "Send a CloudEvent: with 'ce-' headers, among them ce-specversion, or as "
             f"{STRUCTURED} or {BATCH}"
         )
-    if request.mimetype and not _is_json(request.mimetype):
-        raise InvalidEvent("The event's data must be application/json", param="datacontenttype")
     return [read_binary(headers, body)]
 
 
@@ -149,10 +148,6 @@ def numbered_errors(number: int, total: int) -> Iterator[None]:
         raise
 
 
-def _is_json(mimetype: str) -> bool:
-    return mimetype == _JSON or mimetype.endswith("+json")
-
-
 def _body(request: Request, error: type[InvalidRequest]) -> bytes:
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
@@ -162,11 +157,13 @@ def _body(request: Request, error: type[InvalidRequest]) -> bytes:
     return request.get_data()
 
 
-def _parse(body: bytes, error: type[InvalidRequest]) -> object:
+def _parse(body: bytes) -> object:
     try:
         return strict_json.parse(body)
     except strict_json.NotJson as problem:
-        raise error(f"The body {problem}", param=problem.name, code="invalid_json") from None
+        raise InvalidRequest(
+            f"The body {problem}", param=problem.name, code="invalid_json"
+        ) from None
 
 
 def _metadata(text: str) -> object:
@@ -174,7 +171,7 @@ def _metadata(text: str) -> object:
         return strict_json.parse(text.encode(errors="replace"))
     except strict_json.NotJson as problem:
         raise InvalidRequest(
-            f"metadata {problem}; send it as a JSON object, or as metadata[name]=value",
+            f"metadata {problem}. Send it as a JSON object, or as metadata[name]=value",
             param="metadata",
         ) from None
 

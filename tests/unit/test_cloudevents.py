@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 
@@ -18,6 +19,11 @@ from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339, parse_rfc3339
 from functions.shared.video.events import EventName
 from tests.unit.events import request_payload, started
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
 
 ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
 
@@ -39,6 +45,29 @@ def test_structured_mode_is_read_with_and_without_its_content_type(
     assert (event.id, event.data) == ("1", {"prompt": "x"})
 
 
+@pytest.mark.parametrize("content_type", [None, "application/json", "text/json", "a/b+json; q=1"])
+def test_data_in_base64_are_decoded(content_type: str | None) -> None:
+    """Any producer may send them, though JSON needs no encoding (JSON format, section 3.1)."""
+    encoded = _base64('{"prompt": "\u00e9"}'.encode())
+    payload = request_payload(None, data_base64=encoded, datacontenttype=content_type)
+    event = read_nats({}, payload)
+    assert event.data == {"prompt": "\u00e9"}
+    assert "data_base64" not in event.attributes
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/json", "A/B+JSON; charset=utf-8"]
+)
+def test_both_modes_take_the_same_types_of_data(content_type: str) -> None:
+    """Every media type of JSON, and no other."""
+    binary = {f"ce-{name}": value for name, value in ATTRIBUTES.items()}
+    assert read_nats({**binary, "content-type": content_type}, b"{}").data == {}
+    assert read_nats({}, request_payload({}, datacontenttype=content_type)).data == {}
+    with pytest.raises(InvalidEvent) as refused:
+        read_nats({**binary, "content-type": "text/plain"}, b"{}")
+    assert refused.value.param == "datacontenttype"
+
+
 @pytest.mark.parametrize("prefix", ["ce-", "Ce-", "CE-"])
 def test_binary_mode_is_read_in_any_case(prefix: str) -> None:
     """NATS keeps the case of header names, so any case is accepted."""
@@ -49,10 +78,10 @@ def test_binary_mode_is_read_in_any_case(prefix: str) -> None:
 @pytest.mark.parametrize(
     ("headers", "payload", "param"),
     [
-        ({}, b"", "data"),
-        ({}, b"\xff\xfe", "data"),
-        ({}, b"garbage", "data"),
-        ({}, b"[" * 100_000, "data"),
+        ({}, b"", None),
+        ({}, b"\xff\xfe", None),
+        ({}, b"garbage", None),
+        ({}, b"[" * 100_000, None),
         ({}, b"[]", None),
         ({}, b'{"data": {"seed": NaN}}', "seed"),
         ({}, b'{"data": {"seed": [1, [-1e400]]}}', "seed"),
@@ -68,7 +97,23 @@ def test_binary_mode_is_read_in_any_case(prefix: str) -> None:
         ({}, request_payload({}, time="yesterday"), "time"),
         ({}, request_payload({}, time=5), "time"),
         ({}, request_payload({}, subject=5), "subject"),
-        ({}, request_payload(None, data_base64="e30="), "data"),
+        ({}, request_payload({}, time="2026"), "time"),
+        ({}, request_payload({}, time="2026-W47"), "time"),
+        ({}, request_payload({}, time="2026-01-31"), "time"),
+        ({}, request_payload({}, time="2026-01-31T12:00:00"), "time"),
+        ({}, request_payload({}, team={"name": "a"}), "team"),
+        ({}, request_payload({}, team=["a"]), "team"),
+        ({}, request_payload({}, cost=1.5), "cost"),
+        ({}, request_payload({}, datacontenttype="text/plain"), "datacontenttype"),
+        ({}, request_payload({}, data_base64="e30="), "data_base64"),
+        ({}, request_payload(None, data_base64="e30"), "data_base64"),
+        ({}, request_payload(None, data_base64="not base64"), "data_base64"),
+        ({}, request_payload(None, data_base64={}), "data_base64"),
+        ({}, request_payload(None, data_base64=_base64(b'{"prompt"')), "data"),
+        ({}, request_payload(None, data_base64=_base64(b'{"seed": NaN}')), "seed"),
+        ({}, b'{"data": {"metadata": {"a": NaN}}}', "metadata"),
+        ({}, b'{"data": {"metadata": {"a": "1", "a": "2"}}}', "metadata"),
+        ({"ce-specversion": "1.0", "content-type": "text/plain"}, b"{}", "id"),
         ({"ce-specversion": "1.0"}, b"{}", "id"),
         ({"content-type": "application/cloudevents-batch+json"}, b"[]", None),
     ],
@@ -142,6 +187,22 @@ def test_foreign_subjects_are_refused(subject: str) -> None:
 def test_timestamps_keep_their_nanoseconds(nanoseconds: int) -> None:
     """Two videos created within a microsecond stay in order."""
     assert parse_rfc3339(format_rfc3339(nanoseconds)) == nanoseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("1985-04-12T23:20:50.52Z", "1985-04-12T23:20:50.520000000Z"),
+        ("1996-12-19T16:39:57-08:00", "1996-12-20T00:39:57.000000000Z"),
+        ("1996-12-19t16:39:57.1234567891z", "1996-12-19T16:39:57.123456789Z"),
+        # Leap seconds, the second one with an offset (RFC 3339, section 5.8).
+        ("1990-12-31T23:59:60Z", "1990-12-31T23:59:59.000000000Z"),
+        ("1990-12-31T15:59:60-08:00", "1990-12-31T23:59:59.000000000Z"),
+    ],
+)
+def test_every_form_of_an_rfc_3339_time_is_read(text: str, same: str) -> None:
+    """The examples of the RFC, and the letters in either case."""
+    assert format_rfc3339(parse_rfc3339(text)) == same
 
 
 def test_the_sdk_reads_own_events() -> None:

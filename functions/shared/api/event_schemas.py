@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from functions.shared import subjects
-from functions.shared.streams.cloudevents import MAX_ATTRIBUTE
+from functions.shared.streams.cloudevent_attributes import MAX_ATTRIBUTE
 from functions.shared.streams.validation import MAX_EVENT_BYTES
 from functions.shared.video.events import DATA_OF, EventName
 from functions.shared.video.visible_text import has_visible_text
@@ -40,6 +40,10 @@ NOTES: Final = {
     "guidance_scale": _PROFILE,
     "request_hash": "Other publishers omit it.",
 }
+
+
+# The types that CloudEvents has for an attribute (section 2.1); JSON null is the same as absent.
+_EXTENSION: Final = {"type": ["string", "integer", "boolean", "null"]}
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,22 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
         for attribute in envelope
         if name is not EventName.REQUESTED or attribute not in optional
     ]
-    schema = {
+    schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:kinora:event-schemas:v1:{name}",
         "title": name.type,
         "description": f"{info.meaning} A CloudEvent, published on {subject_of(name)}.{rules}",
         "type": "object",
-        "required": [*required, "data"],
+        "required": required,
         "properties": {**envelope, "data": data},
-        "additionalProperties": True,
+        "additionalProperties": _EXTENSION if name is EventName.REQUESTED else True,
     }
+    if name is EventName.REQUESTED:
+        in_base64 = {"required": ["data_base64"], "properties": {"data_base64": {"type": "string"}}}
+        schema |= {"if": in_base64, "then": {"not": {"required": ["data"]}}}
+        schema["else"] = {"required": ["data"]}
+    else:
+        required.append("data")
     return schema if definitions is None else {**schema, "$defs": definitions}
 
 
@@ -136,14 +146,19 @@ def _open_envelope() -> dict[str, Any]:
         "time": {"type": ["string", "null"], "format": "date-time"},
         "datacontenttype": {
             "type": ["string", "null"],
-            "description": "The data is JSON, even if this is absent.",
+            "description": "A media type of JSON; application/json if absent.",
         },
         "account": {
+            **_EXTENSION,
             "description": "Ignored: the subject of the NATS message, or the API key over HTTP, "
             "determines the account, and Kinora sets this attribute.",
         },
-        # Data in base64 is refused: it would not be readable in the stream.
-        "data_base64": {"not": {}},
+        "data_base64": {
+            "type": ["string", "null"],
+            "contentEncoding": "base64",
+            "contentMediaType": "application/json",
+            "description": "In place of data: the same JSON, in UTF-8 and base64.",
+        },
     }
 
 

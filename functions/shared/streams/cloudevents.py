@@ -7,27 +7,22 @@ incoming events are checked here.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from dateutil.parser import isoparse
-
 from functions.shared import strict_json
-from functions.shared.errors import InvalidEvent
+from functions.shared.errors import InvalidEvent, excerpt
+from functions.shared.streams.cloudevent_attributes import PRINTABLE, REQUIRED, checked
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 # A larger batch would hold a worker thread for seconds.
 MAX_BATCH: Final = 100
-# In characters, percent-encoded. Attributes travel as HTTP headers, which servers limit to a few
-# kilobytes.
-MAX_ATTRIBUTE: Final = 1024
-# Characters that a header carries as they are: visible ASCII without the quote and percent signs.
-_PRINTABLE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
-_REQUIRED: Final = ("specversion", "id", "source", "type")
 
 
 @dataclass(frozen=True)
@@ -63,10 +58,7 @@ def read_nats(headers: Mapping[str, str], payload: bytes) -> ReceivedEvent:
     if content_type != STRUCTURED and "ce-specversion" in lower:
         return read_binary(lower, payload)
     # eventing-natss writes structured events without a content type.
-    try:
-        return read_structured(strict_json.parse(payload))
-    except strict_json.NotJson as problem:
-        raise InvalidEvent(f"The message {problem}", param=problem.name or "data") from None
+    return read_structured(parse_structured(payload, "message"))
 
 
 def read_binary(headers: Mapping[str, str], body: bytes) -> ReceivedEvent:
@@ -75,10 +67,8 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> ReceivedEvent:
     Raises:
         InvalidEvent: an attribute is missing or invalid, or the body is not JSON.
     """
-    try:
-        return ReceivedEvent(read_binary_attributes(headers), strict_json.parse(body))
-    except strict_json.NotJson as problem:
-        raise InvalidEvent(f"The body {problem}", param=problem.name or "data") from None
+    attributes = read_binary_attributes(headers)
+    return ReceivedEvent(attributes, _parse_data(headers.get("content-type"), body, "The body"))
 
 
 def read_binary_attributes(headers: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +78,7 @@ def read_binary_attributes(headers: Mapping[str, str]) -> dict[str, str]:
         InvalidEvent: an attribute is missing or invalid.
     """
     # Both bindings percent-encode what a header can't carry (HTTP binding, section 3.1.3.2).
-    return _checked({n[3:]: unquote(v) for n, v in headers.items() if n.startswith("ce-")})
+    return checked({n[3:]: unquote(v) for n, v in headers.items() if n.startswith("ce-")})
 
 
 def write_binary(event: ReceivedEvent, **extensions: str) -> tuple[dict[str, str], bytes]:
@@ -96,65 +86,71 @@ def write_binary(event: ReceivedEvent, **extensions: str) -> tuple[dict[str, str
 
     Only the required attributes and `extensions` are written: the others may hold anything.
     """
-    attributes = {name: event.attributes[name] for name in _REQUIRED} | extensions
-    headers = {f"ce-{name}": quote(value, safe=_PRINTABLE) for name, value in attributes.items()}
+    attributes = {name: event.attributes[name] for name in REQUIRED} | extensions
+    headers = {f"ce-{name}": quote(value, safe=PRINTABLE) for name, value in attributes.items()}
     return headers | {"content-type": "application/json"}, json.dumps(
         event.data, ensure_ascii=False
     ).encode()
 
 
+def parse_structured(payload: bytes, what: str = "body") -> object:
+    """Parse the JSON of structured or batch mode, for `read_structured`; `what` is its name.
+
+    Raises:
+        InvalidEvent: it is not JSON; `param` names the attribute or the field of the data at fault.
+    """
+    try:
+        return strict_json.parse(payload)
+    except strict_json.NotJson as problem:
+        path = problem.path[1:] if problem.path[:1] == ("data",) else problem.path
+        param = path[0] if path else problem.name
+        raise InvalidEvent(f"The {what} {problem}", param=param, code="invalid_json") from None
+
+
 def read_structured(document: object) -> ReceivedEvent:
     """Read structured mode: attributes and data in one JSON object, already parsed.
+
+    Data in base64 are bytes, which the JSON format (section 3.1) lets any producer send.
 
     Raises:
         InvalidEvent: `document` is not such an object.
     """
     if not isinstance(document, dict):
         raise InvalidEvent("A CloudEvent in structured mode must be a JSON object")
-    if "data_base64" in document:
-        raise InvalidEvent("Send the data as JSON in 'data', not as 'data_base64'", param="data")
-    attributes = {name: value for name, value in document.items() if name != "data"}
-    return ReceivedEvent(_checked(attributes), document.get("data"))
-
-
-def _checked(attributes: dict[str, Any]) -> dict[str, str]:
-    """Check the attributes as CloudEvents 1.0.2, section 3, defines them."""
-    for name in _REQUIRED:
-        value = attributes.get(name)
-        if value is None:
-            raise InvalidEvent(f"The CloudEvent needs the attribute {name!r}", param=name)
-        if not isinstance(value, str) or not value:
-            raise InvalidEvent(f"{name} must be a string that is not empty", param=name)
-        _check_length(name, value)
-    if attributes["specversion"] != "1.0":
-        raise InvalidEvent(
-            f"specversion is {attributes['specversion'][:20]!r}; Kinora reads '1.0'",
-            param="specversion",
-        )
-    time = attributes.get("time")
-    if time is not None:
-        try:
-            isoparse(time)
-        except (ValueError, TypeError, OverflowError):
-            raise InvalidEvent("time must be an RFC 3339 time, or absent", param="time") from None
-    subject = attributes.get("subject")
-    if subject is not None:
-        if not isinstance(subject, str):
-            raise InvalidEvent("subject must be a string, or absent", param="subject")
-        _check_length("subject", subject)
-    if not isinstance(attributes.get("datacontenttype"), str | None):
-        raise InvalidEvent("datacontenttype must be text, or absent", param="datacontenttype")
-    return attributes
-
-
-def _check_length(name: str, value: str) -> None:
+    given = {name: value for name, value in document.items() if value is not None}
+    data, encoded = given.pop("data", None), given.pop("data_base64", None)
+    attributes = checked(given)
+    content_type = attributes.get("datacontenttype")
+    if encoded is None:
+        _check_data_is_json(content_type)
+        return ReceivedEvent(attributes, data)
+    if data is not None:
+        raise InvalidEvent("Send either data or data_base64, not both", param="data_base64")
     try:
-        size = len(quote(value, safe=_PRINTABLE))
-    except UnicodeEncodeError:
-        raise InvalidEvent(f"{name} is not valid Unicode text", param=name) from None
-    if size > MAX_ATTRIBUTE:
+        decoded = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise InvalidEvent("data_base64 must be text in base64", param="data_base64") from None
+    return ReceivedEvent(attributes, _parse_data(content_type, decoded, "data_base64"))
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a media type, with or without parameters, is one of JSON's."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+
+
+def _parse_data(content_type: str | None, data: bytes, what: str) -> object:
+    _check_data_is_json(content_type)
+    try:
+        return strict_json.parse(data)
+    except strict_json.NotJson as problem:
+        param = problem.name or "data"
+        raise InvalidEvent(f"{what} {problem}", param=param, code="invalid_json") from None
+
+
+def _check_data_is_json(content_type: str | None) -> None:
+    if content_type and not is_json(content_type):
         raise InvalidEvent(
-            f"{name} is too long: percent-encoded, it has {size} characters of at most "
-            f"{MAX_ATTRIBUTE}",
-            param=name,
+            f"The event's data has the type {excerpt(content_type)!r}; it must be application/json",
+            param="datacontenttype",
         )

@@ -13,7 +13,8 @@ from functions.shared.errors import (
     VideoDeleted,
     VideoNotFound,
 )
-from functions.shared.streams.cloudevents import BATCH, MAX_ATTRIBUTE, MAX_BATCH, STRUCTURED
+from functions.shared.streams.cloudevent_attributes import MAX_ATTRIBUTE
+from functions.shared.streams.cloudevents import BATCH, MAX_BATCH, STRUCTURED
 from functions.shared.video.events import EventName
 
 # OpenAPI 3.1 can't describe the items of a stream. This describes one item, as OpenAPI 3.2 would.
