@@ -25,7 +25,8 @@ from functions.shared.streams.cloudevents import (
 )
 
 # openai-python writes nested form fields as `metadata[name]`.
-_PAIR: Final = re.compile(r"metadata\[([^\]]*)\]")
+# A name may have brackets itself.
+_PAIR: Final = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 _FORMS: Final = (_MULTIPART, _URLENCODED)

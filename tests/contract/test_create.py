@@ -55,6 +55,16 @@ def test_a_form_is_equivalent_to_json(api: Api, kind: str) -> None:
     assert video["metadata"] == {"team": "a"}
 
 
+def test_a_name_in_metadata_may_have_brackets(api: Api) -> None:
+    """In a form as in JSON; and the list is filtered by it."""
+    form = {"prompt": "x", "metadata[shot[1]]": "a", "metadata[]]": "b"}
+    video = api.submit.post("/v1/videos", data=form).get_json()
+    assert video["metadata"] == {"shot[1]": "a", "]": "b"}
+    for name, value in video["metadata"].items():
+        listed = api.status.get("/v1/videos", query_string={f"metadata[{name}]": value})
+        assert [found["id"] for found in listed.get_json()["data"]] == [video["id"]]
+
+
 def test_a_file_in_a_form_is_refused_by_its_name(api: Api) -> None:
     """Mochi uses text only: a reference image would be ignored, so it is refused."""
     for path in ("/v1/videos", "/v1/videos/v1/remix"):

@@ -69,6 +69,38 @@ def test_a_misspelt_filter_is_not_ignored(api: Api) -> None:
     assert error["message"] == "stauts is not known; did you mean 'status'?"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "found", "not_found"),
+    [
+        ("\uff21\uff22\uff23", ("abc", "ABC", "\uff42"), ("abd",)),
+        ("Stra\u00dfe", ("strasse", "STRA\u1e9eE"), ("strase",)),
+        ("cafe\u0301", ("CAF\u00c9", "caf"), ("cafe",)),
+        (
+            "\u039f\u0394\u03a5\u03a3\u03a3\u0395\u03a5\u03a3",
+            ("\u03bf\u03b4\u03c5\u03c2",),
+            ("\u03b1",),
+        ),
+        ("\ufb03nity \u2460", ("FFI", "affinity"[1:], "1"), ("2",)),
+        ("\u212b 5\u3000m\u00b2", ("\u00e5", "5 m2"), ("a 5",)),
+    ],
+)
+def test_a_search_ignores_case_and_width(
+    api: Api, prompt: str, found: tuple[str, ...], not_found: tuple[str, ...]
+) -> None:
+    """Letters that are compatible in Unicode are equal; an accent makes another letter."""
+    api.create(prompt=prompt)
+    for text in (*found, *not_found):
+        listed = api.status.get("/v1/videos", query_string={"q": text}).get_json()["data"]
+        assert len(listed) == (text in found), text
+
+
+def test_what_is_compared_of_a_prompt_is_bounded(api: Api) -> None:
+    """One character may stand for 18; the search finds what is within the limit."""
+    api.create(prompt="whale " + "\ufdfa" * 3000 + " shark")
+    for text, count in (("whale", 1), ("shark", 0)):
+        assert len(api.status.get(f"/v1/videos?q={text}").get_json()["data"]) == count
+
+
 def test_a_text_to_search_for_has_a_limit(api: Api) -> None:
     """500 characters are searched for; 501 are refused, with the limit."""
     assert api.status.get(f"/v1/videos?q={'é' * 500}").status_code == 200

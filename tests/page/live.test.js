@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import { ApiError } from "../../ui/server/api.js";
+import { ALL_VIDEOS } from "../../ui/server/query.js";
 import { Library } from "../../ui/videos/library.js";
 import { Live } from "../../ui/videos/live.js";
 import { FakeApi, fakeDocument, fakeWindow, newBrowser, settle, videoOf } from "./fakes.js";
@@ -143,6 +144,19 @@ test("a video that is gone when it is read disappears", async () => {
   sendEvent("completed", "v1");
   await wait(200);
   deepEqual(library.ids, []);
+});
+
+test("a new video during a search is shown once the server has found it", async () => {
+  await start();
+  await library.show({ ...ALL_VIDEOS, q: "whale" });
+  api.requests = [];
+  api.stored = [videoOf("v1")];
+  library.put(videoOf("v1"));
+  library.put(videoOf("v2"));
+  deepEqual(library.ids, []);
+  await wait(120);
+  deepEqual(library.ids, ["v1"]);
+  deepEqual(api.requests, ["limit=100&q=whale"], "one request for both");
 });
 
 test("a reset of the stream reads the list again", async () => {

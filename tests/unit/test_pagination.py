@@ -39,8 +39,16 @@ ACCOUNTS = st.sampled_from([ACCOUNT, ACCOUNT, ACCOUNT, "other"])
 # Few different times, so that many videos share one.
 CREATED = st.integers(1, 5)
 STATES = ("queued", "in_progress", "completed", "failed")
-PROMPTS = ("a red circle", "A RED Square", "100% café_", "CAFE\u0301 by night", "Straße", 'so "so"')
-TEXTS = ("", "red", "RED C", "é", "%", "_", "strasse", '"', "e", "circle\0", "nothing")
+PROMPTS = (
+    "a red circle",
+    "A RED Square",
+    "100% café_",
+    "CAFE\u0301 by night",
+    "Straße",
+    'so "so"',
+    "\uff21\uff22\uff23",
+)
+TEXTS = ("", "red", "RED C", "é", "%", "_", "strasse", '"', "e", "circle\0", "abc", "nothing")
 PAIRS = st.dictionaries(st.sampled_from(["team", "k"]), st.sampled_from(["a", "b", ""]), max_size=2)
 
 STATUSES = st.sets(st.sampled_from(STATES), min_size=1, max_size=3).map(lambda s: tuple(sorted(s)))
@@ -78,13 +86,13 @@ class _Model:
         return self.created, self.key.video_id
 
     def matches(self, filters: Filters) -> bool:
-        plain = unicodedata.normalize("NFC", self.prompt).casefold()
+        plain = unicodedata.normalize("NFKC", self.prompt).casefold()
         return (
             self.status != "deleted"
             and (not filters.statuses or self.status in filters.statuses)
             and filters.created_from <= self.created < filters.created_until
             and filters.metadata.items() <= self.metadata.items()
-            and filters.text in unicodedata.normalize("NFC", plain)
+            and filters.text in unicodedata.normalize("NFKC", plain)
         )
 
 

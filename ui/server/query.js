@@ -59,12 +59,11 @@ export function apiQuery({ q, status, from, to }, limit, after) {
   });
 }
 
-/** Whether the API lists the video. @param {Video} video @param {Query} query */
-export function matches(video, { q, status, from, to }) {
+/** Whether the API lists the video, if its prompt has the text. @param {Video} video @param {Query} query */
+export function mayMatch(video, { status, from, to }) {
   if (status && video.status !== status) return false;
   if (from && video.created_at < startOf(from)) return false;
-  if (to && video.created_at >= endOf(to)) return false;
-  return foldCase(video.prompt).includes(foldCase(q.trim()));
+  return !(to && video.created_at >= endOf(to));
 }
 
 /** @param {Query} query */
@@ -90,19 +89,4 @@ function endOf(day) {
   const date = new Date(`${day}T00:00:00`);
   date.setDate(date.getDate() + 1);
   return date.getTime() / 1000;
-}
-
-/**
- * The form in which texts are compared, as `folded` in functions/status/listing/filters.py.
- *
- * JavaScript has no case folding. Going to lower, upper and lower case again gives the same matches as
- * Python's `str.casefold`, with two exceptions: a dotless ı also matches i, and so do letters that are
- * newer than the server's Unicode version match their other case.
- *
- * @param {string} text
- */
-export function foldCase(text) {
-  const lower = text.normalize("NFC").toLowerCase().toUpperCase().toLowerCase();
-  // At the end of a word, toLowerCase() writes Σ as ς.
-  return lower.replaceAll("ς", "σ").normalize("NFC");
 }

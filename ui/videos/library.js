@@ -1,4 +1,4 @@
-import { ALL_VIDEOS, FIRST_PAGE_SIZE, MAX_PAGE_SIZE, apiQuery, matches } from "../server/query.js";
+import { ALL_VIDEOS, FIRST_PAGE_SIZE, MAX_PAGE_SIZE, apiQuery, mayMatch } from "../server/query.js";
 import { isActive, reconcile } from "./state.js";
 
 /** @typedef {import("../server/api.js").Api} Api */
@@ -20,6 +20,8 @@ export class Library {
   onVideo = () => {};
   /** @type {() => void} called when the list may have changed */
   onList = () => {};
+  /** @type {() => void} called when only the server can tell whether a video is part of the list */
+  onUnknown = () => {};
 
   /** @type {Map<string, Video>} */
   #videos = new Map();
@@ -29,6 +31,8 @@ export class Library {
   #cursor = null;
   /** @type {Set<string>} ids that the server has listed for the query */
   #listed = new Set();
+  /** @type {Set<string>} ids of which only the server can tell, and was or will be asked */
+  #asked = new Set();
   /** @type {Map<string, number>} ids that the server's list may not have yet, and since when */
   #fresh = new Map();
   /** @type {Set<string>} deleted ids, which responses sent earlier may still contain */
@@ -66,6 +70,7 @@ export class Library {
     this.loaded = false;
     this.hasMore = false;
     this.#listed.clear();
+    this.#asked.clear();
     this.#order = [];
     this.onList();
     await this.reload();
@@ -208,13 +213,22 @@ export class Library {
 
   /**
    * Whether the video matches the query. Once the server has listed it, only its status can change that:
-   * prompts and times of creation are fixed.
+   * prompts and times of creation are fixed. Before that, the server alone searches prompts: how it compares
+   * texts is not repeated here.
    *
    * @param {Video} video
    */
   #matches(video) {
     const { query } = this;
-    return matches(video, this.#listed.has(video.id) ? { ...ALL_VIDEOS, status: query.status } : query);
+    const { id } = video;
+    if (this.#listed.has(id)) return mayMatch(video, { ...ALL_VIDEOS, status: query.status });
+    if (!mayMatch(video, query)) return false;
+    if (query.q.trim() === "") return true;
+    if (!this.#asked.has(id)) {
+      this.#asked.add(id);
+      this.onUnknown();
+    }
+    return false;
   }
 
   /** @param {string} id */

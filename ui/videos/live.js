@@ -45,6 +45,10 @@ export class Live {
       this.#stale ||= !open || !resumed;
       this.schedule(0);
     });
+    library.onUnknown = () => {
+      this.#stale = true;
+      this.schedule();
+    };
     document.addEventListener("visibilitychange", () => this.schedule(0));
     for (const type of ["online", "offline"]) {
       window.addEventListener(type, () => {

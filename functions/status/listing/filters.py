@@ -18,11 +18,15 @@ from functions.shared.api.parameters import (
 from functions.shared.errors import InvalidRequest
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import State
-from functions.shared.video.requests import MAX_METADATA_PAIRS
+from functions.shared.video.requests import MAX_METADATA_PAIRS, MAX_PROMPT_CHARACTERS
 
 STATES: Final = tuple(state.value for state in State)
 # SQLite's integers have 64 bits. The 11 digits of `_SECONDS` reach the year 5138.
 MAX_NANOSECONDS: Final = (1 << 63) - 1
+
+# Of a prompt that is compared: one character may become 18, and a prompt is to cost no more memory
+# than a few of its own length.
+MAX_FOLDED: Final = 4 * MAX_PROMPT_CHARACTERS
 
 # A name may have brackets itself: it is all between the first `[` and the last `]`.
 _PAIR: Final = re.compile(r"metadata\[(.+)\]", re.DOTALL)
@@ -52,8 +56,13 @@ NO_FILTERS: Final = Filters()
 
 
 def folded(text: str) -> str:
-    """`text` in the form in which texts are compared: case-folded, and in Unicode's NFC."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    """`text` in the form in which texts are compared: the same for each case and each width.
+
+    Unicode's compatibility caseless match (Core Specification, D146), composed, so that a letter
+    is not found in its accented form; at most `MAX_FOLDED` characters.
+    """
+    once = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
+    return unicodedata.normalize("NFKC", once.casefold())[:MAX_FOLDED]
 
 
 def read_filters(query: MultiDict[str, str]) -> Filters:
