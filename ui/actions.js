@@ -59,8 +59,9 @@ export function videoActions({ api, library, media, toasts, submission, router, 
 export async function download(media, toasts, video, variant) {
   try {
     const link = document.createElement("a");
-    link.href = await media.url(video.id, variant);
-    link.download = `${video.id}${variant === "video" ? ".mp4" : ".jpg"}`;
+    const { url, name } = await media.file(video.id, variant);
+    link.href = url;
+    link.download = name;
     link.click();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

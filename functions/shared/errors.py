@@ -161,6 +161,15 @@ class VideoDeleted(KinoraError):
     retryable = False
 
 
+class PreconditionFailed(KinoraError):
+    """The file is not the one that If-Match names. Request it without If-Match."""
+
+    status = 412
+    type = "invalid_request_error"
+    code = "precondition_failed"
+    retryable = False
+
+
 class TooLarge(KinoraError):
     """The request is too large. Send a smaller one."""
 

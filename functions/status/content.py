@@ -8,10 +8,11 @@ from typing import Final
 
 from flask import Request, Response
 
-from functions.shared.errors import ContentLost, ContentNotReady, NotFound
+from functions.shared.errors import ContentLost, ContentNotReady, NotFound, PreconditionFailed
 from functions.shared.storage import Store
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.video.events import Completed, EventName, Failed
+from functions.status.download_name import content_disposition
 
 # One range only, as browsers and download tools send it. Anything else may be ignored (RFC 9110,
 # section 14.2), and is answered with the whole file.
@@ -39,6 +40,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
 
     Raises:
         ContentNotReady: the video is not completed; the message says why.
+        PreconditionFailed: the file is none of those that the caller wants.
         ContentLost: the file is gone from the store.
         RangeNotSatisfiable: the range is outside the file.
     """
@@ -51,8 +53,13 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        "Content-Disposition": f'inline; filename="{snapshot.key.video_id}{variant.suffix}"',
+        "Content-Disposition": content_disposition(
+            snapshot.key.video_id, snapshot.data, variant.suffix
+        ),
     }
+    # The order of both conditions is that of RFC 9110, section 13.2.2.
+    if "If-Match" in request.headers and etag.strip('"') not in request.if_match:
+        raise PreconditionFailed
     if request.if_none_match.contains_weak(etag.strip('"')) or request.if_none_match.star_tag:
         return Response(status=304, headers=headers)
     try:

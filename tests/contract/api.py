@@ -16,7 +16,7 @@ from functions.shared.video.events import EventName
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
 from tests.fakes import MemoryBus, MemoryStore
-from tests.unit.events import completed, publish, put_request, started
+from tests.unit.events import completed, publish, put_request, resolved, started
 
 EVENT = {
     "specversion": "1.0",
@@ -70,14 +70,15 @@ def make_api(settings: Settings) -> Api:
     )
 
 
-def complete(api: Api, name: str = "v1", account: str = "default") -> VideoKey:
-    """A completed video with two of its files."""
+def complete(api: Api, name: str = "v1", account: str = "default", **fields: Any) -> VideoKey:
+    """A completed video with two of its files; `fields` are those of its request."""
     key = VideoKey(account, name)
     ledger = Ledger(api.bus, takeover_grace=0)
     put_request(api.bus, key)
-    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    begun = started(key).model_copy(update={"request": resolved(key, **fields)})
+    state = publish(ledger, Snapshot(key), EventName.STARTED, begun)
     prefix = f"{key.object_prefix}1-x/"
-    publish(ledger, state, EventName.COMPLETED, completed(started(key), prefix=prefix))
+    publish(ledger, state, EventName.COMPLETED, completed(begun, prefix=prefix))
     api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
     api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
     return key

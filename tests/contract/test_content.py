@@ -20,7 +20,6 @@ def test_content_is_served_whole_in_ranges_and_conditionally(api: Api) -> None:
     assert (whole.status_code, whole.data) == (200, b"0123456789")
     assert whole.headers["Content-Type"] == "video/mp4"
     assert whole.headers["Content-Length"] == "10"
-    assert "v1.mp4" in whole.headers["Content-Disposition"]
     part = api.status.get(url, headers={"Range": "bytes=2-4"})
     assert (part.status_code, part.data) == (206, b"234")
     assert part.headers["Content-Range"] == "bytes 2-4/10"
@@ -76,6 +75,71 @@ def test_an_unknown_parameter_is_refused(api: Api) -> None:
     complete(api)
     error = error_of(api.status.get("/v1/videos/v1/content?varient=thumbnail"))
     assert (error["code"], error["param"]) == ("unknown_parameter", "varient")
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        ("{etag}", 200),
+        ('"other", {etag}', 200),
+        ("*", 200),
+        ('"other"', 412),
+        # If-Match needs a strong validator.
+        ("W/{etag}", 412),
+    ],
+)
+def test_if_match_is_heeded(api: Api, if_match: str, status: int) -> None:
+    """RFC 9110, section 13.1.1: a caller that wants another file gets none."""
+    complete(api)
+    url = "/v1/videos/v1/content"
+    etag = api.status.head(url).headers["ETag"]
+    wanted = {"If-Match": if_match.format(etag=etag)}
+    for method in ("GET", "HEAD"):
+        assert api.status.open(url, method=method, headers=wanted).status_code == status
+    # It is checked before If-None-Match, and before a range (section 13.2.2).
+    both = api.status.get(url, headers={**wanted, "If-None-Match": etag, "Range": "bytes=99-"})
+    assert both.status_code == (304 if status == 200 else status)
+    refused = api.status.get(url, headers={"If-Match": '"other"'})
+    assert error_of(refused)["code"] == "precondition_failed"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "plain", "name"),
+    [
+        ("A red circle, moving right!", "A-red-circle-moving-right", ""),
+        ('con: ../.. <"|?*\\x>.exe', "con-x-exe", ""),
+        ("a " * 60, "-".join("a" * 25), ""),
+        ("x" * 200, "x" * 50, ""),
+        ("caf\u00e9 \U0001f98a \u732b", "cafe", "caf%C3%A9-%E7%8C%AB"),
+        ("\u732b", "video", "%E7%8C%AB"),
+        (
+            "\u0928\u092e\u0938\u094d\u0924\u0947",
+            "video",
+            "%E0%A4%A8%E0%A4%AE%E0%A4%B8%E0%A5%8D%E0%A4%A4%E0%A5%87",
+        ),
+        ("\u202egnp.exe\r\nSet-Cookie: a", "gnp-exe-Set-Cookie-a", ""),
+    ],
+)
+def test_a_download_has_a_name_that_people_can_use(
+    api: Api, prompt: str, plain: str, name: str
+) -> None:
+    """The start of the prompt, the seed and the date; and nothing that a file system refuses."""
+    complete(api, prompt=prompt, seed=7)
+    rest = "_seed-7_2026-11-21"
+    for variant, suffix in (("video", ".mp4"), ("thumbnail", ".jpg")):
+        answer = api.status.get(f"/v1/videos/v1/content?variant={variant}")
+        assert answer.headers["Content-Disposition"] == (
+            f'inline; filename="{plain}{rest}{suffix}"; '
+            f"filename*=UTF-8''{name or plain}{rest}{suffix}"
+        )
+
+
+def test_a_download_without_words_has_the_name_of_its_id(api: Api) -> None:
+    """As one of an older version whose event has no request."""
+    complete(api, prompt="\U0001f98a !")
+    answer = api.status.get("/v1/videos/v1/content")
+    expected = "inline; filename=\"v1.mp4\"; filename*=UTF-8''v1.mp4"
+    assert answer.headers["Content-Disposition"] == expected
 
 
 def test_head_ignores_ranges(api: Api) -> None:

@@ -94,11 +94,14 @@ export class Api {
     return this.#json("DELETE", videoPath(id), { keepalive: true });
   }
 
-  /** @param {string} id @param {Variant} variant @returns {Promise<Blob>} */
+  /** A file with the name that the server gives it. @param {string} id @param {Variant} variant @returns {Promise<File>} */
   async content(id, variant) {
     const response = await this.#fetch("GET", contentPath(id, variant));
+    const encoded = /filename\*=UTF-8\'\'([^;]+)/.exec(response.headers.get("content-disposition") ?? "")?.[1];
     try {
-      return await response.blob();
+      const name = encoded ? decodeURIComponent(encoded) : id;
+      const blob = await response.blob();
+      return new File([blob], name, { type: blob.type });
     } catch {
       throw unreachable();
     }

@@ -2,6 +2,7 @@ import { contentPath } from "./api.js";
 
 /** @typedef {import("./api.js").Api} Api */
 /** @typedef {import("./types.js").Variant} Variant */
+/** @typedef {{url: string, name: string}} MediaFile `name` is what a download is saved as */
 
 // A few screens of posters, and some videos of a few megabytes each.
 const MAX_COPIES = { thumbnail: 300, video: 12, spritesheet: 12 };
@@ -11,7 +12,7 @@ const MAX_COPIES = { thumbnail: 300, video: 12, spritesheet: 12 };
  * fetched here, and the URL is that of a copy in memory.
  */
 export class Media {
-  /** @type {Map<string, {variant: Variant, url: Promise<string>}>} least recently used first */
+  /** @type {Map<string, {variant: Variant, file: Promise<MediaFile>}>} least recently used first */
   #copies = new Map();
 
   /** @param {Api} api */
@@ -21,19 +22,26 @@ export class Media {
 
   /** @param {string} id @param {Variant} variant @returns {Promise<string>} */
   async url(id, variant) {
+    return (await this.file(id, variant)).url;
+  }
+
+  /** @param {string} id @param {Variant} variant @returns {Promise<MediaFile>} */
+  async file(id, variant) {
     const path = contentPath(id, variant);
-    if (!this.api.session.signedIn) return path;
-    const copy = this.#copies.get(path) ?? { variant, url: this.#fetch(id, variant, path) };
+    // Without a name, the browser takes that of the response.
+    if (!this.api.session.signedIn) return { url: path, name: "" };
+    const copy = this.#copies.get(path) ?? { variant, file: this.#fetch(id, variant, path) };
     this.#copies.delete(path);
     this.#copies.set(path, copy);
     this.#evict(variant);
-    return copy.url;
+    return copy.file;
   }
 
   /** @param {string} id @param {Variant} variant @param {string} path */
   async #fetch(id, variant, path) {
     try {
-      return URL.createObjectURL(await this.api.content(id, variant));
+      const file = await this.api.content(id, variant);
+      return { url: URL.createObjectURL(file), name: file.name };
     } catch (error) {
       this.#copies.delete(path);
       throw error;
@@ -45,7 +53,7 @@ export class Media {
     const paths = [...this.#copies].filter(([, copy]) => copy.variant === variant);
     for (const [path, copy] of paths.slice(0, Math.max(0, paths.length - MAX_COPIES[variant]))) {
       this.#copies.delete(path);
-      copy.url.then((url) => URL.revokeObjectURL(url), () => {});
+      copy.file.then(({ url }) => URL.revokeObjectURL(url), () => {});
     }
   }
 }

@@ -102,6 +102,7 @@ def test_download_and_remix(page: Page, tmp_path: Path) -> None:
     dialog = open_detail(card)
     video_file = _download(page, dialog, "Download MP4", tmp_path)
     assert video_file.suffix == ".mp4"
+    assert "_seed-21_" in video_file.name
     with av.open(video_file) as container:
         assert sum(1 for _ in container.decode(video=0)) == 13
     assert _download(page, dialog, "Poster", tmp_path).read_bytes().startswith(b"\xff\xd8")

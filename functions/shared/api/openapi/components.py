@@ -89,7 +89,9 @@ HEADERS: Final[Json] = {
     "Content-Length": _header(
         "The size of the body in bytes.", {"type": "string", "pattern": "^[0-9]+$"}, required=False
     ),
-    "Content-Disposition": _header("The file name.", TEXT),
+    "Content-Disposition": _header(
+        "A file name: the start of the prompt, the seed and the date.", TEXT
+    ),
     "Cache-Control": _header("Who may cache the response.", TEXT),
 }
 
@@ -167,6 +169,9 @@ PARAMETERS: Final[Json] = {
     ),
     "If-Range": _parameter(
         "If-Range", "header", "Apply `Range` only if the file has this ETag.", TEXT
+    ),
+    "If-Match": _parameter(
+        "If-Match", "header", "ETags of the files that the caller wants; else 412.", TEXT
     ),
     "If-None-Match": _parameter(
         "If-None-Match", "header", "ETags of the copies that the caller has.", TEXT

@@ -9,12 +9,13 @@ from functions.shared.api.openapi.operation import Json, Operation, Response, re
 from functions.shared.errors import (
     ContentNotReady,
     NotFound,
+    PreconditionFailed,
     RangeNotSatisfiable,
     Unauthorized,
     VideoNotFound,
 )
 
-PARAMETERS: Final = ("video_id", "variant", "Range", "If-Range", "If-None-Match")
+PARAMETERS: Final = ("video_id", "variant", "Range", "If-Range", "If-Match", "If-None-Match")
 FILE_HEADERS: Final = ("ETag", "Accept-Ranges", "Cache-Control", "Content-Disposition")
 FILE: Final[Json] = {"video/mp4": {}, "image/jpeg": {}}
 
@@ -29,7 +30,7 @@ def content_operations() -> list[Operation]:
         summary="Retrieve the headers of a file",
         description="Responds as GET does, without the body. Ranges are ignored.",
         responses={status: get.responses[status] for status in (200, 304)},
-        errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound),
+        errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound, PreconditionFailed),
         parameters=[p for p in get.parameters if "Range" not in p["$ref"]],
     )
     return [get, head]
@@ -53,5 +54,12 @@ def _get() -> Operation:
             ),
             304: Response("The caller's copy is current.", headers=("ETag", "Cache-Control")),
         },
-        errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound, RangeNotSatisfiable),
+        errors=(
+            Unauthorized,
+            VideoNotFound,
+            ContentNotReady,
+            NotFound,
+            PreconditionFailed,
+            RangeNotSatisfiable,
+        ),
     )
