@@ -50,6 +50,8 @@ def test_two_replicas_render_two_videos_while_others_are_queued(
     for video_id in (first, second, third, fourth):
         video = client.wait(video_id, "completed")
         assert (video["attempt"], video["queue_position"]) == (1, None)
+        # The frames depend on it: each replica has its share of the cores.
+        assert video["engine"]["threads"] == max(1, (os.cpu_count() or 1) // 2)
 
 
 def test_progress_never_decreases(client: Client) -> None:

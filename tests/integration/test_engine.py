@@ -18,6 +18,7 @@ import av
 import numpy as np
 import psutil
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -106,6 +107,7 @@ def test_a_render_reports_how_it_was_made(render: Render) -> None:
     assert rendered.timings.keys() == set(ENGINE_STAGES)
     assert (rendered.engine.device, rendered.engine.ranks) == ("CPU", 1)
     assert (rendered.engine.attention, rendered.engine.precision) == ("torch", "float32")
+    assert (rendered.engine.torch, rendered.engine.threads >= 1) == (torch.__version__, True)
     if sys.platform == "linux":
         # A process with torch and diffusers takes hundreds of megabytes; the demo adds little.
         assert rendered.engine.peak_memory.keys() == set(ENGINE_STAGES)

@@ -65,7 +65,14 @@ class StepEngine:
             {"denoising": 1.25},
             "revision",
             EngineReport(
-                "CPU", 2, "float32", "torch", compiled=False, peak_memory={"denoising": 9}
+                device="CPU",
+                ranks=2,
+                precision="float32",
+                attention="torch",
+                compiled=False,
+                threads=1,
+                torch="2.13.0",
+                peak_memory={"denoising": 9},
             ),
         )
 

@@ -112,6 +112,8 @@ class EngineReport:
         precision: the data type of the model's computation, as torch names it.
         attention: the attention kernel: `cudnn`, `flash`, or `torch` for torch's own choice.
         compiled: whether the transformer was compiled.
+        threads: the CPU threads of each process that rendered it.
+        torch: torch's version.
         peak_memory: peak memory in bytes, by stage, on rank 0: memory allocated on a GPU, or the
             process's resident memory on a CPU.
     """
@@ -121,6 +123,8 @@ class EngineReport:
     precision: str
     attention: str
     compiled: bool
+    threads: int
+    torch: str
     peak_memory: dict[str, int] = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "forwarded_allow_ips",
     "graceful_timeout",
     "keepalive",
+    "limit_request_fields",
     "limit_request_line",
     "threads",
     "timeout",
@@ -41,6 +42,8 @@ keepalive = 120
 # Grace period for in-flight requests after SIGTERM.
 graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT") or 30)
 
+# Twice gunicorn's own: each proxy on the way adds some to those of the caller.
+limit_request_fields = 200
 # gunicorn's maximum: a query may hold part of a prompt, percent-encoded.
 limit_request_line = 8190
 

@@ -130,6 +130,8 @@ def _engine(engine: EngineUsed | None) -> VideoEngine | None:
         "precision": engine.precision,
         "attention": engine.attention,
         "compiled": engine.compiled,
+        "threads": engine.threads,
+        "torch": engine.torch,
         "peak_memory": engine.peak_memory,
     }
 

@@ -50,6 +50,11 @@ class VideoEngine(TypedDict):
     precision: Annotated[str, Field(description="The data type of the computation.")]
     attention: Annotated[str, Field(description="The attention kernel.")]
     compiled: Annotated[bool, Field(description="Whether the transformer was compiled.")]
+    threads: Annotated[
+        int | None,
+        Field(description="CPU threads of each process; on a CPU, frames depend on them."),
+    ]
+    torch: Annotated[str | None, Field(description="The version of torch.")]
     peak_memory: Annotated[
         dict[str, int], Field(description="Peak memory of one device in bytes, by stage.")
     ]

@@ -118,6 +118,11 @@ class EngineUsed(_Data):
         description="The attention kernel: `cudnn`, `flash`, or `torch` for torch's own."
     )
     compiled: bool = Field(description="Whether the transformer was compiled.")
+    # Events of older workers have neither.
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of each process; on a CPU, frames depend on them."
+    )
+    torch: str | None = Field(None, description="The version of torch.")
     peak_memory: dict[str, int] = Field(
         default_factory=dict,
         description="Peak memory by stage, in bytes: of one GPU, or RAM on a CPU.",

@@ -75,6 +75,22 @@ def _memory(server: psutil.Process) -> int:
     return sum(process.memory_info().rss for process in processes)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Cookie": "; ".join(f"sso{n}={'x' * 4000}" for n in range(8))},
+        {f"X-Team-{n}": "a" for n in range(150)},
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/v1/videos", "/health"])
+def test_headers_for_other_programs_are_no_error(
+    kinora: RunningStack, path: str, headers: dict[str, str]
+) -> None:
+    """Kinora uses no cookies: the gateway drops those of its host's other programs."""
+    answer = requests.get(f"{kinora.stack.url}{path}", headers=headers, timeout=30)
+    assert answer.status_code == 200
+
+
 def test_a_page_of_another_site_makes_no_video(kinora: RunningStack) -> None:
     """Though a browser sends its form without asking first."""
     headers = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}

@@ -79,6 +79,8 @@ class Mochi:
             precision=str(dtype).removeprefix("torch."),
             attention=kernel.value,
             compiled=compiled,
+            threads=torch.get_num_threads(),
+            torch=torch.__version__,
         )
         _log.info("rank %d of the engine: %s", ranks.rank, self.report)
 

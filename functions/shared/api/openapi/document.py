@@ -27,7 +27,7 @@ _ABOUT: Final = """Text to video: the OpenAI Videos API, and more.
 Every response has an `x-request-id`, and every error is JSON in the same form. A method that a path
 does not support gets 405, and every path that supports GET supports HEAD. A request that the HTTP
 server can't parse gets 400, 414, 417, 431 or 501 in the same form, and the connection closes. Only
-the gateway's own 400 and 431 (headers above a megabyte) are plain text. With `CORS_ORIGINS`, web
+the gateway's own 400 and 431 (headers above 64 KiB) are plain text. With `CORS_ORIGINS`, web
 pages of other origins may use every route."""
 
 

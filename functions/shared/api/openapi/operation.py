@@ -25,7 +25,8 @@ COMMON_ERRORS: Final = (InvalidRequest, TooLarge, UnknownHost, KinoraError, Unav
 # Responses of the HTTP server, before the request reaches the function; see `gunicorn_worker`.
 SERVER_RESPONSES: Final = {
     414: "The path with its query is too long: the limit is about 8,000 characters.",
-    431: "A header is longer than about 8,000 characters, or there are more than 100 headers.",
+    431: "A header is longer than about 8,000 characters, or there are more than 200. "
+    "Cookies do not count: the gateway drops them.",
 }
 
 
