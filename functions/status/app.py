@@ -11,6 +11,7 @@ from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes
 from functions.shared.api.openapi import add_document
+from functions.shared.api.thread_share import ThreadShare
 from functions.shared.config import Settings, load_settings
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
@@ -22,8 +23,10 @@ from functions.status.index import VideoIndex
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
 
-# Each open feed holds one of gunicorn's 128 threads; the rest serve all other requests.
+# Each open feed, and each download until its caller has read it, holds one of gunicorn's threads;
+# the rest serve all other requests.
 MAX_FEEDS: Final = 112
+MAX_DOWNLOADS: Final = 48
 
 
 def create_app(
@@ -67,6 +70,7 @@ def create_app(
         store=store or S3Store.from_settings(settings),
         index=index,
         feeds=Feeds(stream, max_open=MAX_FEEDS),
+        downloads=ThreadShare(MAX_DOWNLOADS, "downloads"),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_media_routes(app, accounts, "GET")

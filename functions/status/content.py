@@ -70,9 +70,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
     if stored.content_range is not None:
         headers["Content-Range"] = stored.content_range
     status = 200 if stored.content_range is None else 206
-    return Response(
-        stored.chunks, status, headers, content_type=variant.content_type, direct_passthrough=True
-    )
+    return Response(stored.chunks, status, headers, content_type=variant.content_type)
 
 
 def _requested_range(request: Request, etag: str) -> str | None:

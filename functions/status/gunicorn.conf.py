@@ -4,5 +4,6 @@
 from functions.shared.api.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
 wsgi_app = "functions.status.app:create_app()"
-# Each open event stream holds a thread; see MAX_FEEDS in `app.py`.
-threads = 128
+# Each open event stream and download holds one: MAX_FEEDS and MAX_DOWNLOADS in `app.py`, and 32 for
+# all other requests.
+threads = 192

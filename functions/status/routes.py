@@ -18,6 +18,7 @@ from functions.shared.api.parameters import (
     single_value,
 )
 from functions.shared.api.response_bodies import Model, ModelList, VideoList
+from functions.shared.api.thread_share import ThreadShare
 from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import ContentNotReady, InvalidRequest, ModelNotFound, VideoNotFound
@@ -31,7 +32,7 @@ from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
-from functions.status.content import VARIANTS, send_content
+from functions.status.content import VARIANTS, Variant, send_content
 from functions.status.feed import Feeds
 from functions.status.index import VideoIndex
 from functions.status.listing.filters import read_filters
@@ -52,6 +53,7 @@ class StatusRoutes:
         store: Store,
         index: VideoIndex,
         feeds: Feeds,
+        downloads: ThreadShare,
         max_age_days: int,
     ) -> None:
         """Read single videos from `bus`, lists from `index`, and files from `store`."""
@@ -62,6 +64,7 @@ class StatusRoutes:
         self._store = store
         self._index = index
         self._feeds = feeds
+        self._downloads = downloads
         self._max_age_days = max_age_days
 
     def register(self, app: Flask) -> None:
@@ -146,7 +149,7 @@ class StatusRoutes:
         variant = VARIANTS[VARIANT.value(request)]
         snapshot = self._snapshot(key)
         try:
-            return send_content(self._store, snapshot, variant, request)
+            return self._send_content(snapshot, variant)
         except ContentNotReady:
             # A direct get may be stale: read from the leader before answering 404.
             snapshot = self._ledger.read(key)
@@ -154,7 +157,18 @@ class StatusRoutes:
                 raise VideoNotFound from None
             if snapshot.queued:
                 self._queued(key)
-            return send_content(self._store, snapshot, variant, request)
+            return self._send_content(snapshot, variant)
+
+    def _send_content(self, snapshot: Snapshot, variant: Variant) -> Response:
+        self._downloads.enter()
+        try:
+            response = send_content(self._store, snapshot, variant, request)
+        except BaseException:
+            self._downloads.leave()
+            raise
+        # The server calls this when the caller has read the body, or has gone.
+        response.call_on_close(self._downloads.leave)
+        return response
 
     def _snapshot(self, key: VideoKey) -> Snapshot:
         """The latest state; without an event, there may or may not be a request.

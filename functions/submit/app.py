@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
@@ -9,6 +11,7 @@ from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes, explain_large_body
 from functions.shared.api.openapi import add_document
+from functions.shared.api.thread_share import ThreadShare
 from functions.shared.config import Settings, load_settings
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
@@ -21,6 +24,9 @@ from functions.submit.queue_limits import QueueLimits
 from functions.submit.remix import Remixes
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
+
+# Of gunicorn's 16 threads: a deletion waits for the store, and nothing else of submit does.
+MAX_DELETIONS: Final = 6
 
 
 def create_app(
@@ -53,7 +59,13 @@ def create_app(
         submissions,
         Remixes(stream, ledger, profile, submissions),
         Cancellations(stream, ledger, profile, deadline=deadline),
-        Deletions(stream, ledger, store or S3Store.from_settings(settings), deadline=deadline),
+        Deletions(
+            stream,
+            ledger,
+            store or S3Store.from_settings(settings),
+            ThreadShare(MAX_DELETIONS, "deletions"),
+            deadline=deadline,
+        ),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_media_routes(app, accounts, "POST")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from functions.shared.api.thread_share import ThreadShare
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.ledger import Ledger, LostRace
@@ -19,11 +20,14 @@ from functions.submit.stored_request import get_request
 class Deletions:
     """Deletes videos in any state. Safe to use from any thread."""
 
-    def __init__(self, bus: Bus, ledger: Ledger, store: Store, *, deadline: float) -> None:
-        """Stop retrying `deadline` seconds after a call started."""
+    def __init__(
+        self, bus: Bus, ledger: Ledger, store: Store, share: ThreadShare, *, deadline: float
+    ) -> None:
+        """Stop retrying `deadline` seconds after a call started; `share` bounds how many run."""
         self._bus = bus
         self._ledger = ledger
         self._store = store
+        self._share = share
         self._deadline = deadline
 
     def delete(self, key: VideoKey) -> None:
@@ -31,8 +35,16 @@ class Deletions:
 
         Raises:
             VideoNotFound: the video never existed, or has expired.
-            Unavailable: something could not be removed. Deleting again removes the rest.
+            Unavailable: something could not be removed. Deleting again removes the rest. Or too
+                many deletions wait for the store; then nothing was done.
         """
+        self._share.enter()
+        try:
+            self._delete(key)
+        finally:
+            self._share.leave()
+
+    def _delete(self, key: VideoKey) -> None:
         tombstone = publish_tombstone(
             self._ledger,
             self._ledger.read(key),

@@ -8,6 +8,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import Cancelled, EventName
+from functions.status.app import MAX_DOWNLOADS
 from tests.contract.api import Api, complete, error_of
 from tests.unit.events import CREATED, completed, publish, put_request, started
 
@@ -140,6 +141,44 @@ def test_a_download_without_words_has_the_name_of_its_id(api: Api) -> None:
     answer = api.status.get("/v1/videos/v1/content")
     expected = "inline; filename=\"v1.mp4\"; filename*=UTF-8''v1.mp4"
     assert answer.headers["Content-Disposition"] == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("v1/content", {}),
+        ("v1/content", {"If-None-Match": "*"}),
+        ("v1/content", {"If-Match": '"other"'}),
+        ("v1/content", {"Range": "bytes=99-"}),
+        ("v1/content?variant=spritesheet", {}),
+        ("waiting/content", {}),
+    ],
+)
+def test_a_download_that_ends_leaves_its_part_of_the_threads(
+    api: Api, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """However it ends: read, not needed, refused or lost. More may follow than may run at once."""
+    complete(api)
+    put_request(api.bus, VideoKey("default", "waiting"))
+    answers = [
+        api.status.open(f"/v1/videos/{path}", method=method, headers=headers, buffered=True)
+        for _ in range(MAX_DOWNLOADS + 1)
+    ]
+    assert len({answer.status_code for answer in answers}) == 1
+    assert answers[-1].status_code != 503
+
+
+def test_downloads_that_are_not_read_are_bounded(api: Api) -> None:
+    """Each holds a thread; the next one is told when to try again."""
+    complete(api)
+    url = "/v1/videos/v1/content"
+    unread = [api.status.get(url) for _ in range(MAX_DOWNLOADS)]
+    refused = api.status.get(url)
+    assert (refused.status_code, error_of(refused)["code"]) == (503, "unavailable")
+    assert refused.headers["Retry-After"] == "2"
+    unread.pop().close()
+    assert api.status.get(url).status_code == 200
 
 
 def test_head_ignores_ranges(api: Api) -> None:

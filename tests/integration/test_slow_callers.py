@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from flask import Flask, request
+from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry
 
 from functions.shared.api.http import new_app
@@ -29,18 +30,26 @@ from functions.shared.api import gunicorn_worker
 from functions.shared.api.gunicorn import *
 
 gunicorn_worker.REQUEST_SECONDS = {REQUEST_SECONDS}
+gunicorn_worker.SEND_SECONDS = {REQUEST_SECONDS}
 threads = {THREADS}
 wsgi_app = "tests.integration.test_slow_callers:create_app()"
 """
 
 
 def create_app() -> Flask:
-    """A function that reads bodies of up to 100,000 bytes and answers with their length."""
+    """A function that reads bodies of up to 100,000 bytes and answers with their length.
+
+    Its file is larger than all buffers on the way.
+    """
     app = new_app("f", ready=lambda: None, max_body_bytes=100_000, registry=CollectorRegistry())
 
     @app.post("/")
     def echo() -> str:
         return str(len(request.get_data()))
+
+    @app.get("/file")
+    def file() -> Response:
+        return Response(b"x" * (1 << 20) for _ in range(16))
 
     return app
 
@@ -151,3 +160,24 @@ def test_a_caller_that_still_sends_gets_the_response(port: int) -> None:
     """Though most of its body is never read."""
     response = _exchange(port, b"POST / HTTP/1.1\r\nContent-Length: 150000\r\n", b"x" * 150_000)
     assert response.startswith(b"HTTP/1.1 413")
+
+
+def test_a_caller_that_reads_nothing_is_disconnected(port: int) -> None:
+    """And one that reads slowly is not, though its response takes longer altogether."""
+    with ExitStack() as stack:
+        get = b"GET /file HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
+        connections = _connect(stack, port, THREADS, get)
+        assert _answers(port), "every thread was busy with them"
+        for connection in connections:
+            assert _read_all(connection) < 16 << 20
+        (slow,) = _connect(stack, port, 1, get)
+        assert _read_all(slow, pause=REQUEST_SECONDS / 16) > 16 << 20
+
+
+def _read_all(connection: socket.socket, pause: float = 0) -> int:
+    """How many bytes come, if the caller pauses after each megabyte."""
+    total = 0
+    while received := len(connection.recv(1 << 20, socket.MSG_WAITALL)):
+        total += received
+        time.sleep(pause)  # the slowness of the caller itself
+    return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from functions.shared.api.thread_share import ThreadShare
 from functions.shared.errors import Unavailable, VideoNotFound
 from functions.shared.streams.ledger import Ledger
 from functions.shared.subjects import ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
@@ -16,7 +17,7 @@ from tests.unit.video_states import PutVideo, put_completed, put_queued, put_run
 @pytest.fixture
 def deletions(bus: MemoryBus, ledger: Ledger, store: MemoryStore) -> Deletions:
     """With streams and a bucket in memory."""
-    return Deletions(bus, ledger, store, deadline=0.3)
+    return Deletions(bus, ledger, store, ThreadShare(1, "deletions"), deadline=0.3)
 
 
 @pytest.mark.parametrize("put_video", [put_queued, put_running, put_completed])

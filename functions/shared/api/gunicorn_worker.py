@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+import struct
 import time
 from contextlib import suppress
 from functools import partial
@@ -33,6 +34,9 @@ _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
 
 # Until a caller has sent a whole request, in seconds. The proxies in front send theirs at once.
 REQUEST_SECONDS: Final = 30.0
+# For a caller that reads nothing of its response, in seconds. The gateway reads on behalf of
+# callers, as fast as they do.
+SEND_SECONDS: Final = 60
 # After its last response on a connection, the server waits this long for the caller to hang up, in
 # seconds, and reads up to this many bytes of an unread body: closing at once could lose that
 # response (RFC 9112, section 9.6). Both are gunicorn's own.
@@ -41,10 +45,11 @@ _LINGER_BYTES: Final = 65536
 
 
 class Worker(ThreadWorker):
-    """Three things that gunicorn does otherwise.
+    """Four things that gunicorn does otherwise.
 
     Unparsable requests get the API's JSON error with a request id, where gunicorn sends HTML.
-    A request that never becomes complete holds a thread for `REQUEST_SECONDS` at most. And
+    A request that never becomes complete holds a thread for `REQUEST_SECONDS` at most, and a caller
+    that reads nothing of its response one for `SEND_SECONDS` after the buffers are full. And
     connections that the server closes wait for their callers beside everything else, where gunicorn
     accepts no connection meanwhile.
     """
@@ -69,7 +74,14 @@ class Worker(ThreadWorker):
         """See gunicorn's `ThreadWorker`; `request_body.py` calls what this adds to the body."""
         req.body.request_received = partial(self._receiving.pop, conn, None)
         req.body.close_connection = req.force_close
-        return bool(super().handle_request(req, conn))
+        # A timeout of Python's would apply to reading, and to a large response as a whole.
+        timeout = struct.pack("ll", SEND_SECONDS, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        try:
+            return bool(super().handle_request(req, conn))
+        except BlockingIOError:
+            self.log.warning("a caller read nothing for %s s", SEND_SECONDS)
+            return False
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """See gunicorn's `ThreadWorker`; runs in the main thread, so it must not wait."""

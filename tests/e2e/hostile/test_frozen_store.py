@@ -1,0 +1,83 @@
+"""Whatever waits for the object store leaves threads for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import requests
+
+from functions.status.app import MAX_DOWNLOADS
+from functions.submit.app import MAX_DELETIONS
+from tests import patience
+from tests.e2e.client import Client
+from tests.harness import RunningStack, is_stopped
+
+# For an innocent caller's response, in seconds of processor time served.
+SOON = 2.0
+TIMEOUT = 90
+
+
+@pytest.fixture
+def client(kinora: RunningStack) -> Client:
+    return Client(kinora.url)
+
+
+@contextmanager
+def _frozen(kinora: RunningStack, name: str) -> Iterator[None]:
+    """A server that accepts connections, and answers nothing."""
+    process = psutil.Process(kinora.running[name].pid)
+    process.suspend()
+    try:
+        patience.wait_until(lambda: is_stopped(process.pid), seconds=10, what=f"{name} stops")
+        yield
+    finally:
+        process.resume()
+
+
+def _others_are_served(kinora: RunningStack, video_id: str) -> None:
+    """Lists, single reads and new videos."""
+    started = patience.now().served
+    for path in ("", f"/{video_id}"):
+        assert requests.get(f"{kinora.url}/v1/videos{path}", timeout=TIMEOUT).ok
+    created = requests.post(f"{kinora.url}/v1/videos", json={"prompt": "x"}, timeout=TIMEOUT)
+    assert created.ok
+    assert requests.post(
+        f"{kinora.url}/v1/videos/{created.json()['id']}/cancel", timeout=TIMEOUT
+    ).ok
+    assert patience.now().served - started < SOON
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "share"),
+    [("GET", "/content", MAX_DOWNLOADS), ("DELETE", "", MAX_DELETIONS)],
+)
+def test_what_waits_for_the_store_has_a_share_of_the_threads(
+    kinora: RunningStack, client: Client, method: str, path: str, share: int
+) -> None:
+    """Beyond it, callers get 503 at once, with a time to retry; others notice nothing."""
+    video_id = client.create(num_inference_steps=2)["id"]
+    client.wait(video_id, "completed")
+    url = f"{kinora.url}/v1/videos/{video_id}{path}"
+    count = share + 20
+    with ThreadPoolExecutor(count) as callers:
+        with _frozen(kinora, "s3"):
+            calls = [
+                callers.submit(requests.request, method, url, timeout=TIMEOUT) for _ in range(count)
+            ]
+            refused = patience.wait_until(
+                lambda: [call for call in calls if call.done()][count - share - 1 :] and calls,
+                seconds=60,
+                what="callers beyond the share are refused",
+            )
+            answers = [call.result() for call in refused if call.done()]
+            assert {answer.status_code for answer in answers} == {503}
+            assert all(answer.headers["Retry-After"] == "2" for answer in answers)
+            other = client.create(num_inference_steps=2)["id"]
+            _others_are_served(kinora, other)
+        # The store is back: whoever waited is served.
+        assert {call.result().status_code for call in calls} <= {200, 503}
+    assert requests.request(method, url, timeout=TIMEOUT).ok
