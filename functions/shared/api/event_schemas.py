@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import WithDefaultSchema
 
 from functions.shared import subjects
 from functions.shared.streams.cloudevents import MAX_ATTRIBUTE
@@ -40,6 +41,15 @@ NOTES: Final = {
     "guidance_scale": _PROFILE,
     "request_hash": "Other publishers omit it.",
 }
+_REQUEST_RULES: Final = (
+    " Extension attributes are allowed, and `data_base64` is not."
+    f" The event may have at most {MAX_EVENT_BYTES} bytes."
+    " Integers must be written without a fraction (848, not 848.0)."
+)
+_STATE_RULE: Final = " Self-contained: the newest event of a video is its whole state."
+# Data in base64 would not be readable in the stream. Generators of clients have no type for a
+# property that no value fits, so it is not among the properties.
+_REFUSED: Final = {"propertyNames": {"not": {"const": "data_base64"}}}
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,17 @@ EVENT_INFO: Final = {
 }
 
 
-class Untitled(GenerateJsonSchema):
-    """Omits titles that only repeat the name of their field."""
+class Concise(GenerateJsonSchema):
+    """Omits titles that only repeat the name of their field, and null as a default."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's name
         """Always False."""
         return False
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """Omit null: it stands for a field that is absent, and generated clients would send it."""
+        found = super().default_schema(schema)
+        return {k: v for k, v in found.items() if (k, v) != ("default", None)}
 
 
 def subject_of(name: EventName) -> str:
@@ -82,25 +97,16 @@ def subject_of(name: EventName) -> str:
 
 def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str, Any]:
     """The schema of the event in structured mode; `references` is the form of its `$ref`s."""
-    data = DATA_OF[name].model_json_schema(schema_generator=Untitled, ref_template=references)
+    data = DATA_OF[name].model_json_schema(schema_generator=Concise, ref_template=references)
     definitions = data.pop("$defs", None)
     if name is EventName.REQUESTED:
-        envelope = _open_envelope()
-        data["properties"]["prompt"]["pattern"] = f"[^{INVISIBLE}]"
-        for field, note in NOTES.items():
-            described = data["properties"][field]
-            described["description"] = f"{described['description']} {note}"
-        rules = (
-            " Extension attributes are allowed."
-            f" The event may have at most {MAX_EVENT_BYTES} bytes."
-            " Integers must be written without a fraction (848, not 848.0)."
-        )
+        envelope, rules, refused = _open_envelope(), _REQUEST_RULES, _REFUSED
+        _add_notes(data["properties"])
     else:
-        envelope = _own_envelope()
-        rules = " Self-contained: the newest event of a video is its whole state."
+        envelope, rules, refused = _own_envelope(), _STATE_RULE, {}
     info = EVENT_INFO[name]
-    envelope["type"] = {"const": name.type}
-    optional = {"subject", "time", "datacontenttype", "account", "data_base64"}
+    envelope["type"] = {"type": "string", "const": name.type}
+    optional = {"subject", "time", "datacontenttype", "account"}
     required = [
         attribute
         for attribute in envelope
@@ -112,6 +118,7 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
         "title": name.type,
         "description": f"{info.meaning} A CloudEvent, published on {subject_of(name)}.{rules}",
         "type": "object",
+        **refused,
         "required": [*required, "data"],
         "properties": {**envelope, "data": data},
         "additionalProperties": True,
@@ -119,10 +126,16 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
     return schema if definitions is None else {**schema, "$defs": definitions}
 
 
+def _add_notes(fields: dict[str, Any]) -> None:
+    fields["prompt"]["pattern"] = f"[^{INVISIBLE}]"
+    for field, note in NOTES.items():
+        fields[field]["description"] += f" {note}"
+
+
 def _open_envelope() -> dict[str, Any]:
     """The attributes of an event from any publisher; JSON null is the same as absent."""
     return {
-        "specversion": {"const": "1.0"},
+        "specversion": {"type": "string", "const": "1.0"},
         "id": _attribute("With source, it identifies the event; a retry has the same id."),
         "source": _attribute("The producer of the event: a URI-reference, such as /newsroom.")
         | {"format": "uri-reference"},
@@ -142,15 +155,13 @@ def _open_envelope() -> dict[str, Any]:
             "description": "Ignored: the subject of the NATS message, or the API key over HTTP, "
             "determines the account, and Kinora sets this attribute.",
         },
-        # Data in base64 is refused: it would not be readable in the stream.
-        "data_base64": {"not": {}},
     }
 
 
 def _own_envelope() -> dict[str, Any]:
     """The attributes that Kinora sets in every event."""
     return {
-        "specversion": {"const": "1.0"},
+        "specversion": {"type": "string", "const": "1.0"},
         "id": _attribute("A random UUID."),
         "source": _attribute("The function that published it, such as /kinora/generate.")
         | {"format": "uri-reference"},
@@ -161,7 +172,7 @@ def _own_envelope() -> dict[str, Any]:
             "format": "date-time",
             "description": "By the publisher's clock. JetStream's timestamp is authoritative.",
         },
-        "datacontenttype": {"const": "application/json"},
+        "datacontenttype": {"type": "string", "const": "application/json"},
         "account": {
             "type": "string",
             "pattern": TOKEN,

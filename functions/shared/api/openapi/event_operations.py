@@ -23,7 +23,7 @@ STREAM: Final[Json] = {
     "required": ["id", "event", "data"],
     "properties": {
         "id": {"type": "string", "pattern": f"^{EVENT_ID}$"},
-        "event": {"enum": [*(name.type for name in EventName), "reset"]},
+        "event": {"type": "string", "enum": [*(name.type for name in EventName), "reset"]},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
