@@ -26,7 +26,9 @@ from functions.shared.video.sizes import size_in_pixels
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
 from tests.fakes import MemoryBus, MemoryStore
+from tests.node import PACKAGES, run_node
 
+REDOCLY = PACKAGES / "@redocly" / "cli" / "bin" / "cli.js"
 PROFILES = ("demo", "mochi-1")
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 
@@ -51,6 +53,14 @@ def _validator(whole: dict[str, Any], name: str) -> Any:
     return Draft202012Validator(
         {"$ref": f"urn:openapi#/components/schemas/{name}"}, registry=registry
     )
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_redocly_finds_nothing(profile: str, tmp_path: Path) -> None:
+    """The document passes the linter's strictest recommended rules, none of them disabled."""
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(document(load_profile(profile))))
+    run_node(REDOCLY, "lint", "--extends=recommended-strict", path)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
