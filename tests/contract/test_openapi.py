@@ -204,7 +204,7 @@ def test_errors_match_their_schema(apps: list[Flask]) -> None:
     """Errors from both functions."""
     whole = document(load_profile("demo"))
     for app, path in ((apps[1], "/v1/videos?limit=0"), (apps[1], "/nope"), (apps[0], "/v1/videos")):
-        _validator(whole, "Error").validate(app.test_client().get(path).get_json())
+        _validator(whole, "ErrorResponse").validate(app.test_client().get(path).get_json())
 
 
 def test_the_committed_document_is_up_to_date() -> None:
@@ -265,7 +265,15 @@ def test_no_field_of_a_request_has_a_default() -> None:
 def test_every_field_of_a_response_is_required() -> None:
     """It is always present, if only as null, so that clients need not check for it."""
     schemas = document(load_profile("demo"))["components"]["schemas"]
-    for name in ("Video", "VideoList", "DeletedVideo", "Model", "ModelList", "Span", "Error"):
+    for name in (
+        "Video",
+        "VideoList",
+        "DeletedVideo",
+        "Model",
+        "ModelList",
+        "Span",
+        "ErrorResponse",
+    ):
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
 
 

@@ -183,7 +183,7 @@ def _responses() -> Json:
         found[str(status)] = {
             "description": description,
             "headers": {"x-request-id": ref("headers", "x-request-id")},
-            "content": {JSON: {"schema": ref("schemas", "Error")}},
+            "content": {JSON: {"schema": ref("schemas", "ErrorResponse")}},
         }
     return found
 

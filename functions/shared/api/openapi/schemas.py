@@ -10,9 +10,11 @@ from pydantic_core.core_schema import WithDefaultSchema
 
 from functions.shared.api.event_schemas import INVISIBLE, Concise, schema_of
 from functions.shared.api.openapi.operation import Json, ref
+from functions.shared.api.parameters import EVENT_ID
 from functions.shared.api.response_bodies import (
     DeletedVideo,
-    Error,
+    ErrorResponse,
+    Health,
     Model,
     ModelList,
     VideoEnded,
@@ -31,8 +33,26 @@ BODIES: Final[dict[str, Any]] = {
     "DeletedVideo": DeletedVideo,
     "Model": Model,
     "ModelList": ModelList,
-    "Error": Error,
+    # `Error` would hide the class of that name in generated TypeScript.
+    "ErrorResponse": ErrorResponse,
+    "Health": Health,
     "VideoEnded": VideoEnded,
+}
+
+# OpenAPI 3.1 can't describe the items of a stream. This describes one item, as OpenAPI 3.2 would.
+STREAMED_EVENT: Final[Json] = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": f"^{EVENT_ID}$"},
+        "event": {"type": "string", "enum": [*(name.type for name in EventName), "reset"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"anyOf": [ref("schemas", "Event"), {"maxProperties": 0}]},
+        },
+    },
 }
 
 
@@ -66,7 +86,7 @@ def schemas(profile: Profile) -> Json:
     found |= definitions.get("$defs", {})
     for (name, _), schema in by_name.items():
         found.setdefault(name, schema)
-    found |= _events()
+    found |= _events() | {"StreamedEvent": STREAMED_EVENT}
     return {name: {**schema, "title": name} for name, schema in found.items()}
 
 

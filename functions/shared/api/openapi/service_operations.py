@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functions.shared.api.openapi.operation import (
     JSON,
-    Json,
     Operation,
     Response,
     json_response,
@@ -60,11 +59,6 @@ def _document() -> Operation:
 
 
 def _health() -> Operation:
-    ready: Json = {
-        "type": "object",
-        "required": ["status"],
-        "properties": {"status": {"type": "string", "const": "ready"}},
-    }
     return Operation(
         id="getHealth",
         method="get",
@@ -72,6 +66,6 @@ def _health() -> Operation:
         tag="service",
         summary="Can videos be read?",
         description="For load balancers and monitoring. 503 says why not.",
-        responses={200: Response("Yes.", {JSON: ready})},
+        responses={200: json_response("Health", "Yes.")},
         public=True,
     )

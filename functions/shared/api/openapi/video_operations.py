@@ -104,7 +104,7 @@ def _list(example: Video) -> Operation:
         path="/v1/videos",
         tag="videos",
         summary="List videos",
-        description="Returns videos that match all filters. Unknown parameters are ignored.",
+        description="Returns videos that match all filters. An unknown parameter gets 400.",
         parameters=[ref("parameters", name) for name in LIST_PARAMETERS],
         responses={200: json_response("VideoList", "A page of videos.", page)},
         errors=(Unauthorized,),
