@@ -25,6 +25,7 @@ from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.sizes import size_in_pixels
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
+from local.stack import Stack
 from tests.fakes import MemoryBus, MemoryStore
 from tests.node import PACKAGES, run_node
 
@@ -92,6 +93,12 @@ def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
         if method != "head"
     }
     assert described == registered
+
+
+def test_the_servers_are_gateways() -> None:
+    """The one that serves the document, and for a copy of it that of `make run`."""
+    servers = [server["url"] for server in document(load_profile("demo"))["servers"]]
+    assert servers == ["/", Stack.from_environ({}).url]
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,10 @@ def create_video(profile: Profile) -> Json:
     size = f"{profile.width.default}x{profile.height.default}"
     fields["size"]["description"] += f" Default: {size}."
     fields["size"]["examples"] = list(profile.sizes)
-    schema["description"] += (
-        f" `size` is an alternative to `width` and `height`, whose product is at most "
-        f"{profile.max_pixels}; `seconds` is an alternative to `num_frames`."
+    schema["description"] = (
+        "A request for a video. Only `prompt` is required; the descriptions of the other fields "
+        "have their defaults. `size` is an alternative to `width` and `height`, whose product is "
+        f"at most {profile.max_pixels}; `seconds` is an alternative to `num_frames`."
     )
     return schema
 
