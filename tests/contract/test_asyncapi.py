@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from functions.shared.api.event_schemas import EVENT_INFO
 from functions.shared.subjects import VideoKey, is_token
 from functions.shared.video.events import EventName
+from tests.node import run_node
 
 FOLDER = Path(__file__).parents[2] / "event-schemas"
 DOCUMENT: dict[str, Any] = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text(encoding="utf-8"))
@@ -45,9 +47,17 @@ def resolve(ref: str) -> Any:
 
 def test_it_is_asyncapi_3() -> None:
     """The document declares its version, a NATS server, and the default media type."""
-    assert DOCUMENT["asyncapi"] == "3.0.0"
+    assert DOCUMENT["asyncapi"] == "3.1.0"
     assert {server["protocol"] for server in DOCUMENT["servers"].values()} == {"nats"}
     assert DOCUMENT["defaultContentType"] == "application/cloudevents+json"
+
+
+def test_the_official_parser_finds_nothing() -> None:
+    """It reads the document with all its schemas, and has no error, warning or advice."""
+    script = Path(__file__).with_name("parse_asyncapi.js")
+    parsed = json.loads(run_node(script, FOLDER / "asyncapi.yaml"))
+    assert parsed["diagnostics"] == []
+    assert sorted(parsed["payloads"]) == sorted(name.type for name in EventName)
 
 
 def test_there_is_a_channel_for_each_event_and_no_other() -> None:

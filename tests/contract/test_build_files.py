@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -51,6 +52,16 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert script.stat().st_mode & 0o111
+
+
+def test_the_lock_file_of_npm_names_no_registry() -> None:
+    """Any mirror will do: digests identify the packages. None of them may run a script."""
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    packages = [package for name, package in lock["packages"].items() if name]
+    assert packages
+    assert all("integrity" in package and "resolved" not in package for package in packages)
+    settings = (ROOT / ".npmrc").read_text().splitlines()
+    assert {"omit-lockfile-registry-resolved=true", "ignore-scripts=true"} <= set(settings)
 
 
 @EACH_IMAGE

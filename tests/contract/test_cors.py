@@ -25,6 +25,9 @@ ROUTES = (
     ("status", "GET", "/v1/videos"),
     ("status", "GET", "/v1/models"),
     ("status", "GET", "/v1/events"),
+    ("status", "GET", "/openapi.json"),
+    # The gateway's /health.
+    ("status", "GET", "/readyz"),
     ("status", "GET", "/v1/videos/v1"),
     ("status", "GET", "/v1/videos/v1/content"),
 )

@@ -129,7 +129,7 @@ def test_a_replica_that_cannot_render_is_unavailable(
     assert client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": seq}).status_code == 503
     assert not _ready(client)
     engine.failure = "the checkpoint is truncated"
-    assert "truncated" in client.get("/readyz").get_json()["reason"]
+    assert "truncated" in client.get("/readyz").get_json()["error"]["message"]
     engine.ready, engine.failure = True, None
     bus.unavailable = True
     assert client.post("/", data=b"{}", headers={**EVENT, "ce-sequence": seq}).status_code == 503

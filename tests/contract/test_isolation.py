@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
+from functions.shared.api.http import OPERATOR_ROUTES
 from functions.shared.api.openapi import document
 from functions.shared.config import Settings
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
@@ -22,7 +23,8 @@ from tests.unit.events import put_request
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 OPERATIONS = {
-    operation["operationId"]: (method.upper(), path, operation)
+    # The gateway's /health is the /readyz of status.
+    operation["operationId"]: (method.upper(), path.replace("/health", "/readyz"), operation)
     for path, item in document(load_profile("demo"))["paths"].items()
     for method, operation in item.items()
     if method in METHODS
@@ -167,8 +169,6 @@ CASES: dict[str, Callable[[Api, Call], None]] = {
     "getModel": lambda _, call: _not_found(call),
     "getOpenApiDocument": lambda _, call: _reveals_nothing(call),
     "getHealth": lambda _, call: _reveals_nothing(call),
-    "getReadiness": lambda _, call: _reveals_nothing(call),
-    "getMetrics": lambda _, call: _reveals_nothing(call),
 }
 
 
@@ -178,6 +178,14 @@ def test_another_accounts_videos_do_not_exist(api: Api, operation: str) -> None:
     before = _data_of_alice(api)
     CASES[operation](api, _caller(api, operation, headers=BOB))
     assert _data_of_alice(api) == before
+
+
+@pytest.mark.parametrize("path", sorted(OPERATOR_ROUTES))
+def test_routes_for_operators_reveal_nothing(api: Api, path: str) -> None:
+    """They need no key, and the document leaves them out."""
+    for client in (api.submit, api.status):
+        client.get(f"/v1/videos/{DONE}", headers=ALICE)
+        _reveals_nothing(lambda client=client: client.get(path))
 
 
 def test_the_owner_sees_what_others_do_not(api: Api) -> None:

@@ -15,6 +15,7 @@ from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from functions.shared.api.http import OPERATOR_ROUTES
 from functions.shared.api.media_routes import MEDIA_ENDPOINT
 from functions.shared.api.openapi import document
 from functions.shared.config import Settings
@@ -25,8 +26,11 @@ from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.sizes import size_in_pixels
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
+from local.stack import Stack
 from tests.fakes import MemoryBus, MemoryStore
+from tests.node import PACKAGES, run_node
 
+REDOCLY = PACKAGES / "@redocly" / "cli" / "bin" / "cli.js"
 PROFILES = ("demo", "mochi-1")
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 
@@ -54,6 +58,14 @@ def _validator(whole: dict[str, Any], name: str) -> Any:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+def test_redocly_finds_nothing(profile: str, tmp_path: Path) -> None:
+    """The document passes the linter's strictest recommended rules, none of them disabled."""
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(document(load_profile(profile))))
+    run_node(REDOCLY, "lint", "--extends=recommended-strict", path)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_the_document_is_valid_openapi(profile: str) -> None:
     """It matches the specification's schema, and its references resolve."""
     validate(document(load_profile(profile)))
@@ -68,14 +80,14 @@ def test_both_functions_serve_the_document_without_a_key(apps: list[Flask]) -> N
 
 
 def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
-    """Its operation id is the name of the route's endpoint."""
-    registered = {
+    """Its operation id is the name of the route's endpoint; only the gateway has /health."""
+    registered = {("get", "/health", "getHealth")} | {
         (method.lower(), re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule), rule.endpoint)
         for app in apps
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         # Routes that only say what is not supported would become functions of generated clients.
-        if rule.endpoint not in ("static", MEDIA_ENDPOINT)
+        if rule.endpoint not in ("static", MEDIA_ENDPOINT) and rule.rule not in OPERATOR_ROUTES
     }
     described = {
         (method, path, operation["operationId"])
@@ -83,6 +95,12 @@ def test_every_route_is_described_and_nothing_else(apps: list[Flask]) -> None:
         if method != "head"
     }
     assert described == registered
+
+
+def test_the_servers_are_gateways() -> None:
+    """The one that serves the document, and for a copy of it that of `make run`."""
+    servers = [server["url"] for server in document(load_profile("demo"))["servers"]]
+    assert servers == ["/", Stack.from_environ({}).url]
 
 
 @pytest.mark.parametrize(
@@ -173,12 +191,20 @@ def test_the_documented_limits_are_enforced(profile: str, fields: dict[str, Any]
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_documented_defaults_and_suggestions_are_used(profile: str) -> None:
-    """A request with only a prompt resolves to the documented defaults."""
+    """A request with only a prompt resolves to the defaults that the descriptions name."""
     loaded = load_profile(profile)
     fields = document(loaded)["components"]["schemas"]["CreateVideo"]["properties"]
-    resolved = ResolvedRequest.resolve(check_body({"prompt": "x"}), loaded, "a", "v").model_dump()
-    for name in ("width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale"):
-        assert fields[name]["default"] == resolved[name]
+    request = ResolvedRequest.resolve(check_body({"prompt": "x"}), loaded, "a", "v")
+    resolved = {**request.model_dump(), "size": request.size}
+    described = {
+        name: match[1]
+        for name, field in fields.items()
+        if (match := re.search(r"Default: (.+)\.$", field["description"]))
+    }
+    assert described == {name: str(resolved[name]) for name in described}
+    assert described.keys() == {
+        *("size", "width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale")
+    }
     for size in fields["size"]["examples"]:
         assert size_in_pixels(size, (None, None), loaded)
 
@@ -187,7 +213,7 @@ def test_errors_match_their_schema(apps: list[Flask]) -> None:
     """Errors from both functions."""
     whole = document(load_profile("demo"))
     for app, path in ((apps[1], "/v1/videos?limit=0"), (apps[1], "/nope"), (apps[0], "/v1/videos")):
-        _validator(whole, "Error").validate(app.test_client().get(path).get_json())
+        _validator(whole, "ErrorResponse").validate(app.test_client().get(path).get_json())
 
 
 def test_the_committed_document_is_up_to_date() -> None:
@@ -215,12 +241,63 @@ def test_limits_have_their_names_in_json_schema() -> None:
     assert (limit["minimum"], limit["maximum"]) == (1, 100)
 
 
-def test_no_property_is_a_bare_false_schema() -> None:
-    """A property that may not be sent is `{"not": {}}`: some generators refuse `false`."""
+def test_generators_know_a_type_for_every_field() -> None:
+    """No field may have any value, and one that may not be sent is not a property."""
     whole = document(load_profile("demo"))
-    bare = [
-        (path, name)
+    typed = {"type", "$ref", "anyOf", "oneOf"}
+    untyped = [
+        f"{path}/{name}"
         for path, name, value in _described(whole)
-        if path.endswith("/properties") and isinstance(value, bool)
+        if path.endswith("/properties") or name in {"schema", "items"}
+        if not isinstance(value, dict) or not typed & value.keys()
     ]
-    assert not bare
+    assert not untyped
+
+
+def _bodies(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The media type and the schema of each request body."""
+    for _, _, operation in _operations(whole):
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            schema = content["schema"]
+            name = schema.get("items", schema)["$ref"].rpartition("/")[2]
+            yield media, whole["components"]["schemas"][name]
+
+
+def test_no_field_of_a_request_has_a_default() -> None:
+    """Generated clients send defaults, and some fields exclude each other: size and width."""
+    bodies = list(_bodies(document(load_profile("demo"))))
+    assert len(bodies) == 9
+    for _, schema in bodies:
+        assert not [name for _, name, _ in _described(schema) if name == "default"]
+
+
+def test_every_field_of_a_response_is_required() -> None:
+    """It is always present, if only as null, so that clients need not check for it."""
+    schemas = document(load_profile("demo"))["components"]["schemas"]
+    for name in (
+        "Video",
+        "VideoList",
+        "DeletedVideo",
+        "Model",
+        "ModelList",
+        "Span",
+        "ErrorResponse",
+    ):
+        assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
+
+
+def test_each_encoding_of_a_body_has_its_own_type() -> None:
+    """Generated clients choose the encoding by the type, and name types by their titles."""
+    whole = document(load_profile("demo"))
+    schemas = whole["components"]["schemas"]
+    assert {name: schema["title"] for name, schema in schemas.items()} == {n: n for n in schemas}
+    for path in ("/v1/videos", "/v1/videos/{video_id}/remix"):
+        content = whole["paths"][path]["post"]["requestBody"]["content"]
+        assert len({media["schema"]["$ref"] for media in content.values()}) == len(content) == 3
+
+
+def test_titles_are_unique() -> None:
+    """Wherever they are: generators name types by them."""
+    found = _described(document(load_profile("mochi-1")))
+    titles = [value for _, name, value in found if name == "title" and isinstance(value, str)]
+    assert len(titles) == len(set(titles))

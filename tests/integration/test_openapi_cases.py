@@ -89,7 +89,7 @@ def test_every_answer_is_as_described(api: RunningStack, tmp_path: Path) -> None
     """Through the gateway, with real servers behind it."""
     config = str(_config(tmp_path))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run"]
-    command += [f"{api.url}/openapi.json", "--exclude-tag", "operations", "--no-color"]
+    command += [f"{api.url}/openapi.json", "--no-color"]
     command += ["--header", f"Authorization: Bearer {KEY}"]
     if os.environ.get("KINORA_SEED"):
         command += ["--seed", os.environ["KINORA_SEED"]]
@@ -100,17 +100,3 @@ def test_every_answer_is_as_described(api: RunningStack, tmp_path: Path) -> None
     cases = re.search(r"(\d+) generated, (\d+) passed", run.stdout)
     assert cases is not None, run.stdout
     assert int(cases[1]) == int(cases[2]) > CASES
-
-
-def test_the_routes_for_operators_are_as_described(api: RunningStack, tmp_path: Path) -> None:
-    """They are not behind the gateway, so each function is tested directly."""
-    for function in ("submit", "status"):
-        url = f"http://127.0.0.1:{api.stack.ports[function]}"
-        config = str(_config(tmp_path))
-        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run"]
-        command += [f"{url}/openapi.json", "--include-tag", "operations", "--no-color"]
-        command += ["--max-examples", "10", "--phases", "coverage,fuzzing"]
-        run = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=scaled(100), check=False
-        )
-        assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-5_000:]

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.setup.__main__ import main as set_up
+from functions.shared.api.openapi import document
 from functions.shared.config import Settings
 from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.networks import parse_networks
@@ -26,6 +27,7 @@ from functions.shared.streams.video_events import VideoEvent
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
+from functions.shared.video.profiles import load_profile
 from tests.harness import RunningStack
 from tests.patience import wait_until
 from tests.receiver import Receiver
@@ -210,6 +212,20 @@ def test_410_ends_the_retries(webhooks: Webhooks, receiver: Receiver) -> None:
     webhooks.wait_until_settled(endpoint)
     assert len(receiver.received) == 1
     assert webhooks.count("given_up") == 1
+
+
+def test_410_concerns_one_event(webhooks: Webhooks, receiver: Receiver) -> None:
+    """The endpoint stays in WEBHOOKS_FILE, so it gets later events, as the document says."""
+    receiver.answers.append((410, {}))
+    [endpoint] = webhooks.start(receiver.url)
+    webhooks.complete("v1")
+    webhooks.wait_until_settled(endpoint)
+    webhooks.complete("v2")
+    webhooks.wait_until_settled(endpoint)
+    assert [_video(request.body) for request in receiver.received] == ["v1", "v2"]
+    assert webhooks.count("delivered") == 1
+    described = document(load_profile("demo"))["webhooks"]["video.completed"]["post"]["responses"]
+    assert "still gets later events" in described["410"]["description"]
 
 
 def test_a_slow_endpoint_delays_no_other(

@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from functions.shared.api.http import OPERATOR_ROUTES
+from functions.shared.api.openapi import document
+from functions.shared.video.profiles import load_profile
 from local.files import prepare
 from local.probes import is_ready
 from local.processes import processes
@@ -167,6 +170,23 @@ def test_routes(functions: str, method: str, path: str, function: str) -> None:
     """What changes something goes to submit, what reads goes to status."""
     answer = requests.request(method, functions + path, timeout=TIMEOUT)
     assert answer.headers["X-From"] == function
+
+
+def test_every_documented_path_is_reachable(functions: str) -> None:
+    """The OpenAPI document describes what the gateway routes to a function, preflights included."""
+    for path, item in document(load_profile("demo"))["paths"].items():
+        for method in (*(item.keys() & {"get", "head", "post", "delete"}), "options"):
+            answer = requests.request(
+                method, functions + path.replace("{video_id}", "video_1"), timeout=TIMEOUT
+            )
+            assert answer.headers.get("X-From") in {"submit", "status"}, (method, path)
+
+
+def test_routes_for_operators_are_not_reachable(functions: str) -> None:
+    """Metrics and probes of the functions are for the cluster alone."""
+    for path in OPERATOR_ROUTES:
+        answer = requests.get(functions + path, timeout=TIMEOUT)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), path
 
 
 def test_health_is_the_readiness_of_status(functions: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import WithDefaultSchema
 
 from functions.shared import subjects
 from functions.shared.streams.cloudevent_attributes import MAX_ATTRIBUTE
@@ -40,10 +41,22 @@ NOTES: Final = {
     "guidance_scale": _PROFILE,
     "request_hash": "Other publishers omit it.",
 }
+_REQUEST_RULES: Final = (
+    " Extension attributes are allowed."
+    f" The event may have at most {MAX_EVENT_BYTES} bytes."
+    " Integers must be written without a fraction (848, not 848.0)."
+)
+_STATE_RULE: Final = " Self-contained: the newest event of a video is its whole state."
 
 
 # The types that CloudEvents has for an attribute (section 2.1); JSON null is the same as absent.
 _EXTENSION: Final = {"type": ["string", "integer", "boolean", "null"]}
+# Data are sent once. Null is no data, so with `data_base64` they must be absent.
+_EITHER_DATA: Final = {
+    "if": {"required": ["data_base64"], "properties": {"data_base64": {"type": "string"}}},
+    "then": {"properties": {"data": {"type": "null"}}},
+    "else": {"required": ["data"], "properties": {"data": {"type": "object"}}},
+}
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,17 @@ EVENT_INFO: Final = {
 }
 
 
-class Untitled(GenerateJsonSchema):
-    """Omits titles that only repeat the name of their field."""
+class Concise(GenerateJsonSchema):
+    """Omits titles that only repeat the name of their field, and null as a default."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's name
         """Always False."""
         return False
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """Omit null: it stands for a field that is absent, and generated clients would send it."""
+        found = super().default_schema(schema)
+        return {k: v for k, v in found.items() if (k, v) != ("default", None)}
 
 
 def subject_of(name: EventName) -> str:
@@ -86,24 +104,15 @@ def subject_of(name: EventName) -> str:
 
 def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str, Any]:
     """The schema of the event in structured mode; `references` is the form of its `$ref`s."""
-    data = DATA_OF[name].model_json_schema(schema_generator=Untitled, ref_template=references)
+    data = DATA_OF[name].model_json_schema(schema_generator=Concise, ref_template=references)
     definitions = data.pop("$defs", None)
     if name is EventName.REQUESTED:
-        envelope = _open_envelope()
-        data["properties"]["prompt"]["pattern"] = f"[^{INVISIBLE}]"
-        for field, note in NOTES.items():
-            described = data["properties"][field]
-            described["description"] = f"{described['description']} {note}"
-        rules = (
-            " Extension attributes are allowed."
-            f" The event may have at most {MAX_EVENT_BYTES} bytes."
-            " Integers must be written without a fraction (848, not 848.0)."
-        )
+        envelope, rules = _open_envelope(), _REQUEST_RULES
+        _add_notes(data["properties"])
     else:
-        envelope = _own_envelope()
-        rules = " Self-contained: the newest event of a video is its whole state."
+        envelope, rules = _own_envelope(), _STATE_RULE
     info = EVENT_INFO[name]
-    envelope["type"] = {"const": name.type}
+    envelope["type"] = {"type": "string", "const": name.type}
     optional = {"subject", "time", "datacontenttype", "account", "data_base64"}
     required = [
         attribute
@@ -121,18 +130,22 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
         "additionalProperties": _EXTENSION if name is EventName.REQUESTED else True,
     }
     if name is EventName.REQUESTED:
-        in_base64 = {"required": ["data_base64"], "properties": {"data_base64": {"type": "string"}}}
-        schema |= {"if": in_base64, "then": {"not": {"required": ["data"]}}}
-        schema["else"] = {"required": ["data"]}
+        schema |= _EITHER_DATA
     else:
         required.append("data")
     return schema if definitions is None else {**schema, "$defs": definitions}
 
 
+def _add_notes(fields: dict[str, Any]) -> None:
+    fields["prompt"]["pattern"] = f"[^{INVISIBLE}]"
+    for field, note in NOTES.items():
+        fields[field]["description"] += f" {note}"
+
+
 def _open_envelope() -> dict[str, Any]:
     """The attributes of an event from any publisher; JSON null is the same as absent."""
     return {
-        "specversion": {"const": "1.0"},
+        "specversion": {"type": "string", "const": "1.0"},
         "id": _attribute("With source, it identifies the event; a retry has the same id."),
         "source": _attribute("The producer of the event: a URI-reference, such as /newsroom.")
         | {"format": "uri-reference"},
@@ -165,7 +178,7 @@ def _open_envelope() -> dict[str, Any]:
 def _own_envelope() -> dict[str, Any]:
     """The attributes that Kinora sets in every event."""
     return {
-        "specversion": {"const": "1.0"},
+        "specversion": {"type": "string", "const": "1.0"},
         "id": _attribute("A random UUID."),
         "source": _attribute("The function that published it, such as /kinora/generate.")
         | {"format": "uri-reference"},
@@ -176,7 +189,7 @@ def _own_envelope() -> dict[str, Any]:
             "format": "date-time",
             "description": "By the publisher's clock. JetStream's timestamp is authoritative.",
         },
-        "datacontenttype": {"const": "application/json"},
+        "datacontenttype": {"type": "string", "const": "application/json"},
         "account": {
             "type": "string",
             "pattern": TOKEN,

@@ -58,10 +58,16 @@ class ErrorDetail(TypedDict):
     code: Annotated[str, Field(description="Machine-readable, such as `video_not_found`.")]
 
 
-class Error(TypedDict):
+class ErrorResponse(TypedDict):
     """The body of every response with a status of 400 or above."""
 
     error: ErrorDetail
+
+
+class Health(TypedDict):
+    """Videos can be read."""
+
+    status: Literal["ready"]
 
 
 class Model(BaseModel):

@@ -25,15 +25,15 @@ from functions.shared.api.parameters import (
     WATCHED_VIDEO,
     Parameter,
 )
-from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import MAX_METADATA_PAIRS
 
 TEXT: Final[Json] = {"type": "string"}
+EMPTY: Final[Json] = {"type": "string", "const": ""}
 TIME: Final[Json] = {
     "description": "Seconds since 1970, or RFC 3339; if empty, any time.",
     "anyOf": [
-        {"const": ""},
+        EMPTY,
         {"type": "number", "minimum": 0, "exclusiveMaximum": 100_000_000_000},
         {"type": "string", "format": "date-time"},
     ],
@@ -79,9 +79,11 @@ HEADERS: Final[Json] = {
         "Seconds to wait before a retry.",
         {"type": "integer", "minimum": 1, "maximum": MAX_RETRY_AFTER},
     ),
-    "WWW-Authenticate": _header("How to authenticate.", {"const": "Bearer"}),
+    "WWW-Authenticate": _header("How to authenticate.", {"type": "string", "const": "Bearer"}),
     "ETag": _header("Identifies the file, which never changes.", TEXT),
-    "Accept-Ranges": _header("The file can be requested in ranges.", {"const": "bytes"}),
+    "Accept-Ranges": _header(
+        "The file can be requested in ranges.", {"type": "string", "const": "bytes"}
+    ),
     "Content-Range": _header(
         "The range and the size of the file; `*/<size>` if the range is outside the file.",
         {"type": "string", "pattern": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$"},
@@ -133,8 +135,8 @@ PARAMETERS: Final[Json] = {
     "status": _parameter(
         "status",
         "query",
-        "Videos in any of these states.",
-        {"type": "array", "items": {"enum": [state.value for state in State]}},
+        "Videos in any of these states, separated by commas. Empty ones are ignored.",
+        {"type": "array", "items": {"anyOf": [ref("schemas", "State"), EMPTY]}},
         style="form",
         explode=False,
     ),
@@ -186,7 +188,7 @@ def _responses() -> Json:
         found[str(status)] = {
             "description": description,
             "headers": {"x-request-id": ref("headers", "x-request-id")},
-            "content": {JSON: {"schema": ref("schemas", "Error")}},
+            "content": {JSON: {"schema": ref("schemas", "ErrorResponse")}},
         }
     return found
 

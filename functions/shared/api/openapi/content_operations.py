@@ -17,7 +17,10 @@ from functions.shared.errors import (
 
 PARAMETERS: Final = ("video_id", "variant", "Range", "If-Range", "If-Match", "If-None-Match")
 FILE_HEADERS: Final = ("ETag", "Accept-Ranges", "Cache-Control", "Content-Disposition")
-FILE: Final[Json] = {"video/mp4": {}, "image/jpeg": {}}
+# JSON Schema can't describe bytes. Generators of clients take this for them, and skip a response
+# without a schema.
+BYTES: Final[Json] = {"type": "string", "format": "binary"}
+FILE: Final[Json] = {"video/mp4": BYTES, "image/jpeg": BYTES}
 
 
 def content_operations() -> list[Operation]:

@@ -30,6 +30,17 @@ server can't parse gets 400, 414, 417, 431 or 501 in the same form, and the conn
 the gateway's own 400 and 431 (headers above 64 KiB) are plain text. With `CORS_ORIGINS`, web
 pages of other origins may use every route."""
 
+TAGS: Final = {
+    "videos": "Create videos, follow them, and download their files.",
+    "events": "CloudEvents in, a stream of them out, and the webhooks that Kinora sends.",
+    "models": "The deployed model, with its limits and defaults.",
+    "service": "This document, and the health of the service.",
+}
+SERVERS: Final = [
+    {"url": "/", "description": "The gateway that this document was fetched from."},
+    {"url": "http://127.0.0.1:8080", "description": "The gateway of `make run`."},
+]
+
 
 def document(profile: Profile) -> Json:
     """The OpenAPI document of a deployment whose model has this profile."""
@@ -50,9 +61,9 @@ def document(profile: Profile) -> Json:
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": SERVERS,
         "security": [{"api_key": []}],
-        "tags": [{"name": name} for name in ("videos", "events", "models", "operations")],
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": paths,
         "webhooks": WEBHOOKS,
         "components": components(profile),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from functions.shared.api.openapi.operation import JSON, Json, Operation, Response, ref
-from functions.shared.api.parameters import EVENT_ID
 from functions.shared.errors import (
     IdempotencyKeyReused,
     QueueFull,
@@ -17,21 +16,6 @@ from functions.shared.streams.cloudevent_attributes import MAX_ATTRIBUTE
 from functions.shared.streams.cloudevents import BATCH, MAX_BATCH, STRUCTURED
 from functions.shared.video.events import EventName
 
-# OpenAPI 3.1 can't describe the items of a stream. This describes one item, as OpenAPI 3.2 would.
-STREAM: Final[Json] = {
-    "type": "object",
-    "description": "One event of the stream.",
-    "required": ["id", "event", "data"],
-    "properties": {
-        "id": {"type": "string", "pattern": f"^{EVENT_ID}$"},
-        "event": {"enum": [*(name.type for name in EventName), "reset"]},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"anyOf": [ref("schemas", "Event"), {"maxProperties": 0}]},
-        },
-    },
-}
 _ATTRIBUTES: Final = {
     "specversion": "`1.0`. If present, the body is the data of an event in binary mode.",
     "id": "With source, it identifies the event: sent again, it creates no second video.",
@@ -115,6 +99,12 @@ def _stream() -> Operation:
         "events may no longer be true. A `video_id` that is unknown, or whose video was deleted, "
         "gets 404.",
         parameters=[ref("parameters", "events_of"), ref("parameters", "Last-Event-ID")],
-        responses={200: Response("The stream.", {"text/event-stream": STREAM}, ("Cache-Control",))},
+        responses={
+            200: Response(
+                "The stream.",
+                {"text/event-stream": ref("schemas", "StreamedEvent")},
+                ("Cache-Control",),
+            )
+        },
         errors=(Unauthorized, VideoNotFound),
     )

@@ -136,7 +136,7 @@ def error_response(kinds: Sequence[type[KinoraError]]) -> Json:
     return {
         "description": " ".join(dict.fromkeys(default_message(kind) for kind in kinds)),
         "headers": {name: ref("headers", name) for name in headers},
-        "content": {JSON: {"schema": ref("schemas", "Error"), "examples": examples}},
+        "content": {JSON: {"schema": ref("schemas", "ErrorResponse"), "examples": examples}},
     }
 
 

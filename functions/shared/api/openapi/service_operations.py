@@ -1,10 +1,9 @@
-"""Operations on the service itself: its model, this document, health and metrics."""
+"""Operations on the service itself: its model, this document, and its health."""
 
 from __future__ import annotations
 
 from functions.shared.api.openapi.operation import (
     JSON,
-    Json,
     Operation,
     Response,
     json_response,
@@ -14,19 +13,8 @@ from functions.shared.errors import ModelNotFound, Unauthorized
 
 
 def service_operations() -> list[Operation]:
-    """The model for callers, and the routes for operators."""
-    ready = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
-    internal = "Each function has its own; the gateway does not expose it."
-    return [
-        _models(),
-        _model(),
-        _public(
-            "getOpenApiDocument", "/openapi.json", "This document", "For the deployed model.", JSON
-        ),
-        _public("getHealth", "/healthz", "Is the process alive?", internal, JSON),
-        _public("getReadiness", "/readyz", "Can it serve requests?", internal, JSON, ready),
-        _public("getMetrics", "/metrics", "Metrics for Prometheus", internal, "text/plain"),
-    ]
+    """The model, this document and the health, as the gateway has them."""
+    return [_models(), _model(), _document(), _health()]
 
 
 def _models() -> Operation:
@@ -57,21 +45,27 @@ def _model() -> Operation:
     )
 
 
-def _public(
-    name: str, path: str, summary: str, description: str, media: str, unready: Json | None = None
-) -> Operation:
-    schema: Json = {"type": "object"} if media == JSON else {"type": "string"}
-    success = "Yes." if summary.endswith("?") else "Success."
-    responses = {200: Response(success, {media: schema})}
-    if unready is not None:
-        responses[503] = Response("No; `reason` says why.", {media: unready})
+def _document() -> Operation:
     return Operation(
-        id=name,
+        id="getOpenApiDocument",
         method="get",
-        path=path,
-        tag="operations",
-        summary=summary,
-        description=description,
-        responses=responses,
+        path="/openapi.json",
+        tag="service",
+        summary="This document",
+        description="For the deployed model.",
+        responses={200: Response("The document.", {JSON: {"type": "object"}})},
+        public=True,
+    )
+
+
+def _health() -> Operation:
+    return Operation(
+        id="getHealth",
+        method="get",
+        path="/health",
+        tag="service",
+        summary="Can videos be read?",
+        description="For load balancers and monitoring. 503 says why not.",
+        responses={200: json_response("Health", "Yes.")},
         public=True,
     )

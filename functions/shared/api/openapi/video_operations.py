@@ -33,9 +33,6 @@ def video_operations(example: Video) -> list[Operation]:
 
 def _create(example: Video) -> Operation:
     sent = {"prompt": example["prompt"], "seed": example["seed"]}
-    schema = {"schema": ref("schemas", "CreateVideo"), "example": sent}
-    encoding = {"metadata": {"style": "deepObject", "explode": True}}
-    form: Json = {"schema": ref("schemas", "CreateVideoForm"), "encoding": encoding}
     return Operation(
         id="createVideo",
         method="post",
@@ -45,21 +42,13 @@ def _create(example: Video) -> Operation:
         description="Returns once the request is stored. Values that the model can't render are "
         "refused, with the nearest values that it can, and never silently changed.",
         parameters=[ref("parameters", "Idempotency-Key")],
-        body={
-            "required": True,
-            "content": {
-                JSON: schema,
-                "multipart/form-data": form,
-                "application/x-www-form-urlencoded": form,
-            },
-        },
+        body=_body("CreateVideo", sent),
         responses={200: _accepted(example)},
         errors=(Unauthorized, VideoDeleted, IdempotencyKeyReused, QueueFull),
     )
 
 
 def _remix(example: Video) -> Operation:
-    form = {"schema": ref("schemas", "RemixVideoForm")}
     return Operation(
         id="remixVideo",
         method="post",
@@ -69,17 +58,26 @@ def _remix(example: Video) -> Operation:
         description="Creates a video with another prompt, and the settings and seed of this one, "
         "which may be in any state.",
         parameters=[VIDEO_ID, ref("parameters", "Idempotency-Key")],
-        body={
-            "required": True,
-            "content": {
-                JSON: {"schema": ref("schemas", "RemixVideo")},
-                "multipart/form-data": form,
-                "application/x-www-form-urlencoded": form,
-            },
-        },
+        body=_body("RemixVideo", {"prompt": "the same at night"}),
         responses={200: _accepted(example)},
         errors=(Unauthorized, VideoNotFound, VideoDeleted, IdempotencyKeyReused, QueueFull),
     )
+
+
+def _body(schema: str, example: Json) -> Json:
+    """A body in JSON or as a form; the schemas of forms are named after their encoding."""
+    encoding = {"metadata": {"style": "deepObject", "explode": True}}
+    forms = {"multipart/form-data": "Multipart", "application/x-www-form-urlencoded": "UrlEncoded"}
+    return {
+        "required": True,
+        "content": {
+            JSON: {"schema": ref("schemas", schema), "example": example},
+            **{
+                media: {"schema": ref("schemas", f"{schema}{name}"), "encoding": encoding}
+                for media, name in forms.items()
+            },
+        },
+    }
 
 
 def _accepted(example: Video) -> Response:
@@ -106,7 +104,7 @@ def _list(example: Video) -> Operation:
         path="/v1/videos",
         tag="videos",
         summary="List videos",
-        description="Returns videos that match all filters. Unknown parameters are ignored.",
+        description="Returns videos that match all filters. An unknown parameter gets 400.",
         parameters=[ref("parameters", name) for name in LIST_PARAMETERS],
         responses={200: json_response("VideoList", "A page of videos.", page)},
         errors=(Unauthorized,),

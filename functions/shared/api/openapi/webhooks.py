@@ -11,6 +11,18 @@ _HEADERS: Final = {
     "webhook-timestamp": "When this attempt was sent, in seconds since 1970.",
     "webhook-signature": "Signatures according to Standard Webhooks, separated by spaces.",
 }
+_GONE: Final = (
+    "Not retried: this endpoint does not get this event again. It still gets later events, until "
+    "it is removed from WEBHOOKS_FILE."
+)
+_FAILED: Final = (
+    "Retried for up to three days, with the same `webhook-id`, and no sooner than `Retry-After` "
+    "asks. Redirects are not followed."
+)
+_OVERLOADED: Final = (
+    f"{_FAILED} Before that, the endpoint gets no other event for as long as `Retry-After` asks, "
+    "but at least 5 s and at most a minute."
+)
 
 
 def _webhook(kind: str, operation: str, summary: str) -> Json:
@@ -44,8 +56,9 @@ def _webhook(kind: str, operation: str, summary: str) -> Json:
             },
             "responses": {
                 "2XX": {"description": "Delivered."},
-                "410": {"description": "Not retried: this endpoint does not get this event."},
-                "default": {"description": "Retried for up to three days."},
+                "410": {"description": _GONE},
+                **{str(status): {"description": _OVERLOADED} for status in (429, 502, 503, 504)},
+                "default": {"description": _FAILED},
             },
         }
     }
