@@ -34,7 +34,8 @@ def create_app(
     accounts = Accounts.from_file(settings.api_keys_file)
     app = new_app(
         "submit",
-        ready=stream.check,
+        check=stream.check,
+        answers_without_nats=True,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),

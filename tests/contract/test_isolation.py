@@ -163,6 +163,7 @@ CASES: dict[str, Callable[[Api, Call], None]] = {
     "getModel": lambda _, call: _not_found(call),
     "getOpenApiDocument": lambda _, call: _reveals_nothing(call),
     "getHealth": lambda _, call: _reveals_nothing(call),
+    "getLiveness": lambda _, call: _reveals_nothing(call),
     "getReadiness": lambda _, call: _reveals_nothing(call),
     "getMetrics": lambda _, call: _reveals_nothing(call),
 }

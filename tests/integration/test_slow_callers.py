@@ -36,7 +36,7 @@ wsgi_app = "tests.integration.test_slow_callers:create_app()"
 
 def create_app() -> Flask:
     """A function that reads bodies of up to 100,000 bytes and answers with their length."""
-    app = new_app("f", ready=lambda: None, max_body_bytes=100_000, registry=CollectorRegistry())
+    app = new_app("f", check=lambda: None, max_body_bytes=100_000, registry=CollectorRegistry())
 
     @app.post("/")
     def echo() -> str:

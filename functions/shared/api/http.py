@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -30,7 +31,8 @@ _MAX_PATH: Final = 200
 def new_app(
     name: str,
     *,
-    ready: Callable[[], None],
+    check: Callable[[], None],
+    answers_without_nats: bool = False,
     max_body_bytes: int,
     registry: CollectorRegistry,
     allowed_hosts: str | None = None,
@@ -41,7 +43,9 @@ def new_app(
 
     Args:
         name: the function's name, for logs and metrics.
-        ready: returns if requests can be served, and raises a `KinoraError` that says why not.
+        check: returns if requests can be served, and raises a `KinoraError` that says why not.
+        answers_without_nats: once `check` has succeeded, the function stays ready: what it can't
+            serve, it answers with an error. docs/health.md says which functions do.
         max_body_bytes: larger bodies get 413 before they are read.
         registry: where the function's metrics are collected.
         allowed_hosts: the setting `ALLOWED_HOSTS`.
@@ -81,7 +85,7 @@ def new_app(
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)
-    _add_operator_routes(app, ready, registry)
+    _add_operator_routes(app, check, registry, stays_ready=answers_without_nats)
     return app
 
 
@@ -131,19 +135,31 @@ def _error_response(error: KinoraError) -> Response:
 
 
 def _add_operator_routes(
-    app: Flask, ready: Callable[[], None], registry: CollectorRegistry
+    app: Flask, check: Callable[[], None], registry: CollectorRegistry, *, stays_ready: bool
 ) -> None:
-    @app.get("/healthz", endpoint="getHealth")
+    was_ready = threading.Event()
+
+    @app.get("/healthz", endpoint="getLiveness")
     def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get("/readyz", endpoint="getReadiness")
     def readyz() -> tuple[dict[str, str], int]:
-        try:
-            ready()
-        except KinoraError as error:
-            return {"status": "not ready", "reason": error.message}, Unavailable.status
+        if not (stays_ready and was_ready.is_set()):
+            try:
+                check()
+            except KinoraError as error:
+                return {"status": "not ready", "reason": error.message}, Unavailable.status
+            was_ready.set()
         return {"status": "ready"}, 200
+
+    @app.get("/health", endpoint="getHealth")
+    def health() -> tuple[dict[str, str], int]:
+        try:
+            check()
+        except KinoraError as error:
+            return {"status": "unavailable", "reason": error.message}, Unavailable.status
+        return {"status": "available"}, 200
 
     @app.get("/metrics", endpoint="getMetrics")
     def metrics() -> Response:

@@ -15,7 +15,7 @@ from functions.shared.errors import ModelNotFound, Unauthorized
 
 def service_operations() -> list[Operation]:
     """The model for callers, and the routes for operators."""
-    ready = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
+    reason = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
     internal = "Each function has its own; the gateway does not expose it."
     return [
         _models(),
@@ -23,8 +23,17 @@ def service_operations() -> list[Operation]:
         _public(
             "getOpenApiDocument", "/openapi.json", "This document", "For the deployed model.", JSON
         ),
-        _public("getHealth", "/healthz", "Is the process alive?", internal, JSON),
-        _public("getReadiness", "/readyz", "Can it serve requests?", internal, JSON, ready),
+        _public("getLiveness", "/healthz", "Is the process alive?", internal, JSON),
+        _public("getReadiness", "/readyz", "Can it be sent requests?", internal, JSON, reason),
+        _public(
+            "getHealth",
+            "/health",
+            "Can videos be read?",
+            "Whether NATS answers and the list of videos is complete. The other functions have one "
+            "each, for what they need; the gateway exposes only this one.",
+            JSON,
+            reason,
+        ),
         _public("getMetrics", "/metrics", "Metrics for Prometheus", internal, "text/plain"),
     ]
 
