@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import subprocess
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -110,6 +111,17 @@ class NatsUsersStack(RunningStack):
             argv=[server.argv[0], "-c", str(folder / "nats.conf"), *changes],
             env={**server.env, **{n: here(value) for n, value in variables.items()}, **changed},
         )
+
+    def pre_stop(self, name: str) -> None:
+        """Run the hook that the kubelet runs before it stops the pod, if there is one."""
+        pod = find(self.objects, "StatefulSet", "nats")["spec"]["template"]["spec"]
+        hooks = pod["containers"][0].get("lifecycle", {})
+        if "preStop" in hooks:
+            (program, *words) = hooks["preStop"]["exec"]["command"]
+            assert program == "nats-server"
+            pid = str(self.stack.data / f"{name}-config" / "pid")
+            words = [word.replace("/run/nats/nats.pid", pid) for word in words]
+            subprocess.run([self.nats_servers[0].argv[0], *words], check=True)
 
     def used_subjects(self) -> dict[tuple[str, str], set[str]]:
         """Every subject that a user has published to or subscribed to: `(user, verb)` -> subjects.
