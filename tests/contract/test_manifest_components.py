@@ -21,13 +21,16 @@ from tests.manifests import (
 )
 
 
-def _with(name: str, component: str, folder: Path) -> list[Manifest]:
-    """The objects of an overlay with a component, rendered from `folder`."""
+COMPONENTS = sorted(path.name for path in (KNATIVE / "components").iterdir())
+
+
+def _with(name: str, *components: str, folder: Path) -> list[Manifest]:
+    """The objects of an overlay with components, rendered from `folder`."""
     up = "../" * len(folder.relative_to("/").parts)
     place = f"{up}{KNATIVE.relative_to('/')}"
     kustomization = {
         "resources": [f"{place}/overlays/{name}"],
-        "components": [f"{place}/components/{component}"],
+        "components": [f"{place}/components/{component}" for component in components],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     objects = manifests.render(folder)
@@ -39,17 +42,24 @@ def _with(name: str, component: str, folder: Path) -> list[Manifest]:
 @EACH_OVERLAY
 def test_outside_s3_replaces_the_object_store(name: str, tmp_path: Path) -> None:
     """Nothing of the store in the cluster remains, and its users may connect to the other one."""
-    objects = _with(name, "outside-s3", tmp_path)
+    objects = _with(name, "outside-s3", folder=tmp_path)
     assert not [item for item in objects if item["metadata"]["name"] == "s3"]
     policy = find(objects, "NetworkPolicy", "to-outside-s3")["spec"]
     inside = find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]
     assert policy["podSelector"] == inside["podSelector"]
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["listed first", "listed last"])
 @EACH_OVERLAY
-def test_every_pod_may_pull_from_a_private_registry(name: str, tmp_path: Path) -> None:
-    """Knative resolves digests with the credentials of a ServiceAccount, not with the node's."""
-    objects = _with(name, "private-registry", tmp_path)
+def test_every_pod_may_pull_from_a_private_registry(name: str, first: bool, tmp_path: Path) -> None:
+    """Also the pods of other components, in whichever order components are listed.
+
+    Knative resolves digests with the credentials of a ServiceAccount, not with the node's.
+    """
+    others = [component for component in COMPONENTS if component != "private-registry"]
+    listed = ["private-registry", *others] if first else [*others, "private-registry"]
+    objects = _with(name, *listed, folder=tmp_path)
+    assert find(objects, "Deployment", "forward"), "a pod that a component adds"
     accounts = {i["metadata"]["name"]: i for i in objects if i["kind"] == "ServiceAccount"}
     for _, template in pod_templates(objects):
         account = accounts[template["spec"]["serviceAccountName"]]
@@ -68,7 +78,7 @@ def test_files_are_mounted_where_settings_expect_them(
     name: str, component: str, setting: str, users: tuple[str, ...], tmp_path: Path
 ) -> None:
     """A component's setting exists, and names a file in the Secret that it mounts."""
-    objects = _with(name, component, tmp_path)
+    objects = _with(name, component, folder=tmp_path)
     assert setting.lower() in Settings.model_fields
     for function in users:
         container = container_of(objects, function)
@@ -79,7 +89,7 @@ def test_files_are_mounted_where_settings_expect_them(
 @EACH_OVERLAY
 def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
     """A second `dispatch` has a consumer, by the set-up Job, and the Broker as its sink."""
-    objects = _with(name, "broker", tmp_path)
+    objects = _with(name, "broker", folder=tmp_path)
     (forward,) = find(objects, "Deployment", "forward")["spec"]["template"]["spec"]["containers"]
     (job,) = find(objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
     variables = environment(objects, forward)
