@@ -61,6 +61,19 @@ kubectl -n "$NAMESPACE" get revisions.serving.knative.dev -o "jsonpath=$reasons"
     done
 kubectl -n "$NAMESPACE" apply -f "$manifests"
 
+# Busy replicas are marked at the API server, which the policy can't name. Without permission to read
+# its port, there is no warning.
+policy='jsonpath={.spec.egress[*].ports[*].port}'
+allowed="$(kubectl -n "$NAMESPACE" get networkpolicy dispatch-to-outside -o "$policy")"
+for port in $(kubectl -n default get endpointslices -l kubernetes.io/service-name=kubernetes \
+  -o 'jsonpath={.items[*].ports[*].port}' 2>/dev/null); do
+  case " $allowed " in
+    *" $port "*) ;;
+    *) echo "Add port $port, the API server's, to dispatch-to-outside in" \
+      "knative/base/network-policies.yaml: without it, scaling down deletes busy replicas too." >&2 ;;
+  esac
+done
+
 echo "Waiting for NATS and the streams ..."
 kubectl -n "$NAMESPACE" rollout status statefulset/nats --timeout=15m
 wait_for_job set-up 900

@@ -46,7 +46,9 @@ ANNOTATIONS = {
         "min-scale", "max-scale", "metric", "target", "target-utilization-percentage",
         "target-burst-capacity", "panic-threshold-percentage", "scale-down-delay",
     )
-} | {"serving.knative.dev/progress-deadline"}  # fmt: skip
+} | {
+    "serving.knative.dev/progress-deadline", "prometheus.io/scrape", "prometheus.io/port",
+}  # fmt: skip
 
 
 def _flags(spec: Manifest) -> set[str]:

@@ -14,7 +14,7 @@ import yaml
 
 from local.stack import ROOT
 from tests.dockerfiles import DOCKERFILES, build_args, read_arg
-from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files
+from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files, with_components
 
 # A kubectl that keeps Secrets in files, logs every call, and answers as a cluster would.
 STAND_IN = """#!/usr/bin/env python3
@@ -52,6 +52,10 @@ elif args[0] == "get" and args[1].startswith("job/"):
     print(os.environ.get("JOB", "SuccessCriteriaMet Complete"))
 elif args[0] == "logs":
     print("the end of the log of", args[1])
+elif args[:2] == ["get", "networkpolicy"]:
+    print("443 6443 8443 16443")
+elif args[:2] == ["get", "endpointslices"]:
+    print(os.environ.get("API_PORTS", "6443"))
 elif args == ["config", "current-context"]:
     print(os.environ.get("CONTEXT", "kind-kinora"))
 """
@@ -228,21 +232,40 @@ def test_images_are_built_with_their_build_arguments(
         assert given == build_args(part) | replaced
 
 
-def test_undeploying_keeps_the_data(cluster: FakeCluster) -> None:
-    """The claim of the weights, which are slow to download, is kept; Secrets are in no manifest."""
-    assert cluster.run("undeploy.sh", OVERLAY="h100").returncode == 0
-    (call,) = cluster.calls
-    assert call["args"] == [
-        "delete",
-        "--ignore-not-found",
-        "-f",
-        "-",
-        "-l",
-        "kinora.dev/keep!=true",
-    ]
-    kept = [
-        item["kind"]
-        for item in yaml.safe_load_all(call["file"])
-        if item["metadata"]["labels"].get("kinora.dev/keep") == "true"
-    ]
-    assert kept == ["PersistentVolumeClaim"]
+@pytest.mark.parametrize(("port", "warned"), [("6443", False), ("7443", True)])
+def test_an_api_server_on_an_unusual_port_is_a_warning(
+    cluster: FakeCluster, port: str, warned: bool
+) -> None:
+    """The policy would keep `dispatch` from it; the deployment itself succeeds."""
+    names = {"OVERLAY": "kind", "REGISTRY": "kind.local", "TAG": "0123abcd"}
+    done = cluster.run("deploy.sh", **names, API_PORTS=port)
+    assert done.returncode == 0, done.stderr
+    assert (f"Add port {port}, the API server's" in done.stderr) is warned
+
+
+def _plural(kind: str) -> str:
+    return re.sub(r"y$", "ie", kind.lower()) + "s"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_undeploying_deletes_everything_but_data(
+    cluster: FakeCluster, tmp_path: Path, name: str
+) -> None:
+    """By label, so also objects of a component that is no longer in the overlay.
+
+    The claim of the weights, which are slow to download, is kept; Secrets are in no manifest.
+    """
+    assert cluster.run("undeploy.sh", OVERLAY=name).returncode == 0
+    (call,) = [call for call in cluster.calls if call["args"][0] == "delete"]
+    _, kinds, *rest = call["args"]
+    selector = "app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true"
+    assert rest == ["--ignore-not-found", "-l", selector]
+    components = (path.name for path in (KNATIVE / "components").iterdir())
+    (folder := tmp_path / "overlay").mkdir()
+    for item in with_components(name, *components, folder=folder):
+        group = item["apiVersion"].rpartition("/")[0]
+        resource = ".".join(filter(None, [_plural(item["kind"]), group]))
+        assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kinora", item
+        kept = item["metadata"]["labels"].get("kinora.dev/keep") == "true"
+        assert kept is (item["kind"] == "PersistentVolumeClaim")
+        assert (resource in kinds.split(",")) is not kept
