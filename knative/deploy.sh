@@ -1,6 +1,8 @@
 #!/bin/sh
 # make deploy: applies an overlay and all that it needs to the namespace NAMESPACE, and waits until
 # it is ready.
+#
+# SKIP_CHECKS  if set, the machine may be too small for OVERLAY=kind
 set -eu
 here="$(dirname "$0")"
 : "${OVERLAY:?set OVERLAY=kind or OVERLAY=h100}"
@@ -10,6 +12,8 @@ here="$(dirname "$0")"
 export NAMESPACE REGISTRY TAG
 
 "$here/check-context.sh" "$OVERLAY"
+[ "$OVERLAY" != kind ] || [ -n "${SKIP_CHECKS:-}" ] \
+  || "${PYTHON:-python3}" "$here/check_machine.py" deploy
 
 # wait_for_job NAME SECONDS: waits until it is complete; if it fails or times out, prints its log.
 wait_for_job() {
