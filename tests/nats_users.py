@@ -56,17 +56,20 @@ class NatsUsersStack(RunningStack):
         clustered: bool = False,
         traced: bool = True,
         manifests: Path | None = None,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         """As `RunningStack`; if `traced`, the servers log what their clients do.
 
         `manifests` is the folder whose rendered objects configure the servers: an overlay with one
-        server, or with three if `clustered`.
+        server, or with three if `clustered`. `passwords` are the Secret `nats`, or random.
         """
         super().__init__(folder, settings, replicas=replicas, clustered=clustered)
         self._traced = traced
         self.objects: list[Manifest] = render(manifests or (THREE if clustered else SINGLE))
         # A value that begins with a digit would be read as a number.
-        self.passwords = {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
+        self.passwords = dict(
+            passwords or {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
+        )
         routes = free_ports(len(self.nats_servers)) if clustered else []
         for number, server in enumerate(self.nats_servers):
             self.table[server.name] = self._guarded(server, routes, number)
