@@ -67,12 +67,12 @@ test-images: .venv/all-installed ## Build every image and run a video through th
 
 # Tags are immutable: uncommitted changes have no tag.
 TAG ?= $(shell [ -z "$$(git status --porcelain --untracked-files=no)" ] && git rev-parse --short=12 HEAD)
-export REGISTRY TAG OVERLAY NAMESPACE ENGINE VARIANT TORCH_INDEX PIP_CONF PUSH URL VIDEOS KEY
+export REGISTRY TAG OVERLAY NAMESPACE ENGINE VARIANT TORCH_INDEX PIP_CONF PUSH URL VIDEOS KEY PYTHON SKIP_CHECKS
 
 images: .tagged ## Build the images REGISTRY/kinora-*:TAG, where TAG is the commit (VARIANT=cpu, PUSH=1)
 	@knative/images.sh
 
-cluster: ## Create a kind cluster with Knative on this machine
+cluster: .python-is-new-enough ## Create a kind cluster with Knative on this machine
 	@knative/cluster.sh
 
 deploy: .tagged ## Deploy OVERLAY=kind or h100 with the images of REGISTRY, into NAMESPACE (kinora)

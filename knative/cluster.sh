@@ -1,17 +1,14 @@
 #!/bin/sh
 # make cluster: a kind cluster with the releases of Knative Serving, Knative Eventing and Kourier.
+#
+# SKIP_CHECKS  if set, the machine may be too small
 set -eu
 here="$(dirname "$0")"
 KNATIVE=knative-v1.23.0
 NODE=kindest/node:v1.34.0
 releases=https://github.com
 
-for tool in kind kubectl; do
-  command -v "$tool" >/dev/null || {
-    echo "Install $tool: https://kind.sigs.k8s.io, https://kubernetes.io/docs/tasks/tools" >&2
-    exit 1
-  }
-done
+[ -n "${SKIP_CHECKS:-}" ] || "${PYTHON:-python3}" "$here/check_machine.py" cluster
 kind get clusters | grep -qx kinora \
   || kind create cluster --name kinora --image "$NODE" --config "$here/kind.yaml"
 # The current context may be another cluster, to which the rest must not be applied.

@@ -1,6 +1,8 @@
 #!/bin/sh
 # make deploy: applies an overlay and all that it needs to the namespace NAMESPACE, and waits until
 # it is ready.
+#
+# SKIP_CHECKS  if set, the machine may be too small for OVERLAY=kind
 set -eu
 here="$(dirname "$0")"
 : "${OVERLAY:?set OVERLAY=kind or OVERLAY=h100}"
@@ -10,6 +12,8 @@ here="$(dirname "$0")"
 export NAMESPACE REGISTRY TAG
 
 "$here/check-context.sh" "$OVERLAY"
+[ "$OVERLAY" != kind ] || [ -n "${SKIP_CHECKS:-}" ] \
+  || "${PYTHON:-python3}" "$here/check_machine.py" deploy
 
 # wait_for_job NAME SECONDS: waits until it is complete; if it fails or times out, prints its log.
 wait_for_job() {
@@ -60,6 +64,19 @@ kubectl -n "$NAMESPACE" get revisions.serving.knative.dev -o "jsonpath=$reasons"
         || kubectl -n "$NAMESPACE" delete revisions.serving.knative.dev "$revision"
     done
 kubectl -n "$NAMESPACE" apply -f "$manifests"
+
+# Busy replicas are marked at the API server, which the policy can't name. Without permission to read
+# its port, there is no warning.
+policy='jsonpath={.spec.egress[*].ports[*].port}'
+allowed="$(kubectl -n "$NAMESPACE" get networkpolicy dispatch-to-outside -o "$policy")"
+for port in $(kubectl -n default get endpointslices -l kubernetes.io/service-name=kubernetes \
+  -o 'jsonpath={.items[*].ports[*].port}' 2>/dev/null); do
+  case " $allowed " in
+    *" $port "*) ;;
+    *) echo "Add port $port, the API server's, to dispatch-to-outside in" \
+      "knative/base/network-policies.yaml: without it, scaling down deletes busy replicas too." >&2 ;;
+  esac
+done
 
 echo "Waiting for NATS and the streams ..."
 kubectl -n "$NAMESPACE" rollout status statefulset/nats --timeout=15m

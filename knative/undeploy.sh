@@ -6,5 +6,11 @@ set -eu
 : "${NAMESPACE:=kinora}"
 here="$(dirname "$0")"
 "$here/check-context.sh" "$OVERLAY"
-kubectl kustomize "$here/overlays/$OVERLAY" \
-  | kubectl -n "$NAMESPACE" delete --ignore-not-found -f - -l 'kinora.dev/keep!=true'
+# By label, and not by the manifests, which lack the objects of a component that was removed from the
+# overlay. Services come first: Knative would re-create what belongs to them.
+kinds=services.serving.knative.dev,sinkbindings.sources.knative.dev,brokers.eventing.knative.dev
+kinds=$kinds,deployments.apps,statefulsets.apps,jobs.batch,services,configmaps,serviceaccounts
+kinds=$kinds,networkpolicies.networking.k8s.io,poddisruptionbudgets.policy
+kinds=$kinds,roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io
+kubectl -n "$NAMESPACE" delete "$kinds" --ignore-not-found \
+  -l 'app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true'

@@ -137,7 +137,8 @@ def _function(stack: Stack, function: str, name: str, credentials: Credentials) 
         argv=[sys.executable, "-m", "gunicorn", "-c", f"functions/{function}/gunicorn.conf.py"],
         env=function_env(stack, credentials) | {"PORT": str(port)},
         cwd=stack.root,
-        probe=Probe("http", port, "/readyz"),
+        # Until NATS answers, too, unlike /readyz.
+        probe=Probe("http", port, "/health"),
         role="function",
     )
 

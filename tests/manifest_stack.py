@@ -11,6 +11,7 @@ from pathlib import Path
 
 import requests
 
+from local.files import Credentials
 from local.processes import Process
 from tests.dockerfiles import copy_into, read_image
 from tests.e2e.client import Client
@@ -27,9 +28,20 @@ class ManifestStack(NatsUsersStack):
     Addresses are replaced, and Knative's activator by the local stack's.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is started yet."""
-        super().__init__(folder, manifests=KNATIVE / "overlays" / "kind")
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        passwords: Mapping[str, str] | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Nothing is started yet.
+
+        The Secrets `nats` and `s3` are `passwords` and `credentials`, random ones if not given.
+        """
+        overlay = KNATIVE / "overlays" / "kind"
+        super().__init__(folder, manifests=overlay, passwords=passwords)
+        self.credentials = credentials or self.credentials
         self.table["s3"] = self._store(self.table["s3"])
         self.table["ui"] = replace(self.table.pop("gateway"), name="ui")
         for name, process in self.table.items():

@@ -61,6 +61,18 @@ def overlay(name: str) -> list[Manifest]:
     return render(KNATIVE / "overlays" / name)
 
 
+def with_components(name: str, *components: str, folder: Path) -> list[Manifest]:
+    """The objects of an overlay with components, rendered from the empty `folder`."""
+    up = "../" * len(folder.relative_to("/").parts)
+    place = f"{up}{KNATIVE.relative_to('/')}"
+    kustomization = {
+        "resources": [f"{place}/overlays/{name}"],
+        "components": [f"{place}/components/{component}" for component in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return render(folder)
+
+
 def platform(name: str) -> list[Manifest]:
     """The changes that an overlay needs in Knative itself."""
     return [yaml.safe_load(path.read_text()) for path in platform_files(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import subprocess
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -55,17 +56,20 @@ class NatsUsersStack(RunningStack):
         clustered: bool = False,
         traced: bool = True,
         manifests: Path | None = None,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         """As `RunningStack`; if `traced`, the servers log what their clients do.
 
         `manifests` is the folder whose rendered objects configure the servers: an overlay with one
-        server, or with three if `clustered`.
+        server, or with three if `clustered`. `passwords` are the Secret `nats`, or random.
         """
         super().__init__(folder, settings, replicas=replicas, clustered=clustered)
         self._traced = traced
         self.objects: list[Manifest] = render(manifests or (THREE if clustered else SINGLE))
         # A value that begins with a digit would be read as a number.
-        self.passwords = {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
+        self.passwords = dict(
+            passwords or {user: f"p{secrets.token_hex(8)}" for user in (*USERS, "route")}
+        )
         routes = free_ports(len(self.nats_servers)) if clustered else []
         for number, server in enumerate(self.nats_servers):
             self.table[server.name] = self._guarded(server, routes, number)
@@ -110,6 +114,17 @@ class NatsUsersStack(RunningStack):
             argv=[server.argv[0], "-c", str(folder / "nats.conf"), *changes],
             env={**server.env, **{n: here(value) for n, value in variables.items()}, **changed},
         )
+
+    def pre_stop(self, name: str) -> None:
+        """Run the hook that the kubelet runs before it stops the pod, if there is one."""
+        pod = find(self.objects, "StatefulSet", "nats")["spec"]["template"]["spec"]
+        hooks = pod["containers"][0].get("lifecycle", {})
+        if "preStop" in hooks:
+            (program, *words) = hooks["preStop"]["exec"]["command"]
+            assert program == "nats-server"
+            pid = str(self.stack.data / f"{name}-config" / "pid")
+            words = [word.replace("/run/nats/nats.pid", pid) for word in words]
+            subprocess.run([self.nats_servers[0].argv[0], *words], check=True)
 
     def used_subjects(self) -> dict[tuple[str, str], set[str]]:
         """Every subject that a user has published to or subscribed to: `(user, verb)` -> subjects.

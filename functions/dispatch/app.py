@@ -49,7 +49,7 @@ def create_app(
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
 
-    def ready() -> None:
+    def check() -> None:
         if not settings.k_sink:
             raise Unavailable("K_SINK is not set: where should requests go?")
         stream.check()
@@ -57,7 +57,7 @@ def create_app(
     registry = CollectorRegistry()
     app = new_app(
         "dispatch",
-        ready=ready,
+        check=check,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
         registry=registry,

@@ -54,7 +54,7 @@ def create_app(
         lease_seconds=settings.lease_seconds,
     )
 
-    def ready() -> None:
+    def check() -> None:
         if engine.failure is not None:
             raise Unavailable(engine.failure)
         if not engine.ready:
@@ -64,7 +64,7 @@ def create_app(
 
     app = new_app(
         "generate",
-        ready=ready,
+        check=check,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),

@@ -49,13 +49,14 @@ def create_app(
     replay = Replay(stream, index)
     replay.start()
 
-    def ready() -> None:
+    def check() -> None:
         replay.check()
         stream.check()
 
     app = new_app(
         "status",
-        ready=ready,
+        check=check,
+        answers_without_nats=True,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
@@ -69,6 +70,7 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.from_settings(settings),
         index=index,
+        replay=replay,
         feeds=Feeds(stream, max_open=MAX_FEEDS),
         downloads=ThreadShare(MAX_DOWNLOADS, "downloads"),
         max_age_days=settings.max_age_days,

@@ -36,6 +36,7 @@ from functions.status.content import VARIANTS, Variant, send_content
 from functions.status.feed import Feeds
 from functions.status.index import VideoIndex
 from functions.status.listing.filters import read_filters
+from functions.status.replay import Replay
 
 UNFINISHED: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
 
@@ -52,17 +53,22 @@ class StatusRoutes:
         ledger: Ledger,
         store: Store,
         index: VideoIndex,
+        replay: Replay,
         feeds: Feeds,
         downloads: ThreadShare,
         max_age_days: int,
     ) -> None:
-        """Read single videos from `bus`, lists from `index`, and files from `store`."""
+        """Read single videos from `bus`, lists from `index`, and files from `store`.
+
+        A list is refused while `replay` has not completed the index.
+        """
         self._accounts = accounts
         self._profile = profile
         self._bus = bus
         self._ledger = ledger
         self._store = store
         self._index = index
+        self._replay = replay
         self._feeds = feeds
         self._downloads = downloads
         self._max_age_days = max_age_days
@@ -93,6 +99,7 @@ class StatusRoutes:
         """`GET /v1/videos`: one page of the caller's videos, newest first by default."""
         account = self._account()
         now = self._bus.now()
+        self._replay.check()
         page = self._index.read_page(
             account,
             after=single_value(request.args, "after") or None,

@@ -25,8 +25,8 @@ from functions.submit.remix import Remixes
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
 
-# Of gunicorn's 16 threads: a deletion waits for the store, and nothing else of submit does.
-MAX_DELETIONS: Final = 6
+# Of gunicorn's 36 threads: a deletion waits for the store, and nothing else of submit does.
+MAX_DELETIONS: Final = 16
 
 
 def create_app(
@@ -41,7 +41,8 @@ def create_app(
     accounts = Accounts.from_file(settings.api_keys_file)
     app = new_app(
         "submit",
-        ready=stream.check,
+        check=stream.check,
+        answers_without_nats=True,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),

@@ -6,6 +6,8 @@ from typing import Any
 from functions.shared.api.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
 wsgi_app = "functions.submit.app:create_app()"
+# Deletions wait for the store, and may take MAX_DELETIONS in `app.py` of them.
+threads = 36
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature

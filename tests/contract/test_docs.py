@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from functions.shared.config import Settings
+from tests.manifests import kubectl
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -64,3 +65,21 @@ def test_every_decision_has_all_sections() -> None:
         for heading in ("## Context", "## Options", "## Decision", "## Consequences"):
             assert heading in text, (page.name, heading)
         assert len(text.splitlines()) <= 60, f"{page.name} is more than a page"
+
+
+def test_kubectl_knows_the_options_of_the_commands_in_the_readme() -> None:
+    """A command for an emergency must not be refused for a misspelt option."""
+    text = (ROOT / "knative" / "README.md").read_text()
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    commands = re.findall(
+        r"^\s*(?:\S+=\"?\$\()?kubectl (?:-n \S+ )?(\S+)(.*)$", blocks, re.MULTILINE
+    )
+    assert "drain" in [verb for verb, _ in commands]
+    for verb, rest in commands:
+        known = _kubectl(verb, "--help") + _kubectl("options")
+        for option in re.findall(r" (--[a-z-]+)", rest.partition(" #")[0]):
+            assert f"{option}=" in known, (verb, option)
+
+
+def _kubectl(*words: str) -> str:
+    return subprocess.run([kubectl(), *words], capture_output=True, text=True, check=True).stdout

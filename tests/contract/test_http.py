@@ -17,7 +17,8 @@ from functions.shared.errors import (
     SequenceConflict,
     Unavailable,
 )
-from tests.contract.api import Api, error_of, make_api
+from tests.contract.api import Api, complete, error_of, make_api
+from tests.patience import wait_until
 
 
 def test_without_nats_a_caller_gets_503_in_time(api: Api) -> None:
@@ -36,7 +37,42 @@ def test_without_nats_a_caller_gets_503_in_time(api: Api) -> None:
         assert response.status_code == 503
         assert error_of(response)["message"]
         assert int(response.headers["Retry-After"]) > 0
-    assert api.submit.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("function", ["submit", "status"])
+def test_probes_without_nats(api: Api, function: str) -> None:
+    """A function that can answer 503 stays ready; `/health` says that it can do nothing else.
+
+    A replica that has never reached NATS is not ready, so that a rollout with a wrong password does
+    not replace one that works.
+    """
+    client = getattr(api, function)
+    api.bus.unavailable = True
+    assert client.get("/readyz").status_code == 503
+    api.bus.unavailable = False
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/health").get_json() == {"status": "available"}
+    api.bus.unavailable = True
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/healthz").status_code == 200
+    health = client.get("/health")
+    assert health.status_code == 503
+    assert "NATS" in error_of(health)["message"]
+
+
+def test_a_list_that_is_being_read_again_is_503(api: Api) -> None:
+    """Not a part of it: a caller would take the rest for lost."""
+    complete(api)
+    assert len(api.status.get("/v1/videos").get_json()["data"]) == 1
+    api.bus.catches_up = False
+    api.bus.lose_all_data()
+    response = wait_until(
+        lambda: next((r for r in [api.status.get("/v1/videos")] if r.status_code != 200), None),
+        seconds=10,
+        what="the list is read again",
+    )
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_models_lists_the_deployed_model(api: Api) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from functions.shared.config import Settings
-from tests import manifests, schemas
+from tests import schemas
 from tests.manifests import (
     EACH_OVERLAY,
     KNATIVE,
@@ -16,21 +15,18 @@ from tests.manifests import (
     container_of,
     environment,
     find,
+    names_selected,
     pod_templates,
     settings_of,
+    with_components,
 )
 
+COMPONENTS = sorted(path.name for path in (KNATIVE / "components").iterdir())
+FUNCTION_PODS = {"submit", "status", "generate", "dispatch", "forward"}
 
-def _with(name: str, component: str, folder: Path) -> list[Manifest]:
-    """The objects of an overlay with a component, rendered from `folder`."""
-    up = "../" * len(folder.relative_to("/").parts)
-    place = f"{up}{KNATIVE.relative_to('/')}"
-    kustomization = {
-        "resources": [f"{place}/overlays/{name}"],
-        "components": [f"{place}/components/{component}"],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    objects = manifests.render(folder)
+
+def _with(name: str, *components: str, folder: Path) -> list[Manifest]:
+    objects = with_components(name, *components, folder=folder)
     for item in objects:
         schemas.validate(item)
     return objects
@@ -39,17 +35,24 @@ def _with(name: str, component: str, folder: Path) -> list[Manifest]:
 @EACH_OVERLAY
 def test_outside_s3_replaces_the_object_store(name: str, tmp_path: Path) -> None:
     """Nothing of the store in the cluster remains, and its users may connect to the other one."""
-    objects = _with(name, "outside-s3", tmp_path)
+    objects = _with(name, "outside-s3", folder=tmp_path)
     assert not [item for item in objects if item["metadata"]["name"] == "s3"]
     policy = find(objects, "NetworkPolicy", "to-outside-s3")["spec"]
     inside = find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]
     assert policy["podSelector"] == inside["podSelector"]
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["listed first", "listed last"])
 @EACH_OVERLAY
-def test_every_pod_may_pull_from_a_private_registry(name: str, tmp_path: Path) -> None:
-    """Knative resolves digests with the credentials of a ServiceAccount, not with the node's."""
-    objects = _with(name, "private-registry", tmp_path)
+def test_every_pod_may_pull_from_a_private_registry(name: str, first: bool, tmp_path: Path) -> None:
+    """Also the pods of other components, in whichever order components are listed.
+
+    Knative resolves digests with the credentials of a ServiceAccount, not with the node's.
+    """
+    others = [component for component in COMPONENTS if component != "private-registry"]
+    listed = ["private-registry", *others] if first else [*others, "private-registry"]
+    objects = _with(name, *listed, folder=tmp_path)
+    assert find(objects, "Deployment", "forward"), "a pod that a component adds"
     accounts = {i["metadata"]["name"]: i for i in objects if i["kind"] == "ServiceAccount"}
     for _, template in pod_templates(objects):
         account = accounts[template["spec"]["serviceAccountName"]]
@@ -68,7 +71,7 @@ def test_files_are_mounted_where_settings_expect_them(
     name: str, component: str, setting: str, users: tuple[str, ...], tmp_path: Path
 ) -> None:
     """A component's setting exists, and names a file in the Secret that it mounts."""
-    objects = _with(name, component, tmp_path)
+    objects = _with(name, component, folder=tmp_path)
     assert setting.lower() in Settings.model_fields
     for function in users:
         container = container_of(objects, function)
@@ -79,7 +82,7 @@ def test_files_are_mounted_where_settings_expect_them(
 @EACH_OVERLAY
 def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
     """A second `dispatch` has a consumer, by the set-up Job, and the Broker as its sink."""
-    objects = _with(name, "broker", tmp_path)
+    objects = _with(name, "broker", folder=tmp_path)
     (forward,) = find(objects, "Deployment", "forward")["spec"]["template"]["spec"]["containers"]
     (job,) = find(objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
     variables = environment(objects, forward)
@@ -89,3 +92,60 @@ def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
     assert variables["NATS_URL"].startswith("nats://forward:")
     sink = find(objects, "SinkBinding", "forward")["spec"]["sink"]["ref"]
     assert find(objects, sink["kind"], sink["name"])["apiVersion"] == sink["apiVersion"]
+
+
+@EACH_OVERLAY
+def test_policies_cover_the_pods_of_components(name: str, tmp_path: Path) -> None:
+    """Every pod starts with no traffic at all, and those with a NATS_URL may connect to NATS."""
+    objects = _with(name, *COMPONENTS, folder=tmp_path)
+    policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
+    for owner, template in pod_templates(objects):
+        labels = template["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == "kinora", owner
+        users = [c for c in template["spec"]["containers"] if "NATS_URL" in environment(objects, c)]
+        if users:
+            part = labels["app.kubernetes.io/name"]
+            assert _allowed(policies, "egress", "to", part, "nats"), owner
+            assert _allowed(policies, "ingress", "from", "nats", part), owner
+
+
+def _allowed(
+    policies: list[Manifest], direction: str, peers: str, selected: str, peer: str
+) -> bool:
+    """Whether the port of NATS is open between pods of `selected` and those of `peer`."""
+    return any(
+        selected in names_selected(policy["podSelector"])
+        and peer in names_selected(rule.get(peers, []))
+        and {"port": 4222, "protocol": "TCP"} in rule["ports"]
+        for policy in policies
+        for rule in policy.get(direction, [])
+        if "ports" in rule
+    )
+
+
+@EACH_OVERLAY
+def test_every_function_can_be_monitored(name: str, tmp_path: Path) -> None:
+    """Prometheus finds the pods by their annotations, and its namespace is let through.
+
+    That includes the pods of components.
+    """
+    objects = _with(name, *COMPONENTS, folder=tmp_path)
+    monitored = {
+        template["metadata"]["labels"]["app.kubernetes.io/name"]: template
+        for _, template in pod_templates(objects)
+        if template["metadata"].get("annotations", {}).get("prometheus.io/scrape") == "true"
+    }
+    assert monitored.keys() == FUNCTION_PODS
+    policy = find(objects, "NetworkPolicy", "from-monitoring")["spec"]
+    (rule,) = policy["ingress"]
+    assert rule["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kinora.dev/monitoring": "true"}}}
+    ]
+    for template in monitored.values():
+        port = int(template["metadata"]["annotations"]["prometheus.io/port"])
+        (container,) = template["spec"]["containers"]
+        assert port in [each["containerPort"] for each in container["ports"]]
+        assert {"port": port, "protocol": "TCP"} in rule["ports"]
+        assert (
+            policy["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.manifests import (
     EACH_OVERLAY,
     KNATIVE_SERVICES,
@@ -51,6 +53,15 @@ def test_policies_allow_nats_and_s3_to_those_that_use_them(name: str) -> None:
         rule = find(objects, "NetworkPolicy", server)["spec"]["ingress"][0]
         assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
         assert users == out == names_selected(rule["from"])
+
+
+@EACH_OVERLAY
+@pytest.mark.parametrize("port", [443, 6443, 8443, 16443])
+def test_busy_replicas_are_marked_at_api_servers_of_usual_ports(name: str, port: int) -> None:
+    """Of clouds, kubeadm and kind, minikube, and MicroK8s; policies apply behind the Service."""
+    (rule,) = find(overlay(name), "NetworkPolicy", "dispatch-to-outside")["spec"]["egress"]
+    assert {"port": port, "protocol": "TCP"} in rule["ports"]
+    assert "to" not in rule, "no manifest can know the address"
 
 
 @EACH_OVERLAY

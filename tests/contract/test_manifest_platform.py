@@ -46,7 +46,9 @@ ANNOTATIONS = {
         "min-scale", "max-scale", "metric", "target", "target-utilization-percentage",
         "target-burst-capacity", "panic-threshold-percentage", "scale-down-delay",
     )
-} | {"serving.knative.dev/progress-deadline"}  # fmt: skip
+} | {
+    "serving.knative.dev/progress-deadline", "prometheus.io/scrape", "prometheus.io/port",
+}  # fmt: skip
 
 
 def _flags(spec: Manifest) -> set[str]:
@@ -101,3 +103,21 @@ def test_annotations_are_where_knative_reads_them(name: str, service: str) -> No
     annotations = manifest["spec"]["template"]["metadata"]["annotations"]
     assert annotations.keys() <= ANNOTATIONS
     assert all(isinstance(value, str) for value in annotations.values())
+
+
+@EACH_OVERLAY
+def test_the_activator_always_sends_to_pods(name: str) -> None:
+    """It knows which replica is free; Knative's default lets it fall back to the Service's address.
+
+    There, kube-proxy picks a replica at random, busy or not. Nor do two activators know of each
+    other's requests.
+    """
+    settings: dict[str, str] = {}
+    for item in platform(name):
+        if item["metadata"]["name"] == "config-network":
+            settings |= item["data"]
+    assert settings["mesh-compatibility-mode"] == "disabled"
+    (limits,) = [
+        item["spec"] for item in platform(name) if item["kind"] == "HorizontalPodAutoscaler"
+    ]
+    assert (limits["minReplicas"], limits["maxReplicas"]) == (1, 1)

@@ -28,6 +28,7 @@ class MemoryBus:
             answer), "answer lost" (stored, but no answer), "busy" (refused although there is no
             rival), "full". Later publishes succeed.
         unavailable: while true, every call fails as without a connection.
+        catches_up: while false, a new follower is never told that it has everything.
         clock: nanoseconds since the epoch; `advance` moves it.
         connected_seconds: what `connected_for` returns.
     """
@@ -36,6 +37,7 @@ class MemoryBus:
         """Start with two empty streams."""
         self.faults: deque[str] = deque()
         self.unavailable = False
+        self.catches_up = True
         self.clock = 1_795_000_000 * NANOSECONDS
         self.connected_seconds = 1e9
         self._max_payload = max_payload
@@ -192,7 +194,8 @@ class MemoryBus:
             for message in self._streams.after(stream, after, pattern):
                 on_message(message)
             self._followers.append(entry)
-        on_caught_up()
+        if self.catches_up:
+            on_caught_up()
         return lambda: self._followers.remove(entry) if entry in self._followers else None
 
     def last_seq(self, stream: str) -> int:

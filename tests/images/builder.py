@@ -21,6 +21,8 @@ from tests.patience import scaled
 BASE = "localhost/base:test"
 # What the public base images have, or the Dockerfiles install on them.
 PACKAGES = "python3,python3-venv,ca-certificates"
+# Files that need not exist in a container. The Dockerfiles name the versions that they install.
+LEFT_OUT = {"constraint", "build-constraint", "requirement"}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -80,7 +82,7 @@ class Buildah:
         base = "BASE_IMAGE" if part == "generate" else "PYTHON_IMAGE"
         values = {base: BASE, **build_args(part)}
         given = [word for pair in values.items() for word in ("--build-arg", "=".join(pair))]
-        config, paths = self._pip_config()
+        config, paths = pip_config(self._folder)
         mounts = [word for path in paths for word in ("-v", f"{path}:{path}:ro")]
         self(
             "bud", "--isolation", "chroot", *given,
@@ -89,25 +91,6 @@ class Buildah:
             seconds=1500,
         )  # fmt: skip
         return name
-
-    def _pip_config(self) -> tuple[Path, Sequence[str]]:
-        """This machine's configuration of pip as a file, and the paths on disk that it names."""
-        listed = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "list"],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        options: dict[str, str] = {}
-        for line in listed.splitlines():
-            name, _, value = line.partition("=")
-            options[name.rpartition(".")[2]] = value.strip("'\"")
-        path = self._folder / "pip.conf"
-        lines = [f"{name} = {value}" for name, value in options.items()]
-        path.write_text("\n".join(["[global]", *lines, ""]))
-        words = [Path(word.removeprefix("file://").rstrip("/"))
-                 for value in options.values() for word in value.split()]  # fmt: skip
-        # A package index on disk keeps its files beside its pages.
-        named = {w.parent if w.name == "simple" else w for w in words if w.exists()}
-        return path, sorted(str(place) for place in named if place.is_absolute())
 
     def size(self, name: str) -> str:
         """The size of an image with its base, formatted for people."""
@@ -136,3 +119,24 @@ def missing_programs() -> list[str]:
     """What this machine lacks for building images."""
     missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
     return missing + ([] if os.geteuid() == 0 else ["root"])
+
+
+def pip_config(folder: Path) -> tuple[Path, Sequence[str]]:
+    """This machine's configuration of pip as a file in `folder`, and the paths that it names."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    options: dict[str, str] = {}
+    for line in listed.splitlines():
+        name, _, value = line.partition("=")
+        options[name.rpartition(".")[2]] = value.strip("'\"")
+    options = {name: value for name, value in options.items() if name not in LEFT_OUT}
+    path = folder / "pip.conf"
+    lines = [f"{name} = {value}" for name, value in options.items()]
+    path.write_text("\n".join(["[global]", *lines, ""]))
+    words = [Path(word.removeprefix("file://").rstrip("/"))
+             for value in options.values() for word in value.split()]  # fmt: skip
+    # A package index on disk keeps its files beside its pages.
+    named = {w.parent if w.name == "simple" else w for w in words if w.exists()}
+    return path, sorted(str(place) for place in named if place.is_absolute())

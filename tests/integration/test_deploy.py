@@ -3,96 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from local.stack import ROOT
 from tests.dockerfiles import DOCKERFILES, build_args, read_arg
-from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files
+from tests.fake_cluster import FakeCluster
+from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files, with_components
 
-# A kubectl that keeps Secrets in files, logs every call, and answers as a cluster would.
-STAND_IN = """#!/usr/bin/env python3
-import json, os, pathlib, re, subprocess, sys
-
-args, state = sys.argv[1:], pathlib.Path(os.environ["STATE"])
-if args[0] == "kustomize":
-    sys.exit(subprocess.run([os.environ["KUBECTL"], *args]).returncode)
-namespace = None
-if args[0] == "-n":
-    namespace, args = args[1], args[2:]
-file = None
-for flag in ("-f", "--patch-file"):
-    if flag in args:
-        name = args[args.index(flag) + 1]
-        file = sys.stdin.read() if name in ("-", "/dev/stdin") else pathlib.Path(name).read_text()
-with (state / "log").open("a") as log:
-    log.write(json.dumps({"namespace": namespace, "args": args, "file": file}) + "\\n")
-secret = state / f"secret-{args[2] if len(args) > 2 else ''}"
-if args[:2] == ["get", "secret"]:
-    if not secret.exists():
-        sys.exit("not found")
-    path = args[args.index("-o") + 1] if "-o" in args else ""
-    key = re.search(r"data[.](\\w+)", path)
-    print(json.loads(secret.read_text()).get(key[1], "") if key else "there")
-elif args[:3] == ["create", "secret", "generic"]:
-    (state / f"secret-{args[3]}").write_text("{}")
-elif args[:2] == ["patch", "secret"]:
-    secret.write_text(json.dumps(json.loads(secret.read_text()) | json.loads(file)["stringData"]))
-elif args[:2] == ["get", "namespace"]:
-    sys.exit("not found")
-elif args[:2] == ["get", "revisions.serving.knative.dev"]:
-    print("generate-00001 Ready\\ngenerate-00002 ProgressDeadlineExceeded\\nui-00001")
-elif args[0] == "get" and args[1].startswith("job/"):
-    print(os.environ.get("JOB", "SuccessCriteriaMet Complete"))
-elif args[0] == "logs":
-    print("the end of the log of", args[1])
-elif args == ["config", "current-context"]:
-    print(os.environ.get("CONTEXT", "kind-kinora"))
-"""
 # The arguments that ask for the conditions of a Job.
 JOB_CONDITIONS = """-o jsonpath={.status.conditions[?(@.status=="True")].type}"""
-
-
-class FakeCluster:
-    """Runs the scripts, and records what they ask kubectl, kind and docker for."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        program = folder / "kubectl"
-        program.write_text(STAND_IN)
-        program.chmod(0o755)
-        for name in ("kind", "docker"):
-            (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >> "$STATE/engine"\n')
-            (folder / name).chmod(0o755)
-
-    def run(self, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a script of knative/."""
-        environ = {
-            "PATH": f"{self._folder}:/usr/bin:/bin:{os.environ['PATH']}",
-            "STATE": str(self._folder),
-            "KUBECTL": kubectl(),
-            "NAMESPACE": "here",
-            **variables,
-        }
-        return subprocess.run(
-            [KNATIVE / script], env=environ, capture_output=True, text=True, check=False
-        )
-
-    @property
-    def calls(self) -> list[dict[str, Any]]:
-        """Every call of kubectl, in order."""
-        return [json.loads(line) for line in (self._folder / "log").read_text().splitlines()]
-
-    def secret(self, name: str) -> dict[str, str]:
-        """The values of a Secret."""
-        values: dict[str, str] = json.loads((self._folder / f"secret-{name}").read_text())
-        return values
 
 
 @pytest.fixture
@@ -228,21 +152,40 @@ def test_images_are_built_with_their_build_arguments(
         assert given == build_args(part) | replaced
 
 
-def test_undeploying_keeps_the_data(cluster: FakeCluster) -> None:
-    """The claim of the weights, which are slow to download, is kept; Secrets are in no manifest."""
-    assert cluster.run("undeploy.sh", OVERLAY="h100").returncode == 0
-    (call,) = cluster.calls
-    assert call["args"] == [
-        "delete",
-        "--ignore-not-found",
-        "-f",
-        "-",
-        "-l",
-        "kinora.dev/keep!=true",
-    ]
-    kept = [
-        item["kind"]
-        for item in yaml.safe_load_all(call["file"])
-        if item["metadata"]["labels"].get("kinora.dev/keep") == "true"
-    ]
-    assert kept == ["PersistentVolumeClaim"]
+@pytest.mark.parametrize(("port", "warned"), [("6443", False), ("7443", True)])
+def test_an_api_server_on_an_unusual_port_is_a_warning(
+    cluster: FakeCluster, port: str, warned: bool
+) -> None:
+    """The policy would keep `dispatch` from it; the deployment itself succeeds."""
+    names = {"OVERLAY": "kind", "REGISTRY": "kind.local", "TAG": "0123abcd"}
+    done = cluster.run("deploy.sh", **names, API_PORTS=port)
+    assert done.returncode == 0, done.stderr
+    assert (f"Add port {port}, the API server's" in done.stderr) is warned
+
+
+def _plural(kind: str) -> str:
+    return re.sub(r"y$", "ie", kind.lower()) + "s"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_undeploying_deletes_everything_but_data(
+    cluster: FakeCluster, tmp_path: Path, name: str
+) -> None:
+    """By label, so also objects of a component that is no longer in the overlay.
+
+    The claim of the weights, which are slow to download, is kept; Secrets are in no manifest.
+    """
+    assert cluster.run("undeploy.sh", OVERLAY=name).returncode == 0
+    (call,) = [call for call in cluster.calls if call["args"][0] == "delete"]
+    _, kinds, *rest = call["args"]
+    selector = "app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true"
+    assert rest == ["--ignore-not-found", "-l", selector]
+    components = (path.name for path in (KNATIVE / "components").iterdir())
+    (folder := tmp_path / "overlay").mkdir()
+    for item in with_components(name, *components, folder=folder):
+        group = item["apiVersion"].rpartition("/")[0]
+        resource = ".".join(filter(None, [_plural(item["kind"]), group]))
+        assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kinora", item
+        kept = item["metadata"]["labels"].get("kinora.dev/keep") == "true"
+        assert kept is (item["kind"] == "PersistentVolumeClaim")
+        assert (resource in kinds.split(",")) is not kept

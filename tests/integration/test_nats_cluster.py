@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nats
@@ -19,7 +22,7 @@ from functions.shared.video.events import EventName
 from tests.cluster import leader, replicas_in_sync
 from tests.manifests import KNATIVE, OVERLAYS, find, render
 from tests.nats_users import NatsUsersStack
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 from tests.unit.events import publish, started
 
 FOLDERS = (KNATIVE / "base", *(KNATIVE / "overlays" / name for name in OVERLAYS))
@@ -58,6 +61,52 @@ def test_the_servers_of_the_manifests_survive_the_loss_of_one(folder: Path, tmp_
     finally:
         bus.close()
         stack.close()
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_replacing_a_server_is_a_short_interruption(folder: Path, tmp_path: Path) -> None:
+    """A rollout or an eviction: events are published again within four seconds.
+
+    One of three servers moves its work to the others before it stops ("lame duck"). A single one
+    has nowhere to move it to: it would stop JetStream, and then wait for five seconds or more.
+    """
+    stack = NatsUsersStack(tmp_path, clustered=_servers(folder) > 1, manifests=folder)
+    url = stack.nats_url_of("operator")
+    bus = JetStream(url)
+    try:
+        stack.start_servers()
+        _start_video(Ledger(bus, takeover_grace=0))
+        name = stack.nats_servers[0].name
+        if len(stack.nats_servers) > 1:
+            _wait_in_sync(url)
+            name = wait_until(lambda: leader(url, VIDEOS), seconds=30, what="a leader")
+        assert _longest_interruption(bus, lambda: _replace(stack, name)) < scaled(4)
+        moved_its_work = "lame duck mode" in stack.stack.log_of(name).read_text()
+        assert moved_its_work == (len(stack.nats_servers) > 1)
+    finally:
+        bus.close()
+        stack.close()
+
+
+def _longest_interruption(bus: JetStream, act: Callable[[], None]) -> float:
+    """The longest time without a published event, in seconds, from before `act` until after it."""
+    ledger, longest, last = Ledger(bus, takeover_grace=0), 0.0, time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        acting, acted = pool.submit(act), False
+        while not acted:
+            acted = acting.done()  # before: one more event is published after it
+            _start_video(ledger)
+            last, before = time.monotonic(), last
+            longest = max(longest, last - before)
+        acting.result()
+    return longest
+
+
+def _replace(stack: NatsUsersStack, name: str) -> None:
+    """Stop a server as the kubelet stops its pod, then start it again with its data."""
+    stack.pre_stop(name)
+    stack.stop(name, seconds=60)
+    stack.start(name)
 
 
 async def _copies(url: str) -> dict[str, int]:

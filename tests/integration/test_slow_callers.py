@@ -41,7 +41,7 @@ def create_app() -> Flask:
 
     Its file is larger than all buffers on the way.
     """
-    app = new_app("f", ready=lambda: None, max_body_bytes=100_000, registry=CollectorRegistry())
+    app = new_app("f", check=lambda: None, max_body_bytes=100_000, registry=CollectorRegistry())
 
     @app.post("/")
     def echo() -> str:

@@ -2,132 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from functions.generate.engine.model.checkpoint import locate_checkpoint
 from local.stack import ROOT
+from tests.dockerfiles import copy_into, read_image
+from tests.hub import Hub, HubHandler
+from tests.manifests import container_of, environment, expanded, find, overlay
 from tests.patience import scaled
 
 CHECKPOINT = ROOT / "functions" / "generate" / "demo" / "checkpoint"
 LARGE = "transformer/diffusion_pytorch_model.safetensors"
 # A partial download is written in blocks of 10 MiB, so this takes several.
 HUGE = "tokenizer/huge.bin"
-COMMIT = "a" * 40
-
-
-@dataclass
-class Hub:
-    """A repository of one model.
-
-    Attributes:
-        files: the contents, by name.
-        interrupt: the name of a file whose first download is interrupted in the middle.
-        corrupt: how many more times each file is sent with a wrong byte.
-        ranges: the ranges that were requested.
-        sent: how many times each file was requested.
-    """
-
-    url: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    interrupt: str | None = None
-    corrupt: Counter[str] = field(default_factory=Counter)
-    ranges: list[str] = field(default_factory=list)
-    sent: Counter[str] = field(default_factory=Counter)
-
-    def listing(self) -> dict[str, Any]:
-        """The hub's description of the files."""
-        siblings = []
-        for name, data in self.files.items():
-            entry: dict[str, Any] = {"rfilename": name, "size": len(data)}
-            git = hashlib.sha1(f"blob {len(data)}\0".encode() + data, usedforsecurity=False)
-            entry["blobId"] = git.hexdigest()
-            if len(data) > 1 << 16:
-                sha256 = hashlib.sha256(data).hexdigest()
-                entry["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 130}
-            siblings.append(entry)
-        return {"id": "genmo/mochi-1-preview", "sha": COMMIT, "siblings": siblings}
-
-
-class HubHandler(BaseHTTPRequestHandler):
-    """The two kinds of URL that a download requests."""
-
-    hub: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        """Send a file's headers."""
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        """Send a file."""
-        self._answer(body=True)
-
-    def _answer(self, *, body: bool) -> None:
-        path = self.path.partition("?")[0]
-        if path.startswith("/api/models/"):
-            self._send(200, json.dumps(self.hub.listing()).encode(), {}, body=body)
-            return
-        name = path.partition(f"/resolve/{COMMIT}/")[2]
-        data = self.hub.files.get(name)
-        if data is None:
-            self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body=body)
-        else:
-            self._file(name, data, body=body)
-
-    def _file(self, name: str, data: bytes, *, body: bool) -> None:
-        etag = hashlib.sha256(data).hexdigest()
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        if body:
-            self.hub.sent[name] += 1
-            if self.hub.corrupt[name] > 0:
-                self.hub.corrupt[name] -= 1
-                data = bytes([data[0] ^ 1]) + data[1:]
-        requested = self.headers.get("range")
-        if requested is None or not body:
-            self._send(200, data, headers, body=body, cut=body and name == self.hub.interrupt)
-            return
-        self.hub.ranges.append(requested)
-        start = int(requested.removeprefix("bytes=").partition("-")[0])
-        headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        self._send(206, data[start:], headers, body=body)
-
-    def _send(
-        self,
-        status: int,
-        data: bytes,
-        headers: dict[str, str],
-        *,
-        body: bool,
-        cut: bool = False,
-    ) -> None:
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if cut:
-            self.hub.interrupt = None
-            self.wfile.write(data[: len(data) // 2])
-            self.close_connection = True
-        elif body:
-            self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
@@ -222,3 +119,58 @@ def test_a_permanently_corrupt_file_fails_the_download(hub: Hub, tmp_path: Path)
     assert LARGE in done.stderr
     assert not (folder / "model_index.json").exists()
     assert not (folder / LARGE).exists()
+
+
+def test_the_rendered_job_downloads_what_generate_loads(hub: Hub, tmp_path: Path) -> None:
+    """With the Job's command and variables, in a folder with only what its image copies.
+
+    Its volume is the one that `generate` mounts, and MODEL is the folder that it fills. Run again
+    after the next `make deploy`, it downloads nothing.
+    """
+    job = RenderedJob(hub, tmp_path)
+    before = _tree(job.image)
+    first = job.run()
+    assert first.returncode == 0, first.stderr
+    assert _tree(job.image) == before, "the container's file system is read-only"
+    objects = overlay("h100")
+    generate = container_of(objects, "generate")
+    mounts = {mount["name"]: mount["mountPath"] for mount in generate["volumeMounts"]}
+    assert mounts["weights"] == "/weights"
+    model = job.here(environment(objects, generate)["MODEL"])
+    assert _read_by_the_engine(Path(model)) == _read_by_the_engine(CHECKPOINT)
+    sent = hub.sent.total()
+    again = job.run()
+    assert again.returncode == 0, again.stderr
+    assert hub.sent.total() == sent
+
+
+class RenderedJob:
+    """The Job `weights` of the overlay `h100`, with this machine's folders as its volumes."""
+
+    def __init__(self, hub: Hub, folder: Path) -> None:
+        objects = overlay("h100")
+        (container,) = find(objects, "Job", "weights")["spec"]["template"]["spec"]["containers"]
+        self._folder = folder
+        self.image = folder / "image"
+        copy_into("generate", self.image)
+        for mount in container["volumeMounts"]:
+            (folder / mount["mountPath"].lstrip("/")).mkdir()
+        # Of the Secret `hub`, both keys are optional, and one is there.
+        secrets = {"hub/HF_ENDPOINT": hub.url}
+        given = environment(objects, container)
+        given = {n: v for n, v in given.items() if not v.startswith("hub/") or v in secrets}
+        variables = expanded({**read_image("generate").env, **given}, secrets)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self._env = {n: self.here(value) for n, value in variables.items()} | {"PATH": path}
+        self._argv = [self.here(word) for word in container["command"]]
+
+    def here(self, text: str) -> str:
+        """A path of the container, on this machine."""
+        return re.sub(r"^/(?=(weights|tmp)(/|$))", f"{self._folder}/", text)
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """Run the Job's container to its end."""
+        return subprocess.run(
+            self._argv, cwd=self.image, env=self._env,
+            capture_output=True, text=True, check=False, timeout=scaled(120),
+        )  # fmt: skip

@@ -26,17 +26,22 @@ from local.processes import processes
 from local.stack import Stack
 from tests.ports import stack_settings
 
+PARTS = {"POST": "submit", "GET": "status", "HEAD": "status"}
 TIMEOUT = 20  # far more than anything here takes, so that a failure is no hang
 
 
 @dataclass
 class Upstream:
-    """A server that notes what reaches it, and answers /wait only after `go` is set."""
+    """A server that notes what reaches it, and answers /wait only after `go` is set.
+
+    Once `answers_with` is set, all answers have that status, Content-Type and body.
+    """
 
     name: str
     requests: list[str] = field(default_factory=list)
     reached: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
+    answers_with: tuple[int, str | None, bytes] | None = None
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request as its path asks for."""
@@ -49,6 +54,9 @@ class Upstream:
         if path.endswith("/slam"):
             handler.close_connection = True
             return
+        if self.answers_with is not None:
+            _send(handler, *self.answers_with)
+            return
         handler.send_response(503 if path.endswith("/busy") else 200)
         handler.send_header("X-From", self.name)
         handler.end_headers()
@@ -57,6 +65,18 @@ class Upstream:
             if path.endswith("/wait"):
                 self.go.wait(TIMEOUT)
             handler.wfile.write(b"last\n")
+
+
+def _send(
+    handler: BaseHTTPRequestHandler, status: int, content_type: str | None, body: bytes
+) -> None:
+    handler.send_response(status)
+    if content_type is not None:
+        handler.send_header("Content-Type", content_type)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(body)
 
 
 def _read_body(handler: BaseHTTPRequestHandler) -> bool:
@@ -189,8 +209,8 @@ def test_routes_for_operators_are_not_reachable(functions: str) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), path
 
 
-def test_health_is_the_readiness_of_status(functions: str) -> None:
-    """200 when ready."""
+def test_health_is_that_of_status(functions: str) -> None:
+    """200 while videos can be read."""
     answer = requests.get(f"{functions}/health", timeout=TIMEOUT)
     assert (answer.status_code, answer.headers["X-From"]) == (200, "status")
 
@@ -255,10 +275,51 @@ def test_a_body_in_chunks_that_can_not_be_read_is_the_callers_mistake(functions:
         assert answer.headers["Retry-After"] is None
 
 
-def test_a_functions_own_503_passes_through(functions: str) -> None:
-    """Only the gateway's own errors get the gateway's words."""
-    answer = requests.post(f"{functions}/v1/busy", timeout=TIMEOUT)
-    assert (answer.status_code, answer.text) == (503, "first\nlast\n")
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_functions_own_503_passes_through(
+    stack: Stack, gateway: str, method: str, status: int
+) -> None:
+    """It says more than the gateway could."""
+    part, body = PARTS[method], b'{"error":{"message":"NATS does not answer."}}'
+    with serving(part, stack.ports[part]) as upstream:
+        upstream.answers_with = (status, "application/json", body)
+        answer = requests.request(method, f"{gateway}/v1/videos", timeout=TIMEOUT)
+    assert (answer.status_code, answer.content) == (status, body)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/videos"), ("GET", "/v1/videos"), ("HEAD", "/v1/videos"), ("GET", "/health")],
+)
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (504, "text/plain; charset=utf-8", b"activator request timeout\n"),
+        (503, "text/plain", b"upstream connect error or disconnect/reset before headers."),
+        (502, "text/plain; charset=utf-8", b"dial tcp 10.244.0.9:8012: connect: refused\n"),
+        (502, "text/html", b"<h1>502 Bad Gateway</h1>"),
+        (503, None, b""),
+    ],
+)
+def test_an_error_of_knative_becomes_the_apis(
+    stack: Stack, gateway: str, method: str, path: str, status: int, content_type: str, body: bytes
+) -> None:
+    """A client that parses errors can parse this one, and knows when to try again."""
+    part = PARTS[method]
+    with serving(part, stack.ports[part]) as upstream:
+        upstream.answers_with = (status, content_type, body)
+        answer = requests.request(method, f"{gateway}{path}", timeout=TIMEOUT)
+        assert upstream.requests == [f"{method} {path}"]
+    assert answer.status_code == 503
+    assert answer.headers["Content-Type"] == "application/json"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["X-Request-Id"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    if method != "HEAD":
+        error = answer.json()["error"]
+        assert error.pop("message")
+        assert error == {"type": "server_error", "param": None, "code": "unavailable"}
 
 
 def test_streams_are_not_held_back(stack: Stack, gateway: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -33,7 +34,8 @@ OPERATOR_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 def new_app(
     name: str,
     *,
-    ready: Callable[[], None],
+    check: Callable[[], None],
+    answers_without_nats: bool = False,
     max_body_bytes: int,
     registry: CollectorRegistry,
     allowed_hosts: str | None = None,
@@ -45,7 +47,9 @@ def new_app(
 
     Args:
         name: the function's name, for logs and metrics.
-        ready: returns if requests can be served, and raises a `KinoraError` that says why not.
+        check: returns if requests can be served, and raises a `KinoraError` that says why not.
+        answers_without_nats: once `check` has succeeded, the function stays ready: what it can't
+            serve, it answers with an error. docs/health.md says which functions do.
         max_body_bytes: larger bodies get 413, or the error of `explain_large`.
         registry: where the function's metrics are collected.
         allowed_hosts: the setting `ALLOWED_HOSTS`.
@@ -87,7 +91,7 @@ def new_app(
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)
-    _add_operator_routes(app, ready, registry)
+    _add_operator_routes(app, check, registry, stays_ready=answers_without_nats)
     return app
 
 
@@ -137,20 +141,32 @@ def _error_response(error: KinoraError) -> Response:
 
 
 def _add_operator_routes(
-    app: Flask, ready: Callable[[], None], registry: CollectorRegistry
+    app: Flask, check: Callable[[], None], registry: CollectorRegistry, *, stays_ready: bool
 ) -> None:
+    was_ready = threading.Event()
+
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get("/readyz")
     def readyz() -> dict[str, str] | Response:
-        try:
-            ready()
-        except KinoraError as error:
-            # Not raised: it would be logged at each probe.
-            return _error_response(Unavailable(error.message))
+        if not (stays_ready and was_ready.is_set()):
+            try:
+                check()
+            except KinoraError as error:
+                # Not raised: it would be logged at each probe.
+                return _error_response(Unavailable(error.message))
+            was_ready.set()
         return {"status": "ready"}
+
+    @app.get("/health", endpoint="getHealth")
+    def health() -> dict[str, str] | Response:
+        try:
+            check()
+        except KinoraError as error:
+            return _error_response(Unavailable(error.message))
+        return {"status": "available"}
 
     @app.get("/metrics")
     def metrics() -> Response:

@@ -67,7 +67,7 @@ class ErrorResponse(TypedDict):
 class Health(TypedDict):
     """Videos can be read."""
 
-    status: Literal["ready"]
+    status: Literal["available"]
 
 
 class Model(BaseModel):

@@ -139,7 +139,7 @@ class NatsConnection:
 
         client = await nats.connect(
             **self._address,
-            # Without limit: a function survives any outage of NATS, and is not ready during one.
+            # Without limit: a function survives any outage of NATS.
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.25,
             connect_timeout=2,

@@ -1,0 +1,136 @@
+"""Runs the scripts of `knative/` with stand-ins for kubectl, kind and docker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.manifests import KNATIVE, kubectl
+
+# A kubectl that keeps Secrets in files, logs every call, and answers as a cluster would.
+STAND_IN = """#!/usr/bin/env python3
+import json, os, pathlib, re, subprocess, sys
+
+args, state = sys.argv[1:], pathlib.Path(os.environ["STATE"])
+if args[0] == "kustomize":
+    sys.exit(subprocess.run([os.environ["KUBECTL"], *args]).returncode)
+namespace = None
+if args[0] == "-n":
+    namespace, args = args[1], args[2:]
+file = None
+for flag in ("-f", "--patch-file"):
+    if flag in args:
+        name = args[args.index(flag) + 1]
+        if name in ("-", "/dev/stdin"):
+            file = sys.stdin.read()
+        elif not name.startswith("https:"):
+            file = pathlib.Path(name).read_text()
+with (state / "log").open("a") as log:
+    log.write(json.dumps({"namespace": namespace, "args": args, "file": file}) + "\\n")
+secret = state / f"secret-{args[2] if len(args) > 2 else ''}"
+if args[:2] == ["get", "secret"]:
+    if not secret.exists():
+        sys.exit("not found")
+    path = args[args.index("-o") + 1] if "-o" in args else ""
+    key = re.search(r"data[.](\\w+)", path)
+    print(json.loads(secret.read_text()).get(key[1], "") if key else "there")
+elif args[:3] == ["create", "secret", "generic"]:
+    (state / f"secret-{args[3]}").write_text("{}")
+elif args[:2] == ["patch", "secret"]:
+    secret.write_text(json.dumps(json.loads(secret.read_text()) | json.loads(file)["stringData"]))
+elif args[:2] == ["get", "namespace"]:
+    sys.exit("not found")
+elif args[:2] == ["get", "revisions.serving.knative.dev"]:
+    print("generate-00001 Ready\\ngenerate-00002 ProgressDeadlineExceeded\\nui-00001")
+elif args[0] == "get" and args[1].startswith("job/"):
+    print(os.environ.get("JOB", "SuccessCriteriaMet Complete"))
+elif args[0] == "logs":
+    print("the end of the log of", args[1])
+elif args[:2] == ["get", "networkpolicy"]:
+    print("443 6443 8443 16443")
+elif args[:2] == ["get", "endpointslices"]:
+    print(os.environ.get("API_PORTS", "6443"))
+elif args[0] == "version":
+    print(json.dumps({"clientVersion": {"gitVersion": os.environ.get("VERSION", "v1.35.2")}}))
+elif args == ["config", "current-context"]:
+    print(os.environ.get("CONTEXT", "kind-kinora"))
+"""
+# A docker and a kind that log every call, and report versions.
+ENGINE = """#!/bin/sh
+name="$(basename "$0")"
+echo "$name $*" >> "$STATE/engine"
+case "$name $*" in
+  "docker version "*) echo "${DOCKER:-28.2.2}" ;;
+  "docker info "*) cat "$STATE/machine" ;;
+  "kind version") echo "kind v${KIND:-0.30.0} go1.24.6 linux/amd64" ;;
+  "kind get clusters") echo "${CLUSTERS:-}" ;;
+esac
+"""
+# What docker says of its machine.
+MACHINE = {"NCPU": 8, "MemTotal": 16_000_000_000, "DockerRootDir": "/in/a/virtual/machine"}
+# The only other programs that the scripts find: none of this machine's own.
+SYSTEM = (
+    "basename", "cat", "date", "dirname", "env", "grep", "mktemp", "od", "rm", "sed", "sh", "sleep",
+    "tr",
+)  # fmt: skip
+
+
+class FakeCluster:
+    """Runs the scripts, and records what they ask kubectl, kind and docker for."""
+
+    def __init__(self, folder: Path, scripts: Path = KNATIVE) -> None:
+        """Keep programs and their state in `folder`; `scripts` is `knative/`, or a copy of it."""
+        self._folder = folder
+        self._scripts = scripts
+        program = folder / "kubectl"
+        program.write_text(STAND_IN)
+        program.chmod(0o755)
+        for name in ("kind", "docker"):
+            (folder / name).write_text(ENGINE)
+            (folder / name).chmod(0o755)
+        for name in SYSTEM:
+            (folder / name).symlink_to(shutil.which(name) or name)
+        (folder / "python3").symlink_to(sys.executable)
+        self.describe_machine()
+
+    def describe_machine(self, **differences: Any) -> None:
+        """Let docker describe a machine that is large enough, but for these differences."""
+        (self._folder / "machine").write_text(json.dumps(MACHINE | differences))
+
+    def remove(self, program: str) -> None:
+        """Let a program be missing."""
+        (self._folder / program).unlink()
+
+    def run(self, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a script of knative/."""
+        environ = {
+            "PATH": str(self._folder),
+            "STATE": str(self._folder),
+            "KUBECTL": kubectl(),
+            "NAMESPACE": "here",
+            **variables,
+        }
+        return subprocess.run(
+            [self._scripts / script], env=environ, capture_output=True, text=True, check=False
+        )
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Every call of kubectl, in order."""
+        log = self._folder / "log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    @property
+    def engine_calls(self) -> list[str]:
+        """Every call of docker and of kind, in order."""
+        log = self._folder / "engine"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def secret(self, name: str) -> dict[str, str]:
+        """The values of a Secret."""
+        values: dict[str, str] = json.loads((self._folder / f"secret-{name}").read_text())
+        return values
