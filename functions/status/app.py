@@ -17,6 +17,7 @@ from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
 from functions.status.feed import Feeds
 from functions.status.index import VideoIndex
@@ -38,7 +39,7 @@ def create_app(
     the worker process.
     """
     settings = settings or load_settings()
-    stream = bus or JetStream(settings.nats_url)
+    stream = bus or JetStream(settings.nats_url, Silence())
     profile = load_profile(settings.model_profile)
     index = VideoIndex(
         profile,

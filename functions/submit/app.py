@@ -17,6 +17,7 @@ from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
 from functions.submit.cancellation import Cancellations
 from functions.submit.deletion import Deletions
@@ -34,7 +35,7 @@ def create_app(
 ) -> Flask:
     """Wire the function. An argument left out is created from the environment."""
     settings = settings or load_settings()
-    stream = bus or JetStream(settings.nats_url)
+    stream = bus or JetStream(settings.nats_url, Silence())
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds

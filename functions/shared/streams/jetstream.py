@@ -9,6 +9,7 @@ from functions.shared.streams.consumers import GENERATE_CONSUMER, PullConsumer
 from functions.shared.streams.follower import Follower
 from functions.shared.streams.jetstream_api import JetStreamApi, no_response
 from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
+from functions.shared.streams.silence import Silence
 from functions.shared.streams.subject_watch import watch
 from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
 from functions.shared.timestamps import parse_rfc3339
@@ -17,9 +18,12 @@ from functions.shared.timestamps import parse_rfc3339
 class JetStream:
     """Implements `Bus`, which documents each method."""
 
-    def __init__(self, url: str) -> None:
-        """Connect lazily to `url` (`nats://host:port`, several separated by commas)."""
-        self._connection = NatsConnection(url)
+    def __init__(self, url: str, silence: Silence | None = None) -> None:
+        """Connect lazily to `url` (`nats://host:port`, several separated by commas).
+
+        `silence` is for functions with many callers; see `NatsConnection`.
+        """
+        self._connection = NatsConnection(url, silence)
         self._api = JetStreamApi(self._connection)
 
     def publish(

@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from functions.shared.streams.nats_address import client_options
+from functions.shared.streams.silence import Silence
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -53,8 +54,12 @@ class NatsConnection:
     keeps trying to connect.
     """
 
-    def __init__(self, url: str) -> None:
-        """Use the servers in `url`; see `client_options` for its format."""
+    def __init__(self, url: str, silence: Silence | None = None) -> None:
+        """Use the servers in `url`; see `client_options` for its format.
+
+        With `silence`, requests fail at once while it says that NATS does not answer.
+        """
+        self._silence = silence
         self._address = client_options(url)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +94,20 @@ class NatsConnection:
     def request(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> Msg:
         """Send a request, and wait for the response, whose headers have the server's status."""
         # Half a second longer, so that the request's own, clearer error comes first.
-        return self.run(self._request(subject, payload, headers), REQUEST_TIMEOUT + 0.5)
+        timeout = REQUEST_TIMEOUT + 0.5
+        if self._silence is None:
+            return self.run(self._request(subject, payload, headers), timeout)
+        sent = self._silence.begin()
+        if sent is None:
+            raise nats.errors.TimeoutError
+        try:
+            response = self.run(self._request(subject, payload, headers), timeout)
+        except TimeoutError:
+            # All other errors came without waiting.
+            self._silence.unanswered(sent)
+            raise
+        self._silence.answered()
+        return response
 
     async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
         client = await self.client()
