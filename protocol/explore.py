@@ -23,6 +23,7 @@ from protocol.state import (
     Sweeper,
     newest,
     prefix,
+    put,
     spend,
 )
 
@@ -87,8 +88,7 @@ def late_arrivals(s: State, g: Guards) -> Iterator[Step]:
             yield f"a late {p.name} is stored", store(dropped, p)
         yield f"a late {p.name} is refused or dropped", dropped
     if s.late_put is not None:
-        landed = s._replace(objects=s.objects | {s.late_put}, late_put=None)
-        yield "a late upload lands", landed
+        yield "a late upload lands", put(s, s.late_put)._replace(late_put=None)
 
 
 def other_clients(s: State) -> Iterator[Step]:

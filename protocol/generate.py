@@ -20,6 +20,7 @@ from protocol.state import (
     Worker,
     newest,
     prefix,
+    put,
     spend,
     with_dispatcher,
     with_worker,
@@ -107,18 +108,21 @@ def check_ownership(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def upload(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._upload`: an upload that reports an error may still be stored."""
+    """`AttemptFiles.upload`: an upload that reports an error may still be stored."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
-    stored = s._replace(objects=s.objects | {own})
-    yield f"w{i} uploads", with_worker(stored, i, step="ending", final_event=COMPLETED)
+    uploaded = with_worker(put(s, own), i, step="ending", final_event=COMPLETED)
+    yield f"w{i} uploads", uploaded
     if not s.faults.store_error:
         return
-    failing = with_worker(spend(s, "store_error"), i, step="failing", final_event=PROGRESSED)
-    yield f"w{i}: the upload fails", failing
-    yield f"w{i}: the upload fails, but is stored", failing._replace(objects=stored.objects)
-    if s.late_put is None:
-        yield f"w{i}: the upload times out, and is delayed", failing._replace(late_put=own)
+    waiting = spend(s, "store_error")
+    # Past `upload_retry_seconds`, the attempt has failed.
+    failing = with_worker(waiting, i, step="failing", final_event=PROGRESSED)
+    for text, after in (("is tried again", waiting), ("is given up", failing)):
+        yield f"w{i}: the upload fails, and {text}", after
+        yield f"w{i}: the upload fails, but is stored, and {text}", put(after, own)
+        if s.late_put is None:
+            yield f"w{i}: the upload is delayed, and {text}", after._replace(late_put=own)
 
 
 def fail_attempt(s: State, g: Guards, i: int) -> Iterator[Step]:
@@ -164,7 +168,7 @@ _STEPS = {
 
 
 def clean_up(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`Attempt._delete_files`; files that can't be removed are left to the sweeper."""
+    """`AttemptFiles.delete`; files that can't be removed are left to the sweeper."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
     yield f"w{i} removes its files", s._replace(objects=s.objects - {own})

@@ -41,6 +41,7 @@ BOUNDED: Final = (
     Scenario("pauses on both sides", Faults(worker_pause=1, dispatcher_pause=1)),
     Scenario("lost acks and a conflict", Faults(ack_lost=2, spurious_conflict=1, worker_crash=1)),
     Scenario("failed uploads", Faults(store_error=1, worker_pause=1)),
+    Scenario("uploads tried again", Faults(store_error=2, cancel=1), 2, 1),
     Scenario("permanent errors", Faults(render_error=1, store_error=1, ack_lost=1)),
     Scenario("lost connections", Faults(dispatcher_crash=1, connection_lost=1, sigterm=1)),
     Scenario("delete and a crash", Faults(delete=1, worker_crash=1)),
@@ -66,6 +67,7 @@ FULL: Final = (
     Scenario("delete and a pause", Faults(delete=1, worker_pause=1)),
     Scenario("delete, crash and lost ack", Faults(delete=1, worker_crash=1, ack_lost=1)),
     Scenario("two deletes with crashes", Faults(delete=2, handler_crash=1, worker_crash=1)),
+    Scenario("delete and uploads tried again", Faults(store_error=2, delete=1), 1, 1),
     Scenario("faults of dispatch", Faults(dispatcher_crash=1, dispatcher_pause=1, worker_pause=1)),
 )
 

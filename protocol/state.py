@@ -198,6 +198,12 @@ def spend(s: State, fault: str) -> State:
     return s._replace(faults=s.faults._replace(**{fault: left}))
 
 
+def put(s: State, own: Prefix) -> State:
+    """Store a file. It replaces an earlier one, which a delete then need not remove."""
+    to_remove = s.delete.to_remove - {own}
+    return s._replace(objects=s.objects | {own}, delete=s.delete._replace(to_remove=to_remove))
+
+
 def with_worker(s: State, i: int, **changes: Any) -> State:
     """Change worker `i`."""
     workers = list(s.workers)

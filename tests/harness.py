@@ -110,10 +110,14 @@ class RunningStack:
 
     def start(self, *names: str) -> None:
         """Start processes and wait until they are ready."""
-        for name in names:
-            self.running[name] = self._popen(self.table[name])
+        self.launch(*names)
         for name in names:
             self.wait_ready(name)
+
+    def launch(self, *names: str) -> None:
+        """Start processes that need not become ready."""
+        for name in names:
+            self.running[name] = self._popen(self.table[name])
 
     def _popen(self, command: Command) -> subprocess.Popen[bytes]:
         with self.stack.log_of(command.name).open("ab") as log:

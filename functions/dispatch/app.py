@@ -32,6 +32,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_connection import NatsConnection
 from functions.shared.subjects import VIDEOS
 from functions.shared.video.profiles import load_profile
+from functions.shared.write_check import WriteCheck
 
 
 def create_app(
@@ -46,15 +47,15 @@ def create_app(
     """
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
-    profile = load_profile(settings.model_profile)
-    ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
+    registry = CollectorRegistry()
 
     def check() -> None:
-        if not settings.k_sink:
+        dispatcher: Dispatcher | None = app.extensions.get("kinora.dispatcher")
+        if dispatcher is None:
             raise Unavailable("K_SINK is not set: where should requests go?")
         stream.check()
+        dispatcher.check()
 
-    registry = CollectorRegistry()
     app = new_app(
         "dispatch",
         check=check,
@@ -69,16 +70,18 @@ def create_app(
     if endpoints := read_endpoints(settings):
         app.extensions["kinora.webhooks"] = _webhooks(settings, endpoints, registry)
     if settings.k_sink:
-        handler = RequestHandler(ledger, profile, _sink(settings, settings.k_sink))
+        profile = load_profile(settings.model_profile)
+        ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
+        store = store or S3Store.from_settings(settings)
         app.extensions["kinora.dispatcher"] = Dispatcher(
-            stream, handler, slots=settings.max_in_flight, source=stream.request_source
+            stream,
+            RequestHandler(ledger, profile, _sink(settings, settings.k_sink)),
+            slots=settings.max_in_flight,
+            source=stream.request_source,
+            ready=WriteCheck(store).check,
         )
         app.extensions["kinora.sweeper"] = Sweeper(
-            stream,
-            ledger,
-            profile,
-            store or S3Store.from_settings(settings),
-            max_age_days=settings.max_age_days,
+            stream, ledger, profile, store, max_age_days=settings.max_age_days
         )
     return app
 

@@ -57,12 +57,17 @@ class Dispatcher:
         *,
         slots: int,
         source: Callable[[], RequestSource],
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
-        """Handle at most `slots` deliveries at once; each slot pulls from a `source` of its own."""
+        """Handle at most `slots` deliveries at once; each slot pulls from a `source` of its own.
+
+        Nothing is pulled while `ready` raises `Unavailable`.
+        """
         self._bus = bus
         self._handler = handler
         self._slots = slots
         self._source = source
+        self._ready = ready
         self._stopping = threading.Event()
         self._in_flight: set[Delivery] = set()
         self._lock = threading.Lock()
@@ -72,6 +77,17 @@ class Dispatcher:
         for number in range(self._slots):
             threading.Thread(target=self._run_slot, name=f"slot-{number}", daemon=True).start()
         threading.Thread(target=self._extend_ack_wait, name="in-progress", daemon=True).start()
+
+    def check(self) -> None:
+        """Return if deliveries are pulled.
+
+        Raises:
+            Unavailable: not now; the message says why.
+        """
+        try:
+            self._ready()
+        except Unavailable as problem:
+            raise Unavailable(f"Dispatching is paused. {problem.message}") from problem
 
     def stop(self) -> None:
         """Stop pulling, and return every delivery in flight for another process to take.
@@ -97,6 +113,7 @@ class Dispatcher:
                 self._stopping.wait(1)
 
     def _handle_next(self, source: RequestSource) -> None:
+        self._ready()
         delivery = source.fetch(FETCH_SECONDS)
         if delivery is None:
             return

@@ -24,6 +24,7 @@ from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.video.profiles import load_profile
+from functions.shared.write_check import WriteCheck
 
 
 def create_app(
@@ -40,16 +41,19 @@ def create_app(
     configure_logging()
     settings = settings or load_settings()
     stream = bus or JetStream(settings.nats_url)
+    store = store or S3Store.from_settings(settings)
     engine = engine or _start_engine(settings)
     worker = Worker(
         AttemptDependencies(
             Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
             stream,
-            store or S3Store.from_settings(settings),
+            store,
             engine,
             settings.lease_renew_seconds,
+            settings.upload_retry_seconds,
         ),
         load_profile(settings.model_profile),
+        WriteCheck(store),
         name=socket.gethostname(),
         lease_seconds=settings.lease_seconds,
     )

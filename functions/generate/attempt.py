@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from functions.generate.attempt_files import AttemptFiles
 from functions.generate.engine.messages import Progress
 from functions.generate.lease import HeldLease
 from functions.generate.render_engine import RenderEngine
@@ -21,7 +21,7 @@ from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import StoredRequest
 from functions.shared.streams.video_events import Source
 from functions.shared.streams.video_state import VideoState
-from functions.shared.video.events import EngineUsed, EventName, Failure, Output, Started
+from functions.shared.video.events import EngineUsed, EventName, Failure, Started
 from functions.shared.video.progress import Stage, percent
 from functions.shared.video.warnings import Warnings, merged
 
@@ -38,6 +38,7 @@ class AttemptDependencies:
         store: where the files go.
         engine: renders the video.
         renew_seconds: pause between two renewals of the lease.
+        upload_retry_seconds: how long a finished rendering waits for the store.
     """
 
     ledger: Ledger
@@ -45,6 +46,7 @@ class AttemptDependencies:
     store: Store
     engine: RenderEngine
     renew_seconds: float
+    upload_retry_seconds: float
 
 
 class Attempt:
@@ -78,8 +80,12 @@ class Attempt:
             renew_seconds=dependencies.renew_seconds,
             report=lambda: {**self._report(), **self._found()},
         )
-        # No other attempt writes under this prefix, so all files there are this attempt's.
-        self._prefix = f"{stored.key.object_prefix}{self._number}-{self._lease.lease.id}/"
+        self._files = AttemptFiles(
+            dependencies.store,
+            f"{stored.key.object_prefix}{self._number}-{self._lease.lease.id}/",
+            lost=self._lease.lost,
+            retry_seconds=dependencies.upload_retry_seconds,
+        )
 
     def _report(self) -> dict[str, Any]:
         return {"progress": self._progress, "stage": self._stage}
@@ -95,6 +101,11 @@ class Attempt:
         """The attempt's state and progress, for the open response."""
         return {"state": self._state, "attempt": self._number, **self._report()}
 
+    @property
+    def store_problem(self) -> str | None:
+        """Why the finished rendering waits for the object store; None if it does not."""
+        return self._files.problem
+
     def run(self) -> None:
         """Render the video and publish the outcome; never raises."""
         key = self._stored.key
@@ -105,7 +116,7 @@ class Attempt:
         except LostRace as lost:
             self._state = "lost"
             log.info("%s: lost to %s", key.video_id, lost.newest.name)
-            self._delete_files()
+            self._files.delete()
         except Exception:
             # Nothing is published: the lease expires, and another attempt starts.
             self._state = "abandoned"
@@ -126,7 +137,7 @@ class Attempt:
                 completed = self._render_and_upload(Path(folder))
         except RenderCancelled:
             # The lease was lost: the video is another worker's, or has ended.
-            self._delete_files()
+            self._files.delete()
             return "lost"
         except Exception as problem:  # noqa: BLE001 - every error must be published
             return self._fail(problem)
@@ -143,19 +154,7 @@ class Attempt:
             self._lease.lost,
         )
         upload_began = time.monotonic()
-        self._upload(rendered.thumbnail, "thumbnail.jpg", "image/jpeg", 0)
-        self._upload(rendered.spritesheet, "spritesheet.jpg", "image/jpeg", 1)
-        self._upload(rendered.video, "video.mp4", "video/mp4", 2)
-        with rendered.video.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        output = Output(
-            prefix=self._prefix,
-            bytes=rendered.video.stat().st_size,
-            sha256=digest,
-            width=rendered.width,
-            height=rendered.height,
-            frames=rendered.frames,
-        )
+        output = self._files.upload(rendered, self._on_file)
         timings = {**rendered.timings, Stage.UPLOADING: time.monotonic() - upload_began}
         return {
             "output": output,
@@ -164,11 +163,8 @@ class Attempt:
             "engine": EngineUsed.model_validate(asdict(rendered.engine)),
         }
 
-    def _upload(self, path: Path, name: str, content_type: str, done: int) -> None:
-        if self._lease.lost.is_set():
-            raise RenderCancelled
-        self._progress, self._stage = percent(Stage.UPLOADING, done, 3), Stage.UPLOADING
-        self._dependencies.store.put(self._prefix + name, path, content_type)
+    def _on_file(self, done: int, total: int) -> None:
+        self._progress, self._stage = percent(Stage.UPLOADING, done, total), Stage.UPLOADING
 
     def _on_progress(self, progress: Progress) -> None:
         self._steps_after_loss += self._lease.lost.is_set()
@@ -183,16 +179,9 @@ class Attempt:
             problem = KinoraError("The worker failed unexpectedly; its log says why")
         log.warning("%s: %s", self._stored.key.video_id, problem.message)
         error = Failure(code=problem.code, message=problem.message)
-        self._delete_files()
+        self._files.delete()
         if problem.retryable:
             self._lease.release(error=error, **self._report(), **self._found())
             return "released"
         self._lease.publish_final(EventName.FAILED, error=error, **self._found())
         return "failed"
-
-    def _delete_files(self) -> None:
-        try:
-            self._dependencies.store.delete_prefix(self._prefix)
-        except KinoraError as problem:
-            # The sweeper of `dispatch` deletes them when the store is available again.
-            log.warning("files of %s were not deleted: %s", self._prefix, problem.message)

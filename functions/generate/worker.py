@@ -20,6 +20,7 @@ from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import MAX_ATTEMPTS, EventName, Lease, Started, VideoData
 from functions.shared.video.profiles import Profile
 from functions.shared.video.warnings import merged
+from functions.shared.write_check import WriteCheck
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,24 @@ class Worker:
         self,
         dependencies: AttemptDependencies,
         profile: Profile,
+        write_check: WriteCheck,
         *,
         name: str,
         lease_seconds: float,
     ) -> None:
-        """Validate requests against `profile`; events carry `name` to identify this replica."""
+        """Create a worker without a video.
+
+        Args:
+            dependencies: what its attempts use.
+            profile: requests are validated against it.
+            write_check: no video is claimed while the object store refuses writes.
+            name: identifies this replica in events.
+            lease_seconds: for how long a claim, and each renewal, holds.
+        """
         self.name: Final = name
         self._dependencies = dependencies
         self._profile = profile
+        self._write_check = write_check
         self._lease_seconds = lease_seconds
         self._one_video = threading.Lock()
         self._attempt: Attempt | None = None
@@ -92,6 +103,8 @@ class Worker:
             raise Unavailable("Another worker has this video", code="leased")
         if before.attempt >= MAX_ATTEMPTS:
             raise Unavailable("No attempt is left", code="attempts_used_up")
+        # Last, so that the answer is fresh: a rendering that can't be stored costs an attempt.
+        self._write_check.check()
         stored = _with_carried_settings(stored, before)
         event = VideoEvent.new(
             stored.key, EventName.STARTED, self._started(stored, before), source=Source.GENERATE
@@ -118,12 +131,17 @@ class Worker:
         """Return if this worker can accept a request.
 
         Raises:
-            Unavailable: the worker is shutting down, or renders a video whose client has
-                disconnected: the platform considers it free, and would send it every new video.
+            Unavailable: the worker is shutting down; or the object store refuses writes; or the
+                worker renders a video whose client has disconnected: the platform considers it
+                free, and would send it every new video.
         """
         attempt = self._attempt
         if self._draining:
             raise Unavailable("This worker is shutting down")
+        self._write_check.check()
+        # The store may take the check's object and refuse a video.
+        if attempt is not None and attempt.store_problem is not None:
+            raise Unavailable(f"A finished video waits for its upload. {attempt.store_problem}")
         if attempt is not None and not attempt.connected:
             raise Unavailable("This worker renders a video whose client has disconnected")
 

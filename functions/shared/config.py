@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.shared.networks import parse_networks
+from functions.shared.timestamps import HOUR_SECONDS
 from functions.shared.video.events import EventName
 
 _FORWARDABLE: Final = "|".join(name for name in EventName if name is not EventName.REQUESTED)
@@ -135,6 +136,14 @@ class Settings(BaseSettings):
         1500,
         gt=0,
         description="Time limit for one attempt to render. Past it, the video fails without retry.",
+    )
+    upload_retry_seconds: float = Field(
+        # A night's outage at most. Claims are checked, so this only has to end an upload that a
+        # store refuses for ever though it takes others.
+        6 * HOUR_SECONDS,
+        ge=0,
+        description="How long a rendered video waits for an object store that refuses it. Past it,"
+        " the attempt has failed.",
     )
     engine_ranks: int | None = Field(
         None,

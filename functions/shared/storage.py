@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.config import Settings
 from functions.shared.errors import NotFound, RangeNotSatisfiable, Unavailable
+from functions.shared.store_failures import describe, error_code
 from functions.shared.timestamps import NANOSECONDS
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 CHUNK: Final = 256 << 10
 # S3's limit for one request.
 DELETE_BATCH: Final = 1000
+# Written by `check_writes`. No video's key begins with a dot, so it is never taken for a file.
+CHECK_KEY: Final = ".kinora/write-check"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,11 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """A bucket. Every method raises `Unavailable` when the store does not answer."""
+    """A bucket.
+
+    Every method raises `Unavailable` when the store does not answer, or refuses; its message says
+    what to correct.
+    """
 
     def put(self, key: str, path: Path, content_type: str) -> None:
         """Store the file at `path` under `key`."""
@@ -68,8 +75,8 @@ class Store(Protocol):
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """The objects whose keys start with `prefix`."""
 
-    def check(self) -> None:
-        """Return if the bucket is reachable."""
+    def check_writes(self) -> None:
+        """Return if the store takes a small object, at `CHECK_KEY`; within some 5 s."""
 
 
 class S3Store:
@@ -79,21 +86,18 @@ class S3Store:
         """Use `bucket`; `endpoint` is the store's URL, or None for Amazon's own."""
         self._bucket = bucket
         # Not the default session, which keeps the credentials that it found first.
-        self._client: S3Client = boto3.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=region,
-            config=Config(
-                connect_timeout=3,
-                read_timeout=30,
-                retries={"mode": "standard", "max_attempts": 3},
-                # A host name per bucket needs DNS, which local and in-cluster stores lack.
-                s3={"addressing_style": "path"},
-                # Other stores than Amazon's do not support checksum trailers.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        session = boto3.Session()
+
+        def client(read_seconds: float, attempts: int) -> S3Client:
+            return session.client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=region,
+                config=_config(read_seconds, attempts),
+            )
+
+        self._client = client(30, attempts=3)
+        self._check_client = client(3, attempts=1)  # probes wait for it
 
     @classmethod
     def from_settings(cls, settings: Settings) -> S3Store:
@@ -105,10 +109,10 @@ class S3Store:
         try:
             self._client.create_bucket(Bucket=self._bucket)
         except ClientError as error:
-            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                raise _unavailable(error) from error
+            if error_code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise self._unavailable(error) from error
         except BotoCoreError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def put(self, key: str, path: Path, content_type: str) -> None:
         """See `Store.put`."""
@@ -120,7 +124,7 @@ class S3Store:
                     Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
                 )
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def get(self, key: str, byte_range: str | None = None) -> StoredFile:
         """See `Store.get`."""
@@ -128,13 +132,13 @@ class S3Store:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key, **part)
         except ClientError as error:
-            if _code(error) in {"NoSuchKey", "NoSuchBucket", "404"}:
+            if error_code(error) in {"NoSuchKey", "NoSuchBucket", "404"}:
                 raise NotFound from error
-            if _code(error) in {"InvalidRange", "416"}:
+            if error_code(error) in {"InvalidRange", "416"}:
                 raise RangeNotSatisfiable(self._size(key)) from error
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
         except BotoCoreError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
         return StoredFile(
             answer["ContentLength"],
             answer["ETag"],
@@ -146,11 +150,11 @@ class S3Store:
         try:
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
         except ClientError as error:
-            if _code(error) == "404":
+            if error_code(error) == "404":
                 raise NotFound from error
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
         except BotoCoreError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`."""
@@ -164,7 +168,7 @@ class S3Store:
                 if answer.get("Errors"):
                     raise Unavailable("The object store could not delete every file. Try again.")
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def delete_prefix(self, prefix: str) -> None:
         """See `Store.delete_prefix`."""
@@ -181,19 +185,29 @@ class S3Store:
                     modified = int(item["LastModified"].timestamp() * NANOSECONDS)
                     yield StoredObject(item["Key"], modified)
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
-    def check(self) -> None:
-        """See `Store.check`."""
+    def check_writes(self) -> None:
+        """See `Store.check_writes`."""
         try:
-            self._client.head_bucket(Bucket=self._bucket)
+            # A write, because a store may serve reads and refuse writes; with a body, because an
+            # empty object needs no space. It is not deleted: each write replaces the last.
+            self._check_client.put_object(Bucket=self._bucket, Key=CHECK_KEY, Body=b"kinora")
         except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: ClientError | BotoCoreError) -> Unavailable:
+        return Unavailable(describe(error, self._bucket), retry_after=5)
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code"))
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"The object store does not answer: {error}", retry_after=5)
+def _config(read_seconds: float, attempts: int) -> Config:
+    return Config(
+        connect_timeout=3,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "max_attempts": attempts},
+        # A host name per bucket needs DNS, which local and in-cluster stores lack.
+        s3={"addressing_style": "path"},
+        # Other stores than Amazon's do not support checksum trailers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )

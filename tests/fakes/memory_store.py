@@ -12,10 +12,11 @@ from functions.shared.storage import StoredFile, StoredObject
 
 @dataclass
 class MemoryStore:
-    """A bucket in memory. While `unavailable`, every call fails."""
+    """A bucket in memory. While `unavailable`, every call fails; `checks` counts check_writes."""
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     unavailable: bool = False
+    checks: int = 0
 
     def _check_available(self) -> None:
         if self.unavailable:
@@ -54,9 +55,10 @@ class MemoryStore:
         self._check_available()
         yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
 
-    def check(self) -> None:
-        """See `Store.check`."""
+    def check_writes(self) -> None:
+        """See `Store.check_writes`; the object is not among `files`."""
         self._check_available()
+        self.checks += 1
 
 
 def _bounds(byte_range: str, size: int) -> tuple[int, int]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from functions.shared.errors import NotFound, RangeNotSatisfiable
-from functions.shared.storage import S3Store, Store
+from functions.shared.storage import CHECK_KEY, S3Store, Store
+from functions.shared.subjects import is_token
 from tests.fakes import MemoryStore
 
 KEY = "acme/video_1/1-x/video.mp4"
@@ -58,3 +59,12 @@ def test_a_missing_file_is_not_found(store: Store) -> None:
     for byte_range in (None, "bytes=0-1"):
         with pytest.raises(NotFound):
             store.get("acme/nothing", byte_range)
+
+
+def test_checking_for_writes_needs_no_more_than_one_object(store: Store) -> None:
+    """However often, and at a key that can't be a video's: no account begins with a dot."""
+    for _ in range(3):
+        store.check_writes()
+    others = {item.key for item in store.list_objects("")} - {KEY}
+    assert others <= {CHECK_KEY}
+    assert not is_token(CHECK_KEY.partition("/")[0])

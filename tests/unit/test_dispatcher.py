@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Semaphore
 
 import pytest
 
@@ -12,7 +13,8 @@ from functions.dispatch.dispatcher import Dispatcher
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Delivery
 from functions.shared.subjects import VideoKey
-from tests.fakes import MemoryBus
+from functions.shared.write_check import WriteCheck
+from tests.fakes import MemoryBus, MemoryStore
 from tests.patience import wait_until
 from tests.unit.events import put_request
 
@@ -56,3 +58,45 @@ def test_a_delivery_during_an_outage_is_returned_when_nats_is_back(
     wait_until(
         lambda: (key.request_subject, "nak") in bus.settled, seconds=10, what="it is returned"
     )
+
+
+@dataclass
+class AckHandler:
+    """Acknowledges every delivery."""
+
+    def handle(self, delivery: Delivery) -> None:
+        """See `DeliveryHandler.handle`."""
+        delivery.ack()
+
+    def handle_failure(self, delivery: Delivery, problem: Exception) -> None:
+        """See `DeliveryHandler.handle_failure`."""
+        raise AssertionError(delivery) from problem
+
+
+def test_nothing_is_pulled_while_the_store_refuses_writes(
+    bus: MemoryBus, store: MemoryStore, key: VideoKey
+) -> None:
+    """Pulled requests would only wait for a worker; the pause is told, and ends by itself."""
+    store.unavailable = True
+    put_request(bus, key)
+    write_check, asked = WriteCheck(store), Semaphore(0)
+
+    def ready() -> None:
+        asked.release()
+        write_check.check()
+
+    dispatcher = Dispatcher(bus, AckHandler(), slots=1, source=bus.request_source, ready=ready)
+    with pytest.raises(Unavailable, match=r"paused\. The object store does not"):
+        dispatcher.check()
+    dispatcher.start()
+    try:
+        for _ in range(3):
+            assert asked.acquire(timeout=10)
+        assert bus.settled == []
+        store.unavailable = False
+        wait_until(
+            lambda: bus.settled == [(key.request_subject, "ack")], seconds=10, what="it is handled"
+        )
+        dispatcher.check()
+    finally:
+        dispatcher.stop()

@@ -29,6 +29,7 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.profiles import Profile
 from functions.shared.video.warnings import truncated
+from functions.shared.write_check import WriteCheck
 from tests.fakes import MemoryBus, MemoryStore
 from tests.patience import wait_until
 from tests.unit.events import CREATED, publish, put_request, started
@@ -46,10 +47,12 @@ def worker(
     bus: MemoryBus, ledger: Ledger, store: MemoryStore, engine: StepEngine, profile: Profile
 ) -> Iterator[Worker]:
     """A worker that renews its lease every 20 ms, so that tests can wait for it."""
-    dependencies = AttemptDependencies(ledger, bus, store, engine, renew_seconds=0.02)
-    worker = Worker(dependencies, profile, name="w1", lease_seconds=20)
+    dependencies = AttemptDependencies(
+        ledger, bus, store, engine, renew_seconds=0.02, upload_retry_seconds=300
+    )
+    worker = Worker(dependencies, profile, WriteCheck(store), name="w1", lease_seconds=20)
     yield worker
-    bus.unavailable = False
+    bus.unavailable = store.unavailable = False
     bus.faults.clear()
     engine.go.set()
     worker.drain()
@@ -206,6 +209,14 @@ def test_cancelling_or_deleting_stops_the_attempt_and_leaves_no_files(
     """The engine stops at its next step; nothing is published after the terminal event."""
     attempt = worker.start_attempt(put_request(bus, key))
     assert engine.begun.wait(5)
+    _publish_end(ledger, key, end)
+    assert _finish(attempt) == "lost"
+    assert ledger.read(key).name is end
+    assert not store.files
+
+
+def _publish_end(ledger: Ledger, key: VideoKey, end: EventName) -> None:
+    """Cancel or delete a video whose worker renews its lease meanwhile."""
     data = (
         Deleted(created_at=CREATED)
         if end is EventName.DELETED
@@ -214,12 +225,9 @@ def test_cancelling_or_deleting_stops_the_attempt_and_leaves_no_files(
     while True:
         try:
             ledger.publish(ledger.read(key), VideoEvent.new(key, end, data, source="/t"))
-            break
         except LostRace:
             continue
-    assert _finish(attempt) == "lost"
-    assert ledger.read(key).name is end
-    assert not store.files
+        return
 
 
 def test_a_worker_that_lost_its_lease_overwrites_nothing(
@@ -283,7 +291,19 @@ def test_a_permanent_error_fails_the_video(
     assert data.error.code == "out_of_memory"
 
 
-def test_an_unavailable_store_releases_the_video(
+def test_nothing_is_claimed_while_the_store_refuses_writes(
+    worker: Worker, bus: MemoryBus, ledger: Ledger, store: MemoryStore, key: VideoKey
+) -> None:
+    """The video stays queued with all its attempts, and readiness says why."""
+    seq = put_request(bus, key)
+    store.unavailable = True
+    for refused in (worker.check, lambda: worker.start_attempt(seq)):
+        with pytest.raises(Unavailable, match="The object store does not answer"):
+            refused()
+    assert ledger.read(key) == Snapshot(key)
+
+
+def test_a_rendered_video_waits_for_the_store(
     worker: Worker,
     bus: MemoryBus,
     ledger: Ledger,
@@ -291,11 +311,68 @@ def test_an_unavailable_store_releases_the_video(
     engine: StepEngine,
     key: VideoKey,
 ) -> None:
-    """A video without its files is never completed."""
+    """With its files and its lease; it is rendered once, and completed by the same attempt."""
+    attempt = _wait_with_upload(worker, bus, store, engine, key)
+    with pytest.raises(Unavailable, match=r"waits for its upload\. The object store does"):
+        worker.check()
+    renewed = ledger.read(key).seq
+    wait_until(lambda: ledger.read(key).seq > renewed, seconds=5, what="the lease is renewed")
+    store.unavailable = False
+    assert _finish(attempt) == "completed"
+    assert (len(engine.requests), ledger.read(key).attempt) == (1, 1)
+    assert len(store.files) == 3
+    wait_until(lambda: _is_free(worker), seconds=5, what="the worker is ready again")
+
+
+def _wait_with_upload(
+    worker: Worker, bus: MemoryBus, store: MemoryStore, engine: StepEngine, key: VideoKey
+) -> Attempt:
+    """An attempt of `key` that has rendered, and waits for the store."""
+    attempt = worker.start_attempt(put_request(bus, key))
+    assert engine.begun.wait(5)
     store.unavailable = True
     engine.go.set()
-    assert _finish(worker.start_attempt(put_request(bus, key))) == "released"
-    assert ledger.read(key).name is EventName.PROGRESSED
+    wait_until(lambda: attempt.store_problem, seconds=5, what="the upload waits")
+    return attempt
+
+
+def test_cancelling_ends_the_wait_for_the_store(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+) -> None:
+    """Though the store does not answer: it is not asked again."""
+    attempt = _wait_with_upload(worker, bus, store, engine, key)
+    _publish_end(ledger, key, EventName.CANCELLED)
+    assert _finish(attempt) == "lost"
+    assert not attempt.store_problem
+
+
+def test_a_store_that_refuses_for_too_long_releases_the_video(
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    profile: Profile,
+    key: VideoKey,
+) -> None:
+    """A video without its files is never completed."""
+    dependencies = AttemptDependencies(
+        ledger, bus, store, engine, renew_seconds=0.02, upload_retry_seconds=0.6
+    )
+    worker = Worker(dependencies, profile, WriteCheck(store), name="w1", lease_seconds=20)
+    attempt = worker.start_attempt(put_request(bus, key))
+    assert engine.begun.wait(5)
+    store.unavailable = True
+    engine.go.set()
+    assert _finish(attempt) == "released"
+    data = ledger.read(key).data
+    assert isinstance(data, Progressed)
+    assert data.error is not None
+    assert data.error.message == "The object store does not answer"
 
 
 def test_an_unexpected_error_costs_an_attempt_and_not_the_worker(

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from tests.e2e.faults.streams import Streams
 from tests.engines import Engines
 from tests.harness import RunningStack, is_stopped
 from tests.patience import scaled, wait_until
+from tests.wrong_clocks import wrong_clock
 
 FUNCTIONS: Final = ("submit", "status", "dispatch", "generate-1", "generate-2")
 WORKERS: Final = ("generate-1", "generate-2")
@@ -98,7 +98,11 @@ class FaultyStack(RunningStack):
         for name in FUNCTIONS:
             self.table[name] = replace(
                 self.table[name],
-                env={**self.table[name].env, **self._proxied_addresses(name), **_clock(name)},
+                env={
+                    **self.table[name].env,
+                    **self._proxied_addresses(name),
+                    **wrong_clock(CLOCKS[name]),
+                },
             )
 
     def _proxied_addresses(self, name: str) -> dict[str, str]:
@@ -216,16 +220,6 @@ class FaultyStack(RunningStack):
         super().close()
         self.streams.close()
         self._loop.close()
-
-
-def _clock(name: str) -> dict[str, str]:
-    library = resources.files("libfaketime") / "vendor/libfaketime/src/libfaketime.so.1"
-    # Only the wall clock is off; the monotonic clock is not faked.
-    return {
-        "LD_PRELOAD": str(library),
-        "FAKETIME": CLOCKS[name],
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 @contextmanager
