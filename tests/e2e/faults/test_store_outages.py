@@ -70,7 +70,7 @@ def _reason(kinora: RunningStack, name: str) -> str:
     """Why a function is not ready; empty while it is, or does not listen yet."""
     url = f"http://127.0.0.1:{kinora.table[name].probe.port}/readyz"
     try:
-        return str(requests.get(url, timeout=scaled(10)).json().get("reason", ""))
+        return str(requests.get(url, timeout=scaled(10)).json().get("error", {}).get("message", ""))
     except requests.ConnectionError:
         return ""
 
