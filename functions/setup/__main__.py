@@ -13,6 +13,7 @@ import nats.errors
 from functions.setup.streams import set_up_streams_with_retries
 from functions.shared.config import load_settings
 from functions.shared.endpoints import read_endpoints
+from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
 from functions.shared.streams.nats_address import without_password
 
@@ -32,7 +33,10 @@ def main() -> None:
         raise SystemExit(
             f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"
         ) from None
-    S3Store.from_settings(settings).create_bucket()
+    try:
+        S3Store.from_settings(settings).create_bucket()
+    except Unavailable as problem:
+        raise SystemExit(problem.message) from None
 
 
 if __name__ == "__main__":

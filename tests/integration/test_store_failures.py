@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from functions.setup.__main__ import main as set_up
 from functions.shared.config import Settings
 from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
@@ -105,3 +106,14 @@ def test_a_missing_bucket_is_named(server_settings: Settings) -> None:
     with pytest.raises(Unavailable) as refusal:
         list(S3Store.from_settings(elsewhere).list_objects(""))
     assert "has no bucket nowhere. `python -m functions.setup` creates it" in refusal.value.message
+
+
+def test_the_set_up_command_says_it_in_one_line(
+    servers: RunningStack, server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instead of a traceback, in the log of a Job."""
+    monkeypatch.setenv("NATS_URL", servers.nats_url)
+    monkeypatch.setenv("S3_ENDPOINT", server_settings.s3_endpoint or "")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(SystemExit, match="AWS_SECRET_ACCESS_KEY is wrong"):
+        set_up()
