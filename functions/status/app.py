@@ -16,13 +16,15 @@ from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.video.profiles import load_profile
-from functions.status.feed import Feeds
+from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
 
 # Each open feed holds one of gunicorn's 128 threads; the rest serve all other requests.
 MAX_FEEDS: Final = 112
+# One account leaves some of them for others, if there are others.
+MAX_FEEDS_OF_ACCOUNT: Final = 56
 
 
 def create_app(
@@ -64,7 +66,11 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.from_settings(settings),
         index=index,
-        feeds=Feeds(stream, max_open=MAX_FEEDS),
+        feeds=Feeds(
+            stream,
+            max_open=MAX_FEEDS,
+            max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.api_keys_file else MAX_FEEDS,
+        ),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_document(app, profile)

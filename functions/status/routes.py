@@ -32,7 +32,8 @@ from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.content import VARIANTS, send_content
-from functions.status.feed import Feeds
+from functions.status.feeds.client import FeedClient
+from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.listing.filters import read_filters
 
@@ -134,7 +135,8 @@ class StatusRoutes:
         if video_id is not None:
             # Of a video that does not exist, the feed would be silent for ever.
             self._check_exists(VideoKey(account, video_id))
-        feed = self._feeds.open(account, video_id, last_event_id)
+        client = FeedClient(request.environ)
+        feed = self._feeds.open(account, video_id, last_event_id, client)
         # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(feed, mimetype="text/event-stream", headers=headers)

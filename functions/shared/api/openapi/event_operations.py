@@ -9,6 +9,7 @@ from functions.shared.api.parameters import EVENT_ID
 from functions.shared.errors import (
     IdempotencyKeyReused,
     QueueFull,
+    TooManyStreams,
     Unauthorized,
     VideoDeleted,
     VideoNotFound,
@@ -110,10 +111,10 @@ def _stream() -> Operation:
         "account's videos. `event` is the CloudEvent's type, and `data` has the schema `Event`. "
         "The first line is a comment with the position at which the stream starts. "
         "After an interruption, `Last-Event-ID` resumes the stream; events that were superseded "
-        "meanwhile are skipped. `reset` means that the streams were recreated, so that earlier "
-        "events may no longer be true. A `video_id` that is unknown, or whose video was deleted, "
-        "gets 404.",
+        "meanwhile are skipped. A client that reads nothing for 20 s is cut off with a comment. "
+        "`reset` means that the streams were recreated, so that earlier events may no longer be "
+        "true. A `video_id` that is unknown, or whose video was deleted, gets 404.",
         parameters=[ref("parameters", "events_of"), ref("parameters", "Last-Event-ID")],
         responses={200: Response("The stream.", {"text/event-stream": STREAM}, ("Cache-Control",))},
-        errors=(Unauthorized, VideoNotFound),
+        errors=(Unauthorized, VideoNotFound, TooManyStreams),
     )
