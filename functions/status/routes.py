@@ -17,6 +17,7 @@ from functions.shared.api.parameters import (
     refuse_unknown,
     single_value,
 )
+from functions.shared.api.request_body import close_connection
 from functions.shared.api.response_bodies import Model, ModelList, VideoList
 from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
 from functions.shared.api.video_schema import Video
@@ -136,6 +137,8 @@ class StatusRoutes:
             # Of a video that does not exist, the feed would be silent for ever.
             self._check_exists(VideoKey(account, video_id))
         client = FeedClient(request.environ)
+        # A client that was cut off may never read the end, and would keep its connection.
+        close_connection()
         feed = self._feeds.open(account, video_id, last_event_id, client)
         # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 from itertools import islice, pairwise
 
@@ -15,6 +14,7 @@ import requests
 
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
+from functions.status.feeds.feed import STALL_SECONDS
 from tests.bulk import message, publish_all
 from tests.e2e.sse import StreamEvent, read_events
 from tests.harness import RunningStack
@@ -128,9 +128,9 @@ def test_every_connection_advances(status: RunningStack) -> None:
 
 
 def test_a_burst_is_told_in_full(status: RunningStack) -> None:
-    """All of 1,200 messages that come at once, to clients that read."""
+    """Twice 1,200 messages that come at once, to clients that read."""
     events = [_read(status) for _ in range(3)]
-    burst = _keys("burst", 600)
+    burst = _keys("burst", 1200)
     _publish(status, burst)
     for client in events:
         _check_complete(_read_all(client, burst), burst)
@@ -142,18 +142,27 @@ def test_a_client_that_pauses_for_less_than_the_limit_misses_nothing(
     """Though it is further behind than what the process keeps for all clients."""
     events = _read(status)
     large = _keys("paused", 250)
-    _publish_large(status, large)
+    publisher = threading.Thread(target=_publish_large, args=(status, large))
+    publisher.start()
+    publisher.join(STALL_SECONDS / 2)
     received = [event.subject for event in islice(events, len(large))]
+    publisher.join()
     assert received == [key.video_id for key in large]
 
 
-def _silent_client(status: RunningStack) -> HTTPResponse:
-    """A client that reads the first line of the stream, and no further."""
+def _silent_client(status: RunningStack) -> tuple[int, HTTPResponse]:
+    """A client that reads the first line of the stream, and no further; with its port."""
     connection = HTTPConnection("127.0.0.1", status.stack.ports["status"], timeout=scaled(30))
     connection.request("GET", "/v1/events")
+    port: int = connection.sock.getsockname()[1]
     answer = connection.getresponse()
     assert answer.readline().startswith(b": position ")
-    return answer
+    return port, answer
+
+
+def _has_connection(status: RunningStack, ports: set[int]) -> bool:
+    connections = psutil.Process(status.worker_pid("status")).net_connections("tcp")
+    return any(connection.raddr and connection.raddr.port in ports for connection in connections)
 
 
 def _growth(status: RunningStack, keys: list[VideoKey], done: Callable[[], bool]) -> int:
@@ -183,12 +192,14 @@ def test_clients_that_do_not_read_cost_little_and_are_cut_off(status: RunningSta
     listed, told = _keys("listed", 400), _keys("told", 400)
     for_the_list = _growth(status, listed, lambda: is_listed(listed[-1]))
     log = status.stack.log_of("status")
-    with ExitStack() as stack:
-        clients = [stack.enter_context(_silent_client(status)) for _ in range(SILENT)]
-        grown = _growth(
-            status, told, lambda: log.read_text().count("was not reading") == len(clients)
-        )
-        received = [client.read().decode() for client in clients]
+    clients = dict(_silent_client(status) for _ in range(SILENT))
+    grown = _growth(status, told, lambda: log.read_text().count("was not reading") == len(clients))
+    wait_until(
+        lambda: not _has_connection(status, set(clients)),
+        seconds=10,
+        what="their connections are closed",
+    )
+    received = [client.read().decode() for client in clients.values()]
     assert grown - for_the_list < 64 * MIB
     for text in received:
         assert re.search(r"\n: cut off: .+\n+$", text), text[-200:]

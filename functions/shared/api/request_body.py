@@ -41,6 +41,11 @@ def receive_body(limit: int, authenticate: Callable[[str | None], object]) -> No
         _tell_server(body, "request_received")
 
 
+def close_connection() -> None:
+    """Let the server close the connection after its response to the current request."""
+    _tell_server(request.environ["wsgi.input"], "close_connection")
+
+
 def _ignore(body: Any) -> None:
     if request.content_length or "HTTP_TRANSFER_ENCODING" in request.environ:
         _tell_server(body, "close_connection")
