@@ -18,7 +18,8 @@ from functions.status.feeds import feed as feed_module
 from functions.status.feeds import tail
 from functions.status.feeds.blocks import KEEP_ALIVE, event_fields
 from functions.status.feeds.client import FeedClient
-from functions.status.feeds.feed import PORTION_BYTES, Feed
+from functions.status.feeds.feed import Feed
+from functions.status.feeds.history import PORTION_BYTES
 from functions.status.feeds.opening import Feeds
 from tests.fakes import MemoryBus
 from tests.unit.events import completed, publish, put_request, started
@@ -36,9 +37,14 @@ def _feed(feeds: Feeds, *, video_id: str | None = None, last: str | None = None)
 
 
 def _open(feeds: Feeds, *, video_id: str | None = None, last: str | None = None) -> Iterator[bytes]:
-    feed = iter(_feed(feeds, video_id=video_id, last=last))
-    assert next(feed).startswith(b": position ")
-    return feed
+    blocks = _blocks(_feed(feeds, video_id=video_id, last=last))
+    assert next(blocks).startswith(b": position ")
+    return blocks
+
+
+def _blocks(feed: Feed) -> Iterator[bytes]:
+    for text in feed:
+        yield from (block + b"\n\n" for block in text.split(b"\n\n")[:-1])
 
 
 def _next(feed: Iterator[bytes]) -> tuple[str, str, dict[str, object]]:

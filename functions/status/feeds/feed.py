@@ -11,25 +11,23 @@ longer has from the streams, a portion at a time.
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Final
 
 from functions.shared.errors import Unavailable
-from functions.shared.streams.bus import Bus, Message
-from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
+from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.feeds.blocks import (
     CUT_OFF,
     CUT_OFF_INSIDE,
     KEEP_ALIVE,
     event_block,
-    event_fields,
     position_comment,
     reset_block,
 )
 from functions.status.feeds.client import PIECE_BYTES, FeedClient
+from functions.status.feeds.history import History
 from functions.status.feeds.position import FeedPosition
 from functions.status.feeds.tail import FellBehindError, Tail, TailReader
 
@@ -41,8 +39,6 @@ KEEP_ALIVE_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 20.0
 # A client that reads nothing for this long gives up what was read for it from the streams.
 HOLD_SECONDS: Final = 1.0
-# Of one stream, in memory for one client.
-PORTION_BYTES: Final = 64 << 10
 # Between attempts to read from the streams during an outage of NATS.
 RETRY_SECONDS: Final = 1.0
 
@@ -52,9 +48,9 @@ class Feed:
 
     def __init__(
         self,
-        bus: Bus,
         tail: Tail,
         reader: TailReader,
+        history: History,
         client: FeedClient,
         *,
         start: FeedPosition,
@@ -64,20 +60,18 @@ class Feed:
         """Send to `client` what is published for `reader` after `start`.
 
         Args:
-            bus: the streams.
-            tail: their newest messages.
+            tail: the newest messages of the streams.
             reader: selects the messages.
+            history: the same messages, as far as the streams have stored them.
             client: who reads the feed.
             start: the client's position.
             end: the streams' last sequences.
             on_close: called once the feed is closed.
         """
-        self._bus = bus
         self._tail = tail
         self._reader = reader
         self._client = client
-        subjects = subject_filters(reader.account, reader.video_id)
-        self._subjects = dict(zip((REQUESTS, VIDEOS), subjects, strict=True))
+        self._history = history
         self._position = start
         self._end = end
         self._on_close: list[Callable[[], None]] = [on_close]
@@ -146,40 +140,28 @@ class Feed:
                 if not self._reader.wake.wait(KEEP_ALIVE_SECONDS):
                     yield KEEP_ALIVE
             elif self._advance(entry.stream, entry.seq):
-                yield from self._told(self._tail.fields(entry))
+                fields = self._tail.fields(entry)
+                if fields:
+                    yield event_block(str(self._position), fields)
 
     def _stored(self) -> Iterator[bytes]:
-        """What came before the messages of the tail, from the streams, in the order of time."""
+        """What came before the messages of the tail, as far as the tail has come by now."""
         kept_after, reached = self._tail.bounds()
-        parts = [self._read(stream, reached.seq(stream)) for stream in (REQUESTS, VIDEOS)]
-        for stream, message in heapq.merge(*parts, key=lambda part: part[1].time):
-            if self._advance(stream, message.seq):
-                yield from self._told(event_fields(stream, message))
+        for position, text in self._history.read(self._position, reached):
+            self._position = position
+            if text:
+                yield text
+            if self._tail.ended:
+                return
         # Nothing was left out up to here. What was published since is in the tail.
         for stream in (REQUESTS, VIDEOS):
             self._advance(stream, kept_after.seq(stream))
-
-    def _read(self, stream: str, until: int) -> Iterator[tuple[str, Message]]:
-        """The messages up to the sequence `until`; a portion when it is needed."""
-        after = self._position.seq(stream)
-        while after < until and not self._tail.ended:
-            portion = self._bus.read_after(
-                stream, self._subjects[stream], after, max_bytes=PORTION_BYTES
-            )
-            if not portion:
-                return
-            after = portion[-1].seq
-            yield from ((stream, message) for message in portion if message.seq <= until)
 
     def _advance(self, stream: str, seq: int) -> bool:
         """Move on to a message; False if the client has seen it."""
         before = self._position
         self._position = before.advanced(stream, seq)
         return self._position != before
-
-    def _told(self, fields: bytes) -> Iterator[bytes]:
-        if fields:
-            yield event_block(str(self._position), fields)
 
 
 class _StalledError(Exception):

@@ -10,13 +10,17 @@ from functions.shared.errors import TooManyStreams, Unavailable
 from functions.shared.streams.bus import Bus
 from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
 from functions.status.feeds.client import FeedClient
-from functions.status.feeds.feed import Feed
+from functions.status.feeds.feed import KEEP_ALIVE_SECONDS, Feed
+from functions.status.feeds.history import History
 from functions.status.feeds.position import FeedPosition
 from functions.status.feeds.tail import Tail, TailReader
 
 # Of the newest messages, for all clients together. Clients that are further behind read from the
 # streams.
 TAIL_BYTES: Final = 8 << 20
+# Clients for which old messages are read and rendered at a time: one waits for NATS while the other
+# computes. With more, Python would let all other requests wait for them.
+HISTORY_TURNS: Final = 2
 
 
 class Feeds:
@@ -33,6 +37,7 @@ class Feeds:
         self._lock = threading.Lock()
         self._open: Counter[str] = Counter()
         self._tail: Tail | None = None
+        self._turns = threading.Semaphore(HISTORY_TURNS)
 
     def open(
         self, account: str, video_id: str | None, last_event_id: str | None, client: FeedClient
@@ -46,18 +51,20 @@ class Feeds:
             TooManyStreams: the account has too many open feeds.
             Unavailable: too many feeds are open, or NATS does not answer.
         """
-        subject_filters(account, video_id)
+        subject_filters(account, video_id)  # checks both
         end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
         start = FeedPosition.parse(last_event_id) if last_event_id else end
         with self._lock:
             self._check_limits(account)
             tail = self._tail_after(end)
             self._open[account] += 1
-        reader = TailReader(account, video_id)
+        history = History(
+            self._bus, account, video_id, turns=self._turns, turn_seconds=KEEP_ALIVE_SECONDS
+        )
         return Feed(
-            self._bus,
             tail,
-            reader,
+            TailReader(account, video_id),
+            history,
             client,
             start=start,
             end=end,
