@@ -221,6 +221,15 @@ class QueueFull(KinoraError):
     default_retry_after = 60
 
 
+class TooManyStreams(KinoraError):
+    """Your account has too many open event streams. Close one, then try again."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_streams"
+    default_retry_after = 10
+
+
 class Unavailable(KinoraError):
     """The service is temporarily unavailable. Try again."""
 

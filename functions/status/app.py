@@ -19,7 +19,7 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
-from functions.status.feed import Feeds
+from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
@@ -27,6 +27,8 @@ from functions.status.routes import StatusRoutes
 # Each open feed, and each download until its caller has read it, holds one of gunicorn's threads;
 # the rest serve all other requests.
 MAX_FEEDS: Final = 112
+# One account leaves some of them for others, if there are others.
+MAX_FEEDS_OF_ACCOUNT: Final = 56
 MAX_DOWNLOADS: Final = 48
 
 
@@ -72,7 +74,11 @@ def create_app(
         store=store or S3Store.from_settings(settings),
         index=index,
         replay=replay,
-        feeds=Feeds(stream, max_open=MAX_FEEDS),
+        feeds=Feeds(
+            stream,
+            max_open=MAX_FEEDS,
+            max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.api_keys_file else MAX_FEEDS,
+        ),
         downloads=ThreadShare(MAX_DOWNLOADS, "downloads"),
         max_age_days=settings.max_age_days,
     ).register(app)

@@ -17,6 +17,7 @@ from functions.shared.api.parameters import (
     refuse_unknown,
     single_value,
 )
+from functions.shared.api.request_body import close_connection
 from functions.shared.api.response_bodies import Model, ModelList, VideoList
 from functions.shared.api.thread_share import ThreadShare
 from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
@@ -33,7 +34,8 @@ from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.content import VARIANTS, Variant, send_content
-from functions.status.feed import Feeds
+from functions.status.feeds.client import FeedClient
+from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.listing.filters import read_filters
 from functions.status.replay import Replay
@@ -144,7 +146,10 @@ class StatusRoutes:
         if video_id is not None:
             # Of a video that does not exist, the feed would be silent for ever.
             self._check_exists(VideoKey(account, video_id))
-        feed = self._feeds.open(account, video_id, last_event_id)
+        client = FeedClient(request.environ)
+        # A client that was cut off may never read the end, and would keep its connection.
+        close_connection()
+        feed = self._feeds.open(account, video_id, last_event_id, client)
         # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(feed, mimetype="text/event-stream", headers=headers)

@@ -22,6 +22,7 @@ FORBIDDEN = {
     "functions/shared/video": (f"{SHARED}.streams", f"{SHARED}.api"),
     "functions/shared/streams": (f"{SHARED}.api",),
     "functions/status/eta": ("functions.status.listing",),
+    "functions/status/feeds": ("functions.status.eta", "functions.status.listing"),
     "functions/status/listing": ("functions.status.eta",),
     "functions/generate/engine/parent": (f"{ENGINE}.model",),
     "functions/generate/engine/model": (f"{ENGINE}.parent",),

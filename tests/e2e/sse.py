@@ -29,7 +29,7 @@ def read_events(url: str, last_event_id: str | None = None) -> Iterator[StreamEv
         answer.raise_for_status()
         assert answer.headers["content-type"].startswith("text/event-stream")
         fields: dict[str, str] = {}
-        for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
+        for line in answer.iter_lines(chunk_size=None, decode_unicode=True):
             name, _, value = line.partition(": ")
             if value.startswith("position "):  # of a comment, whose name is empty
                 yield StreamEvent(value.removeprefix("position "), "", "")

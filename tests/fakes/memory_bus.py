@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -197,6 +198,16 @@ class MemoryBus:
         if self.catches_up:
             on_caught_up()
         return lambda: self._followers.remove(entry) if entry in self._followers else None
+
+    def read_after(self, stream: str, subject: str, after: int, *, max_bytes: int) -> list[Message]:
+        """See `Bus.read_after`."""
+        self._check_available()
+        with self._lock:
+            found = self._streams.after(stream, after, subject, leader=False)
+            if not found:
+                return self._streams.after(stream, after, subject)[:1]
+        sizes = itertools.accumulate(len(message.data) for message in found)
+        return found[: 1 + sum(size < max_bytes for size in sizes)]
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

@@ -26,6 +26,9 @@ class MemoryStreams:
         """From now on the replica, which is not the leader, has the messages of this moment."""
         self._stale = {stream: dict(messages) for stream, messages in self._messages.items()}
 
+    def _known(self, *, leader: bool) -> dict[str, dict[str, Message]]:
+        return self._messages if leader or self._stale is None else self._stale
+
     def store(
         self, stream: str, subject: str, time: int, payload: bytes, headers: Mapping[str, str]
     ) -> Message:
@@ -37,7 +40,7 @@ class MemoryStreams:
 
     def last(self, stream: str, pattern: str, *, leader: bool = True) -> Message | None:
         """The last message that matches, as the leader or the replica has it."""
-        known = self._messages if leader or self._stale is None else self._stale
+        known = self._known(leader=leader)
         found = [m for m in known[stream].values() if matches(m.subject, pattern)]
         return max(found, key=lambda message: message.seq, default=None)
 
@@ -45,9 +48,10 @@ class MemoryStreams:
         """The message with this sequence."""
         return next((m for m in self._messages[stream].values() if m.seq == seq), None)
 
-    def after(self, stream: str, seq: int, pattern: str) -> list[Message]:
+    def after(self, stream: str, seq: int, pattern: str, *, leader: bool = True) -> list[Message]:
         """The messages after `seq` that match, in stream order."""
-        found = [m for m in self._messages[stream].values() if matches(m.subject, pattern)]
+        known = self._known(leader=leader)
+        found = [m for m in known[stream].values() if matches(m.subject, pattern)]
         return sorted((m for m in found if m.seq > seq), key=lambda message: message.seq)
 
     def purge(self, stream: str, pattern: str, below: int | None) -> None:

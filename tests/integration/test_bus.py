@@ -153,6 +153,38 @@ def test_following_replays_and_then_delivers_new_messages(bus: Bus, key: VideoKe
     wait_until(lambda: seen == [b"old", b"new"], seconds=5, what="the new event was followed")
 
 
+def test_a_stream_is_read_in_bounded_portions(bus: Bus) -> None:
+    """Every message of the filter once and in order, until none is left."""
+    account = f"a-{uuid.uuid4().hex[:12]}"
+    after = bus.last_seq(VIDEOS)
+    sizes = [300, 300, 300, 5000, 300, 300]
+    for n, size in enumerate(sizes):
+        for owner in (account, f"{account}x"):
+            subject = VideoKey(owner, f"v{n}").event_subject("started")
+            bus.publish(subject, bytes(size), expected=0)
+    names: list[str] = []
+    portions = 0
+    own = f"kinora.videos.{account}.*.*"
+    while messages := bus.read_after(VIDEOS, own, after, max_bytes=1000):
+        assert sum(len(message.data) for message in messages[:-1]) < 1000
+        names += [message.subject.split(".")[3] for message in messages]
+        after = messages[-1].seq
+        portions += 1
+    assert names == [f"v{n}" for n in range(len(sizes))]
+    assert 1 < portions < len(sizes)
+    assert bus.read_after(VIDEOS, own, 10**12, max_bytes=1000) == []
+
+
+def test_a_portion_is_empty_only_if_the_leader_has_no_message(key: VideoKey) -> None:
+    """A replica that lags behind may have none yet."""
+    bus = MemoryBus()
+    bus.lag()
+    bus.publish(key.request_subject, b"", expected=0)
+    bus.publish(key.request_subject, b"", expected=1)
+    messages = bus.read_after(REQUESTS, key.request_subject, 0, max_bytes=1000)
+    assert [message.seq for message in messages] == [2]
+
+
 def _take(bus: Bus, key: VideoKey) -> Delivery:
     source = bus.request_source()
     while True:

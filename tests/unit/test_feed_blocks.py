@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from functions.shared.api.parameters import EVENT_ID
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName
-from functions.status.feed import Feeds
-from functions.status.feed_blocks import BELIEVED
+from functions.status.feeds.blocks import BELIEVED
+from functions.status.feeds.client import FeedClient
+from functions.status.feeds.opening import Feeds
 from tests.fakes import MemoryBus
 from tests.unit.events import put_request, request_payload
 
@@ -62,11 +63,13 @@ def _events(stream: str, headers: dict[str, str], payload: bytes) -> list[dict[s
     else:
         last = request_payload({}, type=EventName.DELETED.type)
         bus.inject(LAST.event_subject("deleted"), last)
-    with contextlib.closing(Feeds(bus, max_open=1).open("acme", None, "0-0")) as feed:
+    with contextlib.closing(
+        Feeds(bus, max_open=1, max_of_account=1).open("acme", None, "0-0", FeedClient({}))
+    ) as feed:
         sent = iter(feed)
         text = ""
         while '"subject": "last"' not in text:
-            text += next(sent)
+            text += next(sent).decode()
     # The line ends of the HTML standard, section 9.2.5.
     lines = re.split(r"\r\n|\n|\r", text)
     first, *blocks = [list(block) for full, block in itertools.groupby(lines, key=bool) if full]

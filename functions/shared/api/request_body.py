@@ -108,6 +108,11 @@ def _discard(body: Any) -> None:
             return
 
 
+def close_connection() -> None:
+    """Let the server close the connection after its response to the current request."""
+    _tell_server(request.environ["wsgi.input"], "close_connection")
+
+
 def _ignore(body: Any) -> None:
     if request.content_length or "HTTP_TRANSFER_ENCODING" in request.environ:
         _tell_server(body, "close_connection")

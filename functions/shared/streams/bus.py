@@ -159,6 +159,19 @@ class Bus(Protocol):
             A function that stops following.
         """
 
+    def read_after(self, stream: str, subject: str, after: int, *, max_bytes: int) -> list[Message]:
+        """The first messages with a sequence above `after` that match the filter, in stream order.
+
+        Args:
+            stream: which stream.
+            subject: the subject filter.
+            after: the last sequence already read.
+            max_bytes: the message that reaches this size is the last.
+
+        Returns:
+            Messages, of which none is left out; empty only if the stream's leader has none.
+        """
+
     def last_seq(self, stream: str) -> int:
         """The last sequence stored in `stream`; 0 if it is empty."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from functions.shared.streams.bus import Message, RequestSource
 from functions.shared.streams.consumers import GENERATE_CONSUMER, PullConsumer
@@ -13,6 +14,9 @@ from functions.shared.streams.silence import Silence
 from functions.shared.streams.subject_watch import watch
 from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
 from functions.shared.timestamps import parse_rfc3339
+
+# Of one batch; the server's default limit.
+MAX_PORTION_MESSAGES: Final = 1000
 
 
 class JetStream:
@@ -119,6 +123,17 @@ class JetStream:
         except NO_RESPONSE_ERRORS as problem:
             raise no_response() from problem
         return follower.stop
+
+    def read_after(self, stream: str, subject: str, after: int, *, max_bytes: int) -> list[Message]:
+        """See `Bus.read_after`."""
+        first = {"seq": after + 1, "next_by_subj": subject}
+        portion = {**first, "batch": MAX_PORTION_MESSAGES, "max_bytes": max_bytes}
+        messages = self._api.direct_get_batch(stream, portion)
+        if messages:
+            return messages
+        # A replica that lags behind has none either.
+        message = self._api.get_message(stream, first)
+        return [] if message is None else [message]
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from email.parser import BytesHeaderParser
 from typing import Any, Final
 
+from nats.aio.msg import Msg
+
 from functions.shared.errors import (
     KinoraError,
     OutcomeUnknown,
@@ -29,6 +31,8 @@ from functions.shared.timestamps import parse_rfc3339
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 MESSAGE_NOT_FOUND: Final = 10037
 STORE_FAILED: Final = 10077
+# How a batch ends: after its last message, or without any.
+BATCH_ENDS: Final = frozenset({"204", "404"})
 
 # The status line and the separators of headers count towards a message's size.
 HEADER_OVERHEAD: Final = 512
@@ -76,16 +80,20 @@ class JetStreamApi:
     def direct_get(self, stream: str, body: Mapping[str, Any]) -> Message | None:
         """Get a message from any replica, which may be stale; None if there is none."""
         answer = self._request(f"DIRECT.GET.{stream}", body)
-        headers = answer.headers or {}
-        if "Nats-Sequence" not in headers:
-            return None
-        return Message(
-            headers["Nats-Subject"],
-            int(headers["Nats-Sequence"]),
-            parse_rfc3339(headers["Nats-Time-Stamp"]),
-            answer.data,
-            headers,
-        )
+        return _direct_message(answer) if _is_message(answer) else None
+
+    def direct_get_batch(self, stream: str, body: Mapping[str, Any]) -> list[Message]:
+        """Get a batch of messages (NATS ADR-31) from any replica, which may be stale."""
+        payload = json.dumps(body).encode()
+        try:
+            answers = self._connection.request_many(
+                f"$JS.API.DIRECT.GET.{stream}", payload, lambda answer: not _is_message(answer)
+            )
+        except NO_RESPONSE_ERRORS as problem:
+            raise no_response() from problem
+        if (answers[-1].headers or {}).get("Status") not in BATCH_ENDS:
+            raise no_response()
+        return [_direct_message(answer) for answer in answers[:-1]]
 
     def _request(self, name: str, body: Mapping[str, Any]) -> Any:
         try:
@@ -118,6 +126,21 @@ class JetStreamApi:
 def no_response() -> Unavailable:
     """The error for a call that got no response."""
     return Unavailable("NATS does not answer. Try again.", retry_after=2)
+
+
+def _is_message(answer: Msg) -> bool:
+    return "Nats-Sequence" in (answer.headers or {})
+
+
+def _direct_message(answer: Msg) -> Message:
+    headers = answer.headers or {}
+    return Message(
+        headers["Nats-Subject"],
+        int(headers["Nats-Sequence"]),
+        parse_rfc3339(headers["Nats-Time-Stamp"]),
+        answer.data,
+        headers,
+    )
 
 
 def _parse_headers(raw: bytes) -> dict[str, str]:

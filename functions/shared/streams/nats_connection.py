@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import nats
@@ -112,6 +112,35 @@ class NatsConnection:
     async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
         client = await self.client()
         return await client.request(subject, payload, timeout=REQUEST_TIMEOUT, headers=headers)
+
+    def request_many(
+        self, subject: str, payload: bytes, is_last: Callable[[Msg], bool]
+    ) -> list[Msg]:
+        """Send a request, and wait for all responses, up to the first for which `is_last` holds."""
+        return self.run(self._request_many(subject, payload, is_last), REQUEST_TIMEOUT + 0.5)
+
+    async def _request_many(
+        self, subject: str, payload: bytes, is_last: Callable[[Msg], bool]
+    ) -> list[Msg]:
+        client = await self.client()
+        responses: list[Msg] = []
+        ended = asyncio.Event()
+
+        async def receive(msg: Msg) -> None:
+            if not ended.is_set():
+                responses.append(msg)
+                if is_last(msg):
+                    ended.set()
+
+        inbox = client.new_inbox()
+        subscription = await client.subscribe(inbox, cb=receive)
+        try:
+            await client.publish(subject, payload, reply=inbox)
+            await asyncio.wait_for(ended.wait(), REQUEST_TIMEOUT)
+        finally:
+            with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
+                await subscription.unsubscribe()
+        return responses
 
     def publish(self, subject: str, payload: bytes) -> None:
         """Publish without waiting for an acknowledgement."""

@@ -8,6 +8,7 @@ from functions.shared.api.openapi.operation import JSON, Json, Operation, Respon
 from functions.shared.errors import (
     IdempotencyKeyReused,
     QueueFull,
+    TooManyStreams,
     Unauthorized,
     VideoDeleted,
     VideoNotFound,
@@ -95,9 +96,9 @@ def _stream() -> Operation:
         "account's videos. `event` is the CloudEvent's type, and `data` has the schema `Event`. "
         "The first line is a comment with the position at which the stream starts. "
         "After an interruption, `Last-Event-ID` resumes the stream; events that were superseded "
-        "meanwhile are skipped. `reset` means that the streams were recreated, so that earlier "
-        "events may no longer be true. A `video_id` that is unknown, or whose video was deleted, "
-        "gets 404.",
+        "meanwhile are skipped. A client that reads nothing for 20 s is cut off with a comment. "
+        "`reset` means that the streams were recreated, so that earlier events may no longer be "
+        "true. A `video_id` that is unknown, or whose video was deleted, gets 404.",
         parameters=[ref("parameters", "events_of"), ref("parameters", "Last-Event-ID")],
         responses={
             200: Response(
@@ -106,5 +107,5 @@ def _stream() -> Operation:
                 ("Cache-Control",),
             )
         },
-        errors=(Unauthorized, VideoNotFound),
+        errors=(Unauthorized, VideoNotFound, TooManyStreams),
     )

@@ -1,4 +1,4 @@
-"""The blocks of an event stream: an id, a type and data in JSON, each on one line."""
+"""The text of an event stream: blocks with an id, a type and data in JSON, and comments."""
 
 from __future__ import annotations
 
@@ -17,28 +17,43 @@ BELIEVED: Final = {
     REQUESTS: frozenset({EventName.REQUESTED.type}),
     VIDEOS: frozenset(name.type for name in EventName if name is not EventName.REQUESTED),
 }
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+CUT_OFF: Final = b": cut off: this client was not reading; resume with Last-Event-ID\n\n"
+# In the middle of a block. Without the empty line at its end, clients drop what they have of it
+# (HTML standard, section 9.2.6).
+CUT_OFF_INSIDE: Final = b"\n" + CUT_OFF[:-1]
 
 
-def event_block(stream: str, message: Message, event_id: str) -> str | None:
-    """The CloudEvent of a message, in structured mode.
+def event_fields(stream: str, message: Message) -> bytes:
+    """The type and the CloudEvent of a message, in structured mode: the same for every client.
 
-    None for a message that is not valid, which `dispatch` fails, and for an event of another type
+    Empty for a message that is not valid, which `dispatch` fails, and for an event of another type
     than those of `BELIEVED`.
     """
     try:
         event = read_nats(message.headers, message.data)
         key = VideoKey.from_subject(message.subject)
         if event.type not in BELIEVED[stream]:
-            return None
+            return b""
         # The subject decides these two, whatever the publisher wrote.
         names = {"subject": key.video_id, "account": key.account}
         # ASCII on one line. Python reads NaN and Infinity, which no other client's JSON has.
         data = json.dumps({**event.attributes, **names, "data": event.data}, allow_nan=False)
     except (InvalidRequest, ValueError, RecursionError):
-        return None
-    return f"id: {event_id}\nevent: {event.type}\ndata: {data}\n\n"
+        return b""
+    return f"event: {event.type}\ndata: {data}\n\n".encode()
 
 
-def reset_block(event_id: str) -> str:
+def event_block(event_id: str, fields: bytes) -> bytes:
+    """An event with the id to resume after; `fields` as `event_fields` returns them."""
+    return f"id: {event_id}\n".encode() + fields
+
+
+def position_comment(event_id: str) -> bytes:
+    """Where the stream starts. A comment, because many clients parse the data of every block."""
+    return f": position {event_id}\n\n".encode()
+
+
+def reset_block(event_id: str) -> bytes:
     """Tells the client that the streams were recreated, so that earlier events no longer hold."""
-    return f"id: {event_id}\nevent: reset\ndata: {{}}\n\n"
+    return event_block(event_id, b"event: reset\ndata: {}\n\n")

@@ -1,0 +1,98 @@
+"""Opens event streams, up to limits."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Final
+
+from functions.shared.errors import TooManyStreams, Unavailable
+from functions.shared.streams.bus import Bus
+from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
+from functions.status.feeds.client import FeedClient
+from functions.status.feeds.feed import KEEP_ALIVE_SECONDS, Feed
+from functions.status.feeds.history import History
+from functions.status.feeds.position import FeedPosition
+from functions.status.feeds.tail import Tail, TailReader
+
+# Of the newest messages, for all clients together. Clients that are further behind read from the
+# streams.
+TAIL_BYTES: Final = 8 << 20
+# Clients for which old messages are read and rendered at a time: one waits for NATS while the other
+# computes. With more, Python would let all other requests wait for them.
+HISTORY_TURNS: Final = 2
+
+
+class Feeds:
+    """Opens feeds, up to a limit: each holds one of the server's threads."""
+
+    def __init__(
+        self, bus: Bus, *, max_open: int, max_of_account: int, tail_bytes: int = TAIL_BYTES
+    ) -> None:
+        """Allow `max_open` feeds at a time, and `max_of_account` to each account."""
+        self._bus = bus
+        self._max_open = max_open
+        self._max_of_account = max_of_account
+        self._tail_bytes = tail_bytes
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
+        self._tail: Tail | None = None
+        self._turns = threading.Semaphore(HISTORY_TURNS)
+
+    def open(
+        self, account: str, video_id: str | None, last_event_id: str | None, client: FeedClient
+    ) -> Feed:
+        """A feed of all videos of an account, or of one, for `client`.
+
+        Without `last_event_id`, or with an empty one, it starts with the next event.
+
+        Raises:
+            InvalidRequest: `last_event_id` or `video_id` is invalid.
+            TooManyStreams: the account has too many open feeds.
+            Unavailable: too many feeds are open, or NATS does not answer.
+        """
+        subject_filters(account, video_id)  # checks both
+        end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
+        start = FeedPosition.parse(last_event_id) if last_event_id else end
+        with self._lock:
+            self._check_limits(account)
+            tail = self._tail_after(end)
+            self._open[account] += 1
+        history = History(
+            self._bus, account, video_id, turns=self._turns, turn_seconds=KEEP_ALIVE_SECONDS
+        )
+        return Feed(
+            tail,
+            TailReader(account, video_id),
+            history,
+            client,
+            start=start,
+            end=end,
+            on_close=lambda: self._release(account),
+        )
+
+    def _check_limits(self, account: str) -> None:
+        if self._open.total() >= self._max_open:
+            raise Unavailable("Too many event streams are open. Try again.", retry_after=10)
+        if self._open[account] >= self._max_of_account:
+            raise TooManyStreams
+
+    def _tail_after(self, end: FeedPosition) -> Tail:
+        """The tail; a new one for the first feed, and after the streams were recreated."""
+        if self._tail is None or self._tail.ended:
+            if self._tail is not None:
+                self._tail.stop()
+            tail = Tail(self._bus, end, max_bytes=self._tail_bytes)
+            try:
+                tail.start()
+            except Unavailable:
+                tail.stop()
+                raise
+            self._tail = tail
+        return self._tail
+
+    def _release(self, account: str) -> None:
+        with self._lock:
+            self._open[account] -= 1
+            if not self._open[account]:
+                del self._open[account]
