@@ -8,7 +8,7 @@ from typing import Final
 
 from functions.shared.errors import TooManyStreams, Unavailable
 from functions.shared.streams.bus import Bus
-from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
+from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.feeds.client import FeedClient
 from functions.status.feeds.feed import KEEP_ALIVE_SECONDS, Feed
 from functions.status.feeds.history import History
@@ -51,16 +51,15 @@ class Feeds:
             TooManyStreams: the account has too many open feeds.
             Unavailable: too many feeds are open, or NATS does not answer.
         """
-        subject_filters(account, video_id)  # checks both
+        history = History(
+            self._bus, account, video_id, turns=self._turns, turn_seconds=KEEP_ALIVE_SECONDS
+        )
         end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
         start = FeedPosition.parse(last_event_id) if last_event_id else end
         with self._lock:
             self._check_limits(account)
             tail = self._tail_after(end)
             self._open[account] += 1
-        history = History(
-            self._bus, account, video_id, turns=self._turns, turn_seconds=KEEP_ALIVE_SECONDS
-        )
         return Feed(
             tail,
             TailReader(account, video_id),
