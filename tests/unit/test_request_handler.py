@@ -198,8 +198,8 @@ def test_the_third_attempt_is_the_last(
 @pytest.mark.parametrize(
     ("payload", "code", "echo"),
     [
-        (b"garbage \xff", "invalid_cloudevent", None),
-        (b"", "invalid_cloudevent", None),
+        (b"garbage \xff", "invalid_json", None),
+        (b"", "invalid_json", None),
         (request_payload({}), "missing_required_parameter", None),
         (request_payload([]), "invalid_cloudevent", None),
         (request_payload({"prompt": "x", "seed": "7"}), "invalid_value", "x"),
