@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from functions.shared.api.gunicorn import limit_request_fields
+from functions.shared.api.gunicorn_worker import REQUEST_SECONDS, SEND_SECONDS
+from functions.shared.api.parameters import MAX_LIMIT, MAX_SEARCH_CHARACTERS
 from functions.shared.config import Settings
+from functions.shared.streams.cloudevents import MAX_BATCH
+from functions.shared.streams.validation import MAX_EVENT_BYTES
+from functions.shared.video.requests import MAX_METADATA_PAIRS, MAX_PROMPT_CHARACTERS
+from functions.status.app import MAX_DOWNLOADS, MAX_FEEDS, MAX_FEEDS_OF_ACCOUNT
+from functions.status.feeds.feed import STALL_SECONDS
+from functions.status.listing.time_limit import MAX_QUERY_SECONDS
+from functions.submit.app import MAX_DELETIONS
 from tests.manifests import kubectl
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +48,32 @@ def test_generated_files_are_up_to_date() -> None:
     """The table of settings and the OpenAPI document match the code."""
     check = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     assert subprocess.run(check, check=False).returncode == 0, "run `python docs/generate.py`"
+
+
+@pytest.mark.parametrize(
+    ("row", "limits"),
+    [
+        ("body of a request", [Settings().max_body_bytes >> 10]),
+        ("a request with its defaults, as an event", [MAX_EVENT_BYTES >> 10]),
+        ("`prompt`, `negative_prompt`", [MAX_PROMPT_CHARACTERS]),
+        ("`metadata`", [MAX_METADATA_PAIRS]),
+        ("a batch of CloudEvents", [MAX_BATCH]),
+        ("`q`", [MAX_SEARCH_CHARACTERS, MAX_QUERY_SECONDS]),
+        ("a page of the list", [MAX_LIMIT]),
+        ("headers", [limit_request_fields]),
+        ("time to send a request", [int(REQUEST_SECONDS)]),
+        ("time without reading a response", [SEND_SECONDS, int(STALL_SECONDS)]),
+        ("open event streams", [MAX_FEEDS, MAX_FEEDS_OF_ACCOUNT]),
+        ("downloads at a time", [MAX_DOWNLOADS]),
+        ("deletions at a time", [MAX_DELETIONS]),
+    ],
+)
+def test_the_limits_in_the_readme_are_those_of_the_code(row: str, limits: list[float]) -> None:
+    """A reader relies on the table."""
+    readme = (ROOT / "README.md").read_text()
+    written = next(line for line in readme.splitlines() if line.startswith(f"| {row} |"))
+    for limit in limits:
+        assert re.search(rf"(?<![0-9.]){limit:,}(?![0-9.])", written), (limit, written)
 
 
 def test_every_setting_has_a_description() -> None:
