@@ -32,6 +32,7 @@ def new_app(
     name: str,
     *,
     check: Callable[[], None],
+    check_health: Callable[[], None] | None = None,
     answers_without_nats: bool = False,
     max_body_bytes: int,
     registry: CollectorRegistry,
@@ -44,6 +45,7 @@ def new_app(
     Args:
         name: the function's name, for logs and metrics.
         check: returns if requests can be served, and raises a `KinoraError` that says why not.
+        check_health: as `check`, for `/health` alone; `check` if None.
         answers_without_nats: once `check` has succeeded, the function stays ready: what it can't
             serve, it answers with an error. docs/health.md says which functions do.
         max_body_bytes: larger bodies get 413 before they are read.
@@ -85,7 +87,8 @@ def new_app(
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)
-    _add_operator_routes(app, check, registry, stays_ready=answers_without_nats)
+    _add_readiness(app, check, stays_ready=answers_without_nats)
+    _add_operator_routes(app, check_health or check, registry)
     return app
 
 
@@ -134,14 +137,8 @@ def _error_response(error: KinoraError) -> Response:
     return response
 
 
-def _add_operator_routes(
-    app: Flask, check: Callable[[], None], registry: CollectorRegistry, *, stays_ready: bool
-) -> None:
+def _add_readiness(app: Flask, check: Callable[[], None], *, stays_ready: bool) -> None:
     was_ready = threading.Event()
-
-    @app.get("/healthz", endpoint="getLiveness")
-    def healthz() -> dict[str, str]:
-        return {"status": "alive"}
 
     @app.get("/readyz", endpoint="getReadiness")
     def readyz() -> tuple[dict[str, str], int]:
@@ -153,10 +150,18 @@ def _add_operator_routes(
             was_ready.set()
         return {"status": "ready"}, 200
 
+
+def _add_operator_routes(
+    app: Flask, check_health: Callable[[], None], registry: CollectorRegistry
+) -> None:
+    @app.get("/healthz", endpoint="getLiveness")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
     @app.get("/health", endpoint="getHealth")
     def health() -> tuple[dict[str, str], int]:
         try:
-            check()
+            check_health()
         except KinoraError as error:
             return {"status": "unavailable", "reason": error.message}, Unavailable.status
         return {"status": "available"}, 200

@@ -28,9 +28,10 @@ def service_operations() -> list[Operation]:
         _public(
             "getHealth",
             "/health",
-            "Can videos be read?",
-            "Whether NATS answers and the list of videos is complete. The other functions have one "
-            "each, for what they need; the gateway exposes only this one.",
+            "Can videos be made and read?",
+            "Whether NATS answers and stores what is published, and the list of videos is "
+            "complete. Each function has one for what it needs; the gateway's is that of `submit` "
+            "and `status`.",
             JSON,
             reason,
         ),
