@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import re
+import threading
 from collections.abc import Iterator
 
 import nats
@@ -16,6 +17,8 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
+from functions.shared.streams.consumers import GENERATE_CONSUMER
+from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import REQUESTS, VIDEOS
 from local.stack import ROOT
@@ -23,6 +26,8 @@ from tests.nats_users import USERS, NatsUsersStack, permissions
 from tests.patience import scaled
 
 STORED = {REQUESTS: "kinora.requests.acme.v1", VIDEOS: "kinora.videos.acme.v1.completed"}
+# JetStream sends more than this many only as fast as a client asks for them.
+EVENTS = 5000
 FUNCTIONS = [user for user in USERS if user != "operator"]
 
 
@@ -155,6 +160,44 @@ def test_no_consumer_of_status_delivers_into_a_stream(servers: NatsUsersStack) -
     assert target_of_a_stream not in asyncio.run(_stored(servers))
 
 
+def test_the_set_up_repairs_a_consumer_that_status_changed(servers: NatsUsersStack) -> None:
+    """A known limit: who may create consumers may change one, and so hold requests up.
+
+    The queue of `dispatch` is as before once the set-up has run.
+    """
+
+    async def change() -> None:
+        client = await _connect(servers, "status")
+        config = {
+            "name": GENERATE_CONSUMER,
+            "ack_policy": "explicit",
+            "deliver_policy": "all",
+            "replay_policy": "instant",
+            "filter_subject": "kinora.requests.nobody.*",
+        }
+        answer = await client.request(
+            f"$JS.API.CONSUMER.CREATE.{REQUESTS}",
+            json.dumps({"stream_name": REQUESTS, "config": config}).encode(),
+            timeout=scaled(10),
+        )
+        await client.close()
+        assert "error" not in json.loads(answer.data)
+
+    before = asyncio.run(_queue_of_dispatch(servers))
+    asyncio.run(change())
+    assert asyncio.run(_queue_of_dispatch(servers)) != before
+    servers.set_up()
+    assert asyncio.run(_queue_of_dispatch(servers)) == before
+
+
+async def _queue_of_dispatch(stack: NatsUsersStack) -> tuple[str | None, str | None, int | None]:
+    client = await _connect(stack, "operator")
+    jetstream = client.jetstream(timeout=scaled(10))
+    config = (await jetstream.consumer_info(REQUESTS, GENERATE_CONSUMER)).config
+    await client.close()
+    return config.filter_subject, config.durable_name, config.max_ack_pending
+
+
 def test_an_outside_publisher_gets_jetstreams_acknowledgement(servers: NatsUsersStack) -> None:
     """The account in the README stores requests of its own account, and nothing else."""
 
@@ -173,3 +216,29 @@ def test_an_outside_publisher_gets_jetstreams_acknowledgement(servers: NatsUsers
     stored = asyncio.run(_stored(servers))
     assert {"kinora.requests.newsroom.v1", "kinora.requests.newsroom.v2"} <= stored
     assert not stored & {*_forged("newsroom"), "kinora.requests.acme.v2"}
+
+
+def test_status_reads_a_long_list_from_the_other_account(servers: NatsUsersStack) -> None:
+    """Long enough for JetStream's flow control, whose questions and answers cross accounts too."""
+
+    async def publish() -> None:
+        client = await _connect(servers, "operator")
+        for number in range(EVENTS):
+            await client.publish(f"kinora.videos.many.v{number}.completed", bytes(1000))
+        await client.close()
+
+    asyncio.run(publish())
+    replayed = threading.Semaphore(0)
+    bus = JetStream(servers.nats_url_of("status"))
+    try:
+        bus.follow(
+            VIDEOS,
+            lambda _: replayed.release(),
+            lambda: None,
+            lambda: None,
+            subject="kinora.videos.many.*.*",
+        )
+        for number in range(EVENTS):
+            assert replayed.acquire(timeout=scaled(60)), f"{number} of {EVENTS} events"
+    finally:
+        bus.close()
