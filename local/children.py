@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -63,6 +64,7 @@ class Child:
         self.log = log
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self.shows_warnings = False
+        self._awaited: list[tuple[re.Pattern[str], asyncio.Future[re.Match[str]]]] = []
         self._running = running
         self._relay = asyncio.create_task(self._relay_output())
 
@@ -91,6 +93,12 @@ class Child:
         await asyncio.wait({self._relay}, timeout=0.5)
         return status
 
+    async def line(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        """Wait for a line of its output that has a match; cancelled if it is not needed."""
+        found: asyncio.Future[re.Match[str]] = asyncio.get_running_loop().create_future()
+        self._awaited.append((pattern, found))
+        return await found
+
     async def stop(self, grace_seconds: float) -> None:
         """Send SIGTERM, and SIGKILL if it has not exited after `grace_seconds`."""
         self.shows_warnings = False
@@ -110,7 +118,8 @@ class Child:
         rest = b""
         with _open_log(self.log) as log:
             while chunk := await stream.read(_LONGEST_LINE):
-                log.write(chunk)
+                with contextlib.suppress(OSError):  # a full disk; the output still has to be read
+                    log.write(chunk)
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > _LONGEST_LINE:
                     lines, rest = [*lines, rest], b""
@@ -122,6 +131,9 @@ class Child:
     def _take(self, output: bytes) -> None:
         line = output.decode(errors="replace").rstrip()
         self.tail.append(line)
+        for pattern, found in self._awaited:
+            if not found.done() and (match := pattern.search(line)):
+                found.set_result(match)
         if self.shows_warnings and _IMPORTANT.search(line):
             print(f"{self.name:<11} | {line}", flush=True)
 

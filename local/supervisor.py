@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 
 from local.children import Child, ProcessGroup
+from local.full_disk import WRITE_ERROR, wait_for_room
 from local.load import describe_overload
 from local.probes import is_ready
 from local.processes import Command, Process
@@ -63,8 +64,9 @@ class Supervisor:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._raise_when_stop_asked())
                 tasks.create_task(self._announce_when_ready())
-                for child in self._children.values():
-                    tasks.create_task(_raise_at_end(child))
+                for process in self._table:
+                    keep = self._keep_storing if process.name == "nats" else self._keep
+                    tasks.create_task(keep(process))
         except* _StopAsked:
             print("Stopping; Ctrl-C again kills.", flush=True)
         except* _StackFailedError as failures:
@@ -144,6 +146,33 @@ class Supervisor:
             raise _StackFailedError(child.describe_end(status))
         self._waiting_for.discard(name)
 
+    async def _keep(self, process: Process) -> None:
+        """Fail when the process ends."""
+        child = self._children[process.name]
+        raise _StackFailedError(child.describe_end(await child.ended()))
+
+    async def _keep_storing(self, nats: Process) -> None:
+        """As `_keep`, but restart NATS when it has stopped storing messages."""
+        while True:
+            end = asyncio.create_task(self._keep(nats))
+            try:
+                await _first(end, self._room_after_a_write_error())
+            finally:
+                end.cancel()
+            await self._children[nats.name].stop(_SERVER_GRACE_SECONDS)
+            self._children[nats.name] = await self._start(nats)
+            print("NATS was restarted: there is room again.", flush=True)
+
+    async def _room_after_a_write_error(self) -> None:
+        problem = await self._children["nats"].line(WRITE_ERROR)
+        print(
+            f"NATS has stopped storing messages: {problem['reason'].strip()}. It is restarted once "
+            f"there is room for {self._stack.data}; until then, requests get 503.",
+            file=sys.stderr,
+            flush=True,
+        )
+        await wait_for_room(self._stack.data / "nats")
+
     async def _stop(self, roles: set[str], grace_seconds: float) -> None:
         names = [process.name for process in self._of_role(roles)]
         started = [self._children[name] for name in names if name in self._children]
@@ -153,6 +182,12 @@ class Supervisor:
         return [process for process in self._table if process.role in roles]
 
 
-async def _raise_at_end(child: Child) -> None:
-    status = await child.ended()
-    raise _StackFailedError(child.describe_end(status))
+async def _first(end: asyncio.Task[None], event: Coroutine[None, None, None]) -> None:
+    """Wait for the event; raise the exception of `end` if that comes first."""
+    waiting = asyncio.create_task(event)
+    try:
+        done, _ = await asyncio.wait({end, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    for task in done:
+        await task

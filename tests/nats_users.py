@@ -22,9 +22,11 @@ THREE = KNATIVE / "base"
 USERS = ("submit", "status", "dispatch", "generate", "forward", "setup", "operator")
 
 # Of nats-server's trace: what a user publishes and subscribes to.
-_USED = re.compile(r'"\$G/user:(\w+)" - <<- \[(H?PUB|SUB) (\S+)')
-_USER = re.compile(r"^ +user: (\w+)$(.*?)^    }$", re.MULTILINE | re.DOTALL)
+_USED = re.compile(r'"\w+/user:(\w+)" - <<- \[(H?PUB|SUB) (\S+)')
+_USER = re.compile(r"^ +user: (\w+)$(.*?)^    }]$", re.MULTILINE | re.DOTALL)
 _LIST = re.compile(r"(publish|subscribe): \[(.*?)\]$", re.MULTILINE | re.DOTALL)
+_ACCOUNT = re.compile(r"^  (\w+) \{$(.*?)^  }$", re.MULTILINE | re.DOTALL)
+_SERVICE = re.compile(r'{service: {account: KINORA, subject: "([^"]+)"}}')
 
 
 def permissions() -> dict[tuple[str, str], list[str]]:
@@ -35,6 +37,17 @@ def permissions() -> dict[tuple[str, str], list[str]]:
         for user in _USER.finditer(text)
         for allowed in _LIST.finditer(user[2])
     }
+
+
+def accounts() -> dict[str, str]:
+    """The text of each account in `users.conf`, by its name."""
+    text = (BASE / "users.conf").read_text()
+    return {account[1]: account[2] for account in _ACCOUNT.finditer(text)}
+
+
+def imported(account: str) -> list[str]:
+    """What an account imports from that of the streams: the subjects where its requests arrive."""
+    return _SERVICE.findall(accounts()[account])
 
 
 def matches(pattern: str, subject: str) -> bool:

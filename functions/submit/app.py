@@ -40,9 +40,15 @@ def create_app(
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
     accounts = Accounts.from_file(settings.api_keys_file)
+
+    def check_health() -> None:
+        stream.check()
+        stream.check_writes()
+
     app = new_app(
         "submit",
         check=stream.check,
+        check_health=check_health,
         answers_without_nats=True,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,

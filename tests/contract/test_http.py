@@ -60,6 +60,16 @@ def test_probes_without_nats(api: Api, function: str) -> None:
     assert "NATS" in error_of(health)["message"]
 
 
+def test_health_of_submit_tells_that_nothing_is_stored(api: Api) -> None:
+    """It stays ready: without a request, nobody would be told."""
+    assert api.submit.get("/readyz").status_code == 200
+    api.bus.stopped_writing = True
+    assert api.submit.get("/readyz").status_code == 200
+    health = api.submit.get("/health")
+    assert health.status_code == 503
+    assert "stopped storing" in health.get_json()["reason"]
+
+
 def test_a_list_that_is_being_read_again_is_503(api: Api) -> None:
     """Not a part of it: a caller would take the rest for lost."""
     complete(api)

@@ -15,7 +15,7 @@ from tests.manifests import (
     overlay,
     pod_templates,
 )
-from tests.nats_users import permissions
+from tests.nats_users import accounts, imported, permissions
 
 
 @EACH_OVERLAY
@@ -87,3 +87,20 @@ def test_nats_has_a_password_for_every_user(name: str) -> None:
     # A single server has no routes.
     assert all(name.startswith("ROUTE_") for name in set(given) - wanted)
     assert {user for user, _ in permissions()} >= {*FUNCTIONS, "setup"}
+
+
+def test_each_function_is_alone_in_a_nats_account() -> None:
+    """Only the account of the streams has any, and what the others import is what they may use.
+
+    An answer goes to the account of who asked, so it can reach no subject that the user itself may
+    not publish to.
+    """
+    found = accounts()
+    assert [name for name, text in found.items() if "jetstream" in text] == ["KINORA"]
+    users = {name: re.findall(r"user: (\w+)$", text, re.MULTILINE) for name, text in found.items()}
+    assert users.pop("KINORA") == []  # the operator's, on one line with its password
+    for account, names in users.items():
+        assert names == [account.lower()]
+        allowed = permissions()[account.lower(), "publish"]
+        assert imported(account) == ["$JS.API.INFO", *allowed], account
+    assert {name.lower() for name in users} == {user for user, _ in permissions()}

@@ -29,6 +29,7 @@ class MemoryBus:
             answer), "answer lost" (stored, but no answer), "busy" (refused although there is no
             rival), "full". Later publishes succeed.
         unavailable: while true, every call fails as without a connection.
+        stopped_writing: while true, the streams store nothing, as on a disk that was full.
         catches_up: while false, a new follower is never told that it has everything.
         clock: nanoseconds since the epoch; `advance` moves it.
         connected_seconds: what `connected_for` returns.
@@ -38,6 +39,7 @@ class MemoryBus:
         """Start with two empty streams."""
         self.faults: deque[str] = deque()
         self.unavailable = False
+        self.stopped_writing = False
         self.catches_up = True
         self.clock = 1_795_000_000 * NANOSECONDS
         self.connected_seconds = 1e9
@@ -160,6 +162,12 @@ class MemoryBus:
     def check(self) -> None:
         """See `Bus.check`."""
         self._check_available()
+
+    def check_writes(self) -> None:
+        """See `Bus.check_writes`."""
+        self._check_available()
+        if self.stopped_writing:
+            raise Unavailable("NATS has stopped storing messages", retry_after=60)
 
     def request_source(self) -> RequestSource:
         """See `Bus.request_source`."""

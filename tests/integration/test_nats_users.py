@@ -256,6 +256,7 @@ def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
         ("generate", "$JS.API.CONSUMER.MSG.NEXT.REQUESTS.generate"),
         ("forward", "$JS.ACK.REQUESTS.generate.1.1.1.1.0"),
         ("setup", "kinora.requests.default.v1"),
+        *((user, "$SYS.REQ.USER.INFO") for user in USERS if user != "operator"),
         *((user, "$JS.API.STREAM.DELETE.VIDEOS") for user in USERS if user != "operator"),
         *((user, "$JS.API.STREAM.DELETE.REQUESTS") for user in USERS if user != "operator"),
     ],

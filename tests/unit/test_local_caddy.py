@@ -209,10 +209,24 @@ def test_routes_for_operators_are_not_reachable(functions: str) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), path
 
 
-def test_health_is_that_of_status(functions: str) -> None:
-    """200 while videos can be read."""
+def test_health_is_that_of_submit_and_status(functions: str) -> None:
+    """200 when both are available."""
     answer = requests.get(f"{functions}/health", timeout=TIMEOUT)
     assert (answer.status_code, answer.headers["X-From"]) == (200, "status")
+
+
+@pytest.mark.parametrize("unavailable", ["submit", "status"])
+def test_health_says_what_is_unavailable(stack: Stack, gateway: str, unavailable: str) -> None:
+    """The reason comes from the function, whichever it is."""
+    with (
+        serving("submit", stack.ports["submit"]) as submit,
+        serving("status", stack.ports["status"]) as status,
+    ):
+        reason = b'{"status":"unavailable","reason":"NATS has stopped storing messages"}'
+        wrong = submit if unavailable == "submit" else status
+        wrong.answers_with = (503, "application/json", reason)
+        answer = requests.get(f"{gateway}/health", timeout=TIMEOUT)
+    assert (answer.status_code, answer.content) == (503, reason)
 
 
 def test_health_without_functions_is_unavailable(gateway: str) -> None:
@@ -306,7 +320,7 @@ def test_an_error_of_knative_becomes_the_apis(
     stack: Stack, gateway: str, method: str, path: str, status: int, content_type: str, body: bytes
 ) -> None:
     """A client that parses errors can parse this one, and knows when to try again."""
-    part = PARTS[method]
+    part = "submit" if path == "/health" else PARTS[method]
     with serving(part, stack.ports[part]) as upstream:
         upstream.answers_with = (status, content_type, body)
         answer = requests.request(method, f"{gateway}{path}", timeout=TIMEOUT)

@@ -35,6 +35,7 @@ def new_app(
     name: str,
     *,
     check: Callable[[], None],
+    check_health: Callable[[], None] | None = None,
     answers_without_nats: bool = False,
     max_body_bytes: int,
     registry: CollectorRegistry,
@@ -48,6 +49,7 @@ def new_app(
     Args:
         name: the function's name, for logs and metrics.
         check: returns if requests can be served, and raises a `KinoraError` that says why not.
+        check_health: as `check`, for `/health` alone; `check` if None.
         answers_without_nats: once `check` has succeeded, the function stays ready: what it can't
             serve, it answers with an error. docs/health.md says which functions do.
         max_body_bytes: larger bodies get 413, or the error of `explain_large`.
@@ -91,7 +93,8 @@ def new_app(
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)
-    _add_operator_routes(app, check, registry, stays_ready=answers_without_nats)
+    _add_readiness(app, check, stays_ready=answers_without_nats)
+    _add_operator_routes(app, check_health or check, registry)
     return app
 
 
@@ -140,14 +143,8 @@ def _error_response(error: KinoraError) -> Response:
     return response
 
 
-def _add_operator_routes(
-    app: Flask, check: Callable[[], None], registry: CollectorRegistry, *, stays_ready: bool
-) -> None:
+def _add_readiness(app: Flask, check: Callable[[], None], *, stays_ready: bool) -> None:
     was_ready = threading.Event()
-
-    @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        return {"status": "alive"}
 
     @app.get("/readyz")
     def readyz() -> dict[str, str] | Response:
@@ -160,10 +157,18 @@ def _add_operator_routes(
             was_ready.set()
         return {"status": "ready"}
 
+
+def _add_operator_routes(
+    app: Flask, check_health: Callable[[], None], registry: CollectorRegistry
+) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
     @app.get("/health", endpoint="getHealth")
     def health() -> dict[str, str] | Response:
         try:
-            check()
+            check_health()
         except KinoraError as error:
             return _error_response(Unavailable(error.message))
         return {"status": "available"}

@@ -65,7 +65,7 @@ class ErrorResponse(TypedDict):
 
 
 class Health(TypedDict):
-    """Videos can be read."""
+    """Videos can be made and read."""
 
     status: Literal["available"]
 

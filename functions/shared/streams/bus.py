@@ -128,6 +128,14 @@ class Bus(Protocol):
     def check(self) -> None:
         """Return if both streams and the consumer exist and NATS answers."""
 
+    def check_writes(self) -> None:
+        """Return if both streams store what is published.
+
+        Raises:
+            Unavailable: also if a write to a server's disk failed, after which the stream stores
+                nothing until the server restarts.
+        """
+
     def request_source(self) -> RequestSource:
         """A new subscription to the consumer of REQUESTS; each slot needs its own."""
 

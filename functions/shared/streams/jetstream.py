@@ -94,6 +94,11 @@ class JetStream:
         self.backlog()
         self.now()
 
+    def check_writes(self) -> None:
+        """See `Bus.check_writes`."""
+        for stream in (REQUESTS, VIDEOS):
+            self._api.check_writes(stream)
+
     def request_source(self) -> RequestSource:
         """See `Bus.request_source`."""
         return PullConsumer(self._connection)

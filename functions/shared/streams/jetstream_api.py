@@ -33,7 +33,10 @@ MESSAGE_NOT_FOUND: Final = 10037
 STORE_FAILED: Final = 10077
 # How a batch ends: after its last message, or without any.
 BATCH_ENDS: Final = frozenset({"204", "404"})
+PURGE_FAILED: Final = 10051
 
+# No subject of Kinora: purging it removes nothing.
+_NO_SUBJECT: Final = "kinora.none"
 # The status line and the separators of headers count towards a message's size.
 HEADER_OVERHEAD: Final = 512
 # A response without data has the status 503: no server is responsible for the subject.
@@ -62,6 +65,20 @@ class JetStreamApi:
     def info(self, name: str) -> dict[str, Any]:
         """The response to a call without parameters, such as `STREAM.INFO.<stream>`."""
         return self.call(name, {}) or {}
+
+    def check_writes(self, stream: str) -> None:
+        """Return if the stream's store is intact; see `Bus.check_writes`.
+
+        A purge that removes nothing writes nothing on a single server, and yet fails with the error
+        that the store keeps. No other call reports it, and a publish is not answered at all.
+        """
+        body = {"filter": _NO_SUBJECT}
+        if self.call(f"STREAM.PURGE.{stream}", body, absent=PURGE_FAILED) is None:
+            raise Unavailable(
+                "NATS has stopped storing messages: a write to its disk failed. It needs room on "
+                "the disk, and then a restart.",
+                retry_after=60,
+            )
 
     def get_message(self, stream: str, body: Mapping[str, Any]) -> Message | None:
         """Get a message from the stream's leader; None if there is none."""

@@ -64,7 +64,7 @@ def _health() -> Operation:
         method="get",
         path="/health",
         tag="service",
-        summary="Can videos be read?",
+        summary="Can videos be made and read?",
         description="For load balancers and monitoring. 503 says why not.",
         responses={200: json_response("Health", "Yes.")},
         public=True,

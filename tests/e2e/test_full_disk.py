@@ -1,0 +1,71 @@
+"""`make run` on a disk that was full for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.test_make_run import Run, create_video
+from tests.patience import scaled, wait_until
+from tests.ports import stack_settings
+from tests.small_disk import SmallDisk, small_disk
+
+
+def _post(url: str) -> int:
+    answer = requests.post(f"{url}/v1/videos", json={"prompt": "a red circle"}, timeout=scaled(20))
+    return answer.status_code
+
+
+def _fill_until_refused(disk: SmallDisk, url: str) -> None:
+    """Fill the disk, and request videos until NATS can't store one."""
+    disk.fill()
+    wait_until(lambda: _post(url) == 503, seconds=60, what="a request is not stored")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk for NATS, and for logs, which a full disk loses as well."""
+    with small_disk(tmp_path / "disk") as found:
+        data = tmp_path / "the data"
+        data.mkdir()
+        for folder in ("nats", "logs"):
+            (found.path / folder).mkdir()
+            (data / folder).symlink_to(found.path / folder)
+        yield found
+
+
+def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_path: Path) -> None:
+    """It says that NATS has stopped storing messages, and why; and nothing else is restarted."""
+    run = Run({**stack_settings(), "KINORA_DATA": str(tmp_path / "the data")})
+    try:
+        run.wait_ready()
+        url = run.stack.url
+        _fill_until_refused(disk, url)
+        _read_until(run, "NATS has stopped storing messages: no space left on device")
+        health = requests.get(f"{url}/health", timeout=scaled(10))
+        assert health.status_code == 503
+        assert "NATS has stopped storing messages" in health.json()["reason"]
+        disk.empty()
+        _read_until(run, "NATS was restarted")
+        wait_until(lambda: _post(url) == 200, seconds=30, what="requests are stored again")
+        wait_until(
+            lambda: requests.get(f"{url}/health", timeout=scaled(10)).status_code == 200,
+            seconds=10,
+            what="health is good again",
+        )
+        assert create_video(run, "a red circle")
+    finally:
+        run.process.kill()
+        run.process.wait()
+
+
+def _read_until(run: Run, text: str) -> None:
+    assert run.process.stdout
+    for line in run.process.stdout:
+        run.lines.append(line)
+        if text in line:
+            return
+    pytest.fail(f"ended before it printed {text!r}:\n{run.output}")

@@ -1,0 +1,244 @@
+"""Answers of NATS go to who asked: none becomes a message of REQUESTS or VIDEOS.
+
+NATS checks permissions on the subject of a message, and not on the reply subject that it names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from functions.shared.streams.consumers import GENERATE_CONSUMER
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.nats_address import client_options
+from functions.shared.subjects import REQUESTS, VIDEOS
+from local.stack import ROOT
+from tests.nats_users import USERS, NatsUsersStack, permissions
+from tests.patience import scaled
+
+STORED = {REQUESTS: "kinora.requests.acme.v1", VIDEOS: "kinora.videos.acme.v1.completed"}
+# JetStream sends more than this many only as fast as a client asks for them.
+EVENTS = 5000
+FUNCTIONS = [user for user in USERS if user != "operator"]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["one-server", "three-servers"])
+def servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NatsUsersStack]:
+    """NATS with the accounts of the manifests, the user of an outside publisher, and one video."""
+    stack = NatsUsersStack(
+        tmp_path_factory.mktemp("replies"), clustered=request.param, traced=False
+    )
+    stack._changes["FORWARD_EVENTS"] = "completed"  # creates the consumer `forward`
+    for server in stack.nats_servers:
+        _admit_the_publisher_of_the_readme(stack, server.name)
+    try:
+        stack.start_servers()
+        asyncio.run(_store_a_video(stack))
+        yield stack
+    finally:
+        stack.close()
+
+
+def _admit_the_publisher_of_the_readme(stack: NatsUsersStack, name: str) -> None:
+    """Add the account that the README shows to a server's configuration, as the README says."""
+    (account,) = re.findall(
+        r"^```text\n(  NEWSROOM .*?)^```$",
+        (ROOT / "knative" / "README.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    users = stack.stack.data / f"{name}-config" / "users.conf"
+    text = users.read_text().replace("accounts {\n", f"accounts {{\n{account}", 1)
+    users.write_text(text.replace("$NEWSROOM_PASSWORD", stack.passwords["route"]))
+
+
+def _forged(user: str) -> tuple[str, str]:
+    """Reply subjects that the streams store, if anything is published there."""
+    return f"kinora.requests.acme.of-{user}", f"kinora.videos.acme.of-{user}.deleted"
+
+
+async def _connect(stack: NatsUsersStack, user: str) -> Client:
+    return await nats.connect(**client_options(stack.nats_url_of(user)))
+
+
+async def _store_a_video(stack: NatsUsersStack) -> None:
+    client = await _connect(stack, "operator")
+    for subject in STORED.values():
+        await client.jetstream(timeout=scaled(10)).publish(subject, b"{}")
+    await client.close()
+
+
+async def _stored(stack: NatsUsersStack) -> set[str]:
+    """The subjects that have a message in either stream."""
+    client = await _connect(stack, "operator")
+    found: set[str] = set()
+    for stream in STORED:
+        info = await client.jetstream(timeout=scaled(10)).stream_info(stream, subjects_filter=">")
+        found |= set(info.state.subjects or {})
+    await client.close()
+    return found
+
+
+def _question(pattern: str) -> tuple[str, bytes]:
+    """A subject that matches the pattern, and a payload that is answered."""
+    subject = pattern.replace(".>", ".1.1.1.1.0").replace("VIDEOS.*", "VIDEOS.forward")
+    subject = subject.replace("$JS.ACK.VIDEOS.1", "$JS.ACK.VIDEOS.forward.1")
+    subject = subject.replace("kinora.requests.*.*", "kinora.requests.acme.own")
+    subject = subject.replace("*", "own")
+    stream = REQUESTS if REQUESTS in subject else VIDEOS
+    for call, body in (
+        ("MSG.NEXT", {"batch": 1, "no_wait": True}),
+        ("GET", {"last_by_subj": STORED[stream]}),
+        ("PURGE", {"filter": "kinora.none"}),
+        ("LIST", {"offset": 0}),
+    ):
+        if call in subject:
+            return subject, json.dumps(body).encode()
+    return subject, b"+NXT" if "ACK" in subject else b""
+
+
+@pytest.mark.parametrize("user", FUNCTIONS)
+def test_no_answer_to_a_function_becomes_a_message(servers: NatsUsersStack, user: str) -> None:
+    """On every subject that the function's user may publish to, with a reply subject of a stream.
+
+    A function that can read could otherwise end anybody's video.
+    """
+
+    async def ask_for_everything() -> None:
+        client = await _connect(servers, user)
+        for pattern in permissions()[user, "publish"]:
+            subject, body = _question(pattern)
+            for reply in _forged(user):
+                await client.publish(subject, body, reply=reply)
+            # The server answers in order: this answer comes after the others.
+            with contextlib.suppress(nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                await client.request(subject, body, timeout=scaled(1))
+        await client.close()
+
+    asyncio.run(ask_for_everything())
+    assert not asyncio.run(_stored(servers)) & set(_forged(user))
+
+
+def test_no_consumer_of_status_delivers_into_a_stream(servers: NatsUsersStack) -> None:
+    """A consumer with a stream's subject to deliver to stays idle, beside one that delivers."""
+    target_of_a_stream = "kinora.requests.acme.by-consumer"
+
+    async def follow_both() -> int:
+        client = await _connect(servers, "status")
+        operator = await _connect(servers, "operator")
+        inbox = client.new_inbox()
+        delivered = await client.subscribe(inbox)
+        names = []
+        for target in (target_of_a_stream, inbox):
+            config = {"deliver_subject": target, "deliver_policy": "all", "ack_policy": "none"}
+            answer = await client.request(
+                f"$JS.API.CONSUMER.CREATE.{VIDEOS}",
+                json.dumps(
+                    {"stream_name": VIDEOS, "config": {**config, "replay_policy": "instant"}}
+                ).encode(),
+                timeout=scaled(10),
+            )
+            names.append(json.loads(answer.data)["name"])
+        await delivered.next_msg(timeout=scaled(10))
+        info = await operator.jetstream(timeout=scaled(10)).consumer_info(VIDEOS, names[0])
+        await client.close()
+        await operator.close()
+        assert info.delivered is not None
+        return int(info.delivered.consumer_seq)
+
+    assert asyncio.run(follow_both()) == 0
+    assert target_of_a_stream not in asyncio.run(_stored(servers))
+
+
+def test_the_set_up_repairs_a_consumer_that_status_changed(servers: NatsUsersStack) -> None:
+    """A known limit: who may create consumers may change one, and so hold requests up.
+
+    The queue of `dispatch` is as before once the set-up has run.
+    """
+
+    async def change() -> None:
+        client = await _connect(servers, "status")
+        config = {
+            "name": GENERATE_CONSUMER,
+            "ack_policy": "explicit",
+            "deliver_policy": "all",
+            "replay_policy": "instant",
+            "filter_subject": "kinora.requests.nobody.*",
+        }
+        answer = await client.request(
+            f"$JS.API.CONSUMER.CREATE.{REQUESTS}",
+            json.dumps({"stream_name": REQUESTS, "config": config}).encode(),
+            timeout=scaled(10),
+        )
+        await client.close()
+        assert "error" not in json.loads(answer.data)
+
+    before = asyncio.run(_queue_of_dispatch(servers))
+    asyncio.run(change())
+    assert asyncio.run(_queue_of_dispatch(servers)) != before
+    servers.set_up()
+    assert asyncio.run(_queue_of_dispatch(servers)) == before
+
+
+async def _queue_of_dispatch(stack: NatsUsersStack) -> tuple[str | None, str | None, int | None]:
+    client = await _connect(stack, "operator")
+    jetstream = client.jetstream(timeout=scaled(10))
+    config = (await jetstream.consumer_info(REQUESTS, GENERATE_CONSUMER)).config
+    await client.close()
+    return config.filter_subject, config.durable_name, config.max_ack_pending
+
+
+def test_an_outside_publisher_gets_jetstreams_acknowledgement(servers: NatsUsersStack) -> None:
+    """The account in the README stores requests of its own account, and nothing else."""
+
+    async def publish() -> dict[str, object]:
+        servers.passwords["newsroom"] = servers.passwords["route"]
+        client = await _connect(servers, "newsroom")
+        for reply in _forged("newsroom"):
+            await client.publish("kinora.requests.newsroom.v1", b"{}", reply=reply)
+        answer = await client.request("kinora.requests.newsroom.v2", b"{}", timeout=scaled(10))
+        await client.publish("kinora.requests.acme.v2", b"{}")
+        await client.close()
+        found: dict[str, object] = json.loads(answer.data)
+        return found
+
+    assert asyncio.run(publish())["stream"] == REQUESTS
+    stored = asyncio.run(_stored(servers))
+    assert {"kinora.requests.newsroom.v1", "kinora.requests.newsroom.v2"} <= stored
+    assert not stored & {*_forged("newsroom"), "kinora.requests.acme.v2"}
+
+
+def test_status_reads_a_long_list_from_the_other_account(servers: NatsUsersStack) -> None:
+    """Long enough for JetStream's flow control, whose questions and answers cross accounts too."""
+
+    async def publish() -> None:
+        client = await _connect(servers, "operator")
+        for number in range(EVENTS):
+            await client.publish(f"kinora.videos.many.v{number}.completed", bytes(1000))
+        await client.close()
+
+    asyncio.run(publish())
+    replayed = threading.Semaphore(0)
+    bus = JetStream(servers.nats_url_of("status"))
+    try:
+        bus.follow(
+            VIDEOS,
+            lambda _: replayed.release(),
+            lambda: None,
+            lambda: None,
+            subject="kinora.videos.many.*.*",
+        )
+        for number in range(EVENTS):
+            assert replayed.acquire(timeout=scaled(60)), f"{number} of {EVENTS} events"
+    finally:
+        bus.close()
