@@ -231,7 +231,7 @@ def test_status_reads_a_long_list_from_the_other_account(servers: NatsUsersStack
     replayed = threading.Semaphore(0)
     bus = JetStream(servers.nats_url_of("status"))
     try:
-        bus.follow(
+        stop = bus.follow(
             VIDEOS,
             lambda _: replayed.release(),
             lambda: None,
@@ -240,5 +240,6 @@ def test_status_reads_a_long_list_from_the_other_account(servers: NatsUsersStack
         )
         for number in range(EVENTS):
             assert replayed.acquire(timeout=scaled(60)), f"{number} of {EVENTS} events"
+        stop()
     finally:
         bus.close()
