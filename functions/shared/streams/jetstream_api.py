@@ -96,7 +96,8 @@ class JetStreamApi:
 
     def direct_get(self, stream: str, body: Mapping[str, Any]) -> Message | None:
         """Get a message from any replica, which may be stale; None if there is none."""
-        answer = self._request(f"DIRECT.GET.{stream}", body)
+        # An answer may be one of a batch, so NATS remembers who asked until that inbox is gone.
+        answer = self._request(f"DIRECT.GET.{stream}", body, own_inbox=True)
         return _direct_message(answer) if _is_message(answer) else None
 
     def direct_get_batch(self, stream: str, body: Mapping[str, Any]) -> list[Message]:
@@ -112,9 +113,10 @@ class JetStreamApi:
             raise no_response()
         return [_direct_message(answer) for answer in answers[:-1]]
 
-    def _request(self, name: str, body: Mapping[str, Any]) -> Any:
+    def _request(self, name: str, body: Mapping[str, Any], *, own_inbox: bool = False) -> Any:
+        payload = json.dumps(body).encode()
         try:
-            return self._connection.request(f"$JS.API.{name}", json.dumps(body).encode())
+            return self._connection.request(f"$JS.API.{name}", payload, own_inbox=own_inbox)
         except NO_RESPONSE_ERRORS as problem:
             raise no_response() from problem
 

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import nats
@@ -91,17 +92,28 @@ class NatsConnection:
                 threading.Thread(target=self._loop.run_forever, name="nats", daemon=True).start()
             return self._loop
 
-    def request(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> Msg:
-        """Send a request, and wait for the response, whose headers have the server's status."""
+    def request(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        own_inbox: bool = False,
+    ) -> Msg:
+        """Send a request, and wait for the response, whose headers have the server's status.
+
+        The connection's requests share one inbox; with `own_inbox`, this one has its own.
+        """
+        request = partial(self._request, subject, payload, headers, own_inbox=own_inbox)
         # Half a second longer, so that the request's own, clearer error comes first.
         timeout = REQUEST_TIMEOUT + 0.5
         if self._silence is None:
-            return self.run(self._request(subject, payload, headers), timeout)
+            return self.run(request(), timeout)
         sent = self._silence.begin()
         if sent is None:
             raise nats.errors.TimeoutError
         try:
-            response = self.run(self._request(subject, payload, headers), timeout)
+            response = self.run(request(), timeout)
         except TimeoutError:
             # All other errors came without waiting.
             self._silence.unanswered(sent)
@@ -109,9 +121,13 @@ class NatsConnection:
         self._silence.answered()
         return response
 
-    async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
+    async def _request(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None, *, own_inbox: bool
+    ) -> Msg:
         client = await self.client()
-        return await client.request(subject, payload, timeout=REQUEST_TIMEOUT, headers=headers)
+        return await client.request(
+            subject, payload, timeout=REQUEST_TIMEOUT, headers=headers, old_style=own_inbox
+        )
 
     def request_many(
         self, subject: str, payload: bytes, is_last: Callable[[Msg], bool]
