@@ -67,7 +67,7 @@ def test_health_of_submit_tells_that_nothing_is_stored(api: Api) -> None:
     assert api.submit.get("/readyz").status_code == 200
     health = api.submit.get("/health")
     assert health.status_code == 503
-    assert "stopped storing" in health.get_json()["reason"]
+    assert "stopped storing" in error_of(health)["message"]
 
 
 def test_a_list_that_is_being_read_again_is_503(api: Api) -> None:

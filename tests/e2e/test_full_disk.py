@@ -47,7 +47,7 @@ def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_pa
         _read_until(run, "NATS has stopped storing messages: no space left on device")
         health = requests.get(f"{url}/health", timeout=scaled(10))
         assert health.status_code == 503
-        assert "NATS has stopped storing messages" in health.json()["reason"]
+        assert "NATS has stopped storing messages" in health.json()["error"]["message"]
         disk.empty()
         _read_until(run, "NATS was restarted")
         wait_until(lambda: _post(url) == 200, seconds=30, what="requests are stored again")
