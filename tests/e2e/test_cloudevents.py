@@ -93,7 +93,7 @@ def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, clie
 @pytest.mark.parametrize(
     ("payload", "code"),
     [
-        (b"garbage \xff", "invalid_cloudevent"),
+        (b"garbage \xff", "invalid_json"),
         (json.dumps(_event({})).encode(), "missing_required_parameter"),
         (json.dumps(_event({"prompt": "x", "size": "1x1"})).encode(), "invalid_value"),
         (json.dumps(_event({"prompt": "x" * 90_000})).encode(), "request_too_large"),
