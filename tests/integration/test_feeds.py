@@ -186,8 +186,9 @@ def test_clients_that_do_not_read_cost_little_and_are_cut_off(status: RunningSta
     url = f"http://127.0.0.1:{status.stack.ports['status']}/v1/videos?limit=1"
 
     def is_listed(key: VideoKey) -> bool:
-        newest = requests.get(url, timeout=scaled(30)).json()["data"][0]["id"]
-        return bool(newest == key.video_id)
+        answer = requests.get(url, timeout=scaled(30))
+        # While the machine is busy with the burst, NATS may answer too late.
+        return answer.ok and bool(answer.json()["data"][0]["id"] == key.video_id)
 
     listed, told = _keys("listed", 400), _keys("told", 400)
     for_the_list = _growth(status, listed, lambda: is_listed(listed[-1]))

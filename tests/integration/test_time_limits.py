@@ -64,10 +64,13 @@ def test_passes_last(): pass
 # No signal handler runs before the call of C returns.
 STUCK = """
 from tests import time_limits
-time_limits._CLEANUP_SECONDS = 1
+
+@pytest.fixture
+def short_cleanup():
+    time_limits._CLEANUP_SECONDS = 1
 
 @pytest.mark.time_limit(1)
-def test_is_stuck_in_c():
+def test_is_stuck_in_c(short_cleanup):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     ctypes.CDLL(None).sleep(1000)
 """
