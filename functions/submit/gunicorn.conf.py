@@ -6,7 +6,8 @@ from typing import Any
 from functions.shared.api.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
 wsgi_app = "functions.submit.app:create_app()"
-# Deletions wait for the store, and may take MAX_DELETIONS in `app.py` of them.
+# Four more than it is sent requests at a time (`containerConcurrency`), so that probes are answered
+# while all of those wait for NATS. Deletions may take MAX_DELETIONS in `app.py` of them.
 threads = 36
 
 

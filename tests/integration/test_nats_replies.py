@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import nats
 import nats.errors
 import pytest
+import requests
 from nats.aio.client import Client
 
 from functions.shared.streams.consumers import GENERATE_CONSUMER
@@ -23,7 +24,7 @@ from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import REQUESTS, VIDEOS
 from local.stack import ROOT
 from tests.nats_users import USERS, NatsUsersStack, permissions
-from tests.patience import scaled
+from tests.patience import scaled, wait_until
 
 STORED = {REQUESTS: "kinora.requests.acme.v1", VIDEOS: "kinora.videos.acme.v1.completed"}
 # JetStream sends more than this many only as fast as a client asks for them.
@@ -216,6 +217,49 @@ def test_an_outside_publisher_gets_jetstreams_acknowledgement(servers: NatsUsers
     stored = asyncio.run(_stored(servers))
     assert {"kinora.requests.newsroom.v1", "kinora.requests.newsroom.v2"} <= stored
     assert not stored & {*_forged("newsroom"), "kinora.requests.acme.v2"}
+
+
+def test_batches_pass_between_accounts_and_leave_nothing_behind(servers: NatsUsersStack) -> None:
+    """All answers arrive, and no server remembers who asked: `status` asks as long as it lives."""
+
+    async def publish() -> None:
+        client = await _connect(servers, "operator")
+        for number in range(20):
+            subject = f"kinora.requests.batch.v{number}"
+            await client.jetstream(timeout=scaled(10)).publish(subject, b"{}")
+        await client.close()
+
+    asyncio.run(publish())
+    bus = JetStream(servers.nats_url_of("status"))
+    try:
+        wait_until(
+            lambda: (
+                len(bus.read_after(REQUESTS, "kinora.requests.batch.*", 0, max_bytes=1 << 20)) == 20
+            ),
+            seconds=10,
+            what="every server has stored all of them",
+        )
+        for _ in range(50):
+            bus.get_last_message(REQUESTS, "kinora.requests.batch.v1", leader=False)
+        wait_until(
+            lambda: not any(_remembered(servers, account) for account in ("KINORA", "STATUS")),
+            seconds=10,
+            what="no answer is expected any more",
+        )
+    finally:
+        bus.close()
+
+
+def _remembered(servers: NatsUsersStack, account: str) -> dict[str, object]:
+    """The questions that the servers may still answer, as their monitoring has them."""
+    found: dict[str, object] = {}
+    for server in servers.nats_servers:
+        argv = servers.table[server.name].argv
+        port = argv[argv.index("-m") + 1]
+        url = f"http://127.0.0.1:{port}/accountz?acc={account}"
+        detail = requests.get(url, timeout=scaled(10)).json()["account_detail"]
+        found |= detail.get("responses") or {}
+    return found
 
 
 def test_status_reads_a_long_list_from_the_other_account(servers: NatsUsersStack) -> None:

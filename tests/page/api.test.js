@@ -52,6 +52,15 @@ test("a prefetched response is used instead of a request", async () => {
   deepEqual(requests, []);
 });
 
+test("a file has the name that the server gives it, in any script", async () => {
+  const named = "inline; filename=\"video_seed-7.mp4\"; filename*=UTF-8''%E7%8C%AB_seed-7.mp4";
+  responses = [new Response("mp4", { headers: { "content-disposition": named, "content-type": "video/mp4" } })];
+  const file = await api.content("v1", "video");
+  deepEqual([file.name, file.type, await file.text()], ["猫_seed-7.mp4", "video/mp4", "mp4"]);
+  responses = [new Response("mp4")];
+  equal((await api.content("v1", "video")).name, "v1");
+});
+
 test("an error has the server's message, parameter, code and wait", async () => {
   responses = [json(429, { error: { message: "Too many.", param: "prompt", code: "queue_full" } }, { "Retry-After": "7" })];
   await rejects(api.video("v1"), {

@@ -16,7 +16,6 @@ __all__ = [
     "keepalive",
     "limit_request_fields",
     "limit_request_line",
-    "threads",
     "timeout",
     "worker_class",
     "worker_tmp_dir",
@@ -27,11 +26,9 @@ bind = f"{os.environ.get('HOST') or '127.0.0.1'}:{os.environ.get('PORT') or '808
 
 # A process has one connection to NATS and one index. The autoscaler adds processes.
 workers = 1
-# Threads, because requests wait for NATS, S3 and event streams, and compute next to nothing.
-# `submit` is sent 16 requests at a time; the others answer probes, also while NATS answers none of
-# the 16. gunicorn's "gthread", with JSON errors for requests that it can't parse.
+# Threads, because requests wait for NATS, S3 and event streams, and compute next to nothing; each
+# function says how many. gunicorn's "gthread", with JSON errors for requests that it can't parse.
 worker_class = "functions.shared.api.gunicorn_worker.Worker"
-threads = 20
 
 # The master kills no worker whose heartbeat is late: on a busy machine that of a healthy one may
 # be, and a worker that drains sends none. Probes watch the workers instead.

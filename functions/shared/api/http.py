@@ -26,8 +26,8 @@ MAX_RETRY_AFTER: Final = 120
 MAX_FORM_PARTS: Final = 100
 # How much of an unknown path an error repeats.
 _MAX_PATH: Final = 200
-# Every function has these. The gateway does not route to them, except that its `/health` is the
-# `/readyz` of `status`; the OpenAPI document leaves them out.
+# Every function has these. The gateway does not route to them, and the OpenAPI document leaves them
+# out; `/health` is for callers too.
 OPERATOR_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
