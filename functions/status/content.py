@@ -40,7 +40,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
 
     Raises:
         ContentNotReady: the video is not completed; the message says why.
-        PreconditionFailed: the file is none of those that the caller wants.
+        PreconditionFailed: `If-Match` names other files only.
         ContentLost: the file is gone from the store.
         RangeNotSatisfiable: the range is outside the file.
     """

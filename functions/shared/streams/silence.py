@@ -21,7 +21,7 @@ class Silence:
         self._tried_at = 0.0
 
     def begin(self) -> float | None:
-        """The time at which a request may be sent, now; None if it would only wait in vain."""
+        """The current time if a request should be sent; None if NATS would not answer it."""
         now = time.monotonic()
         with self._lock:
             if self._silent and now - self._tried_at < TRY_SECONDS:
