@@ -230,6 +230,8 @@ def test_batches_pass_between_accounts_and_leave_nothing_behind(servers: NatsUse
         await client.close()
 
     asyncio.run(publish())
+    # Of questions that other tests asked, and to which no answer came.
+    earlier = _remembered(servers)
     bus = JetStream(servers.nats_url_of("status"))
     try:
         wait_until(
@@ -242,7 +244,7 @@ def test_batches_pass_between_accounts_and_leave_nothing_behind(servers: NatsUse
         for _ in range(50):
             bus.get_last_message(REQUESTS, "kinora.requests.batch.v1", leader=False)
         wait_until(
-            lambda: not any(_remembered(servers, account) for account in ("KINORA", "STATUS")),
+            lambda: _remembered(servers) <= earlier,
             seconds=10,
             what="no answer is expected any more",
         )
@@ -250,15 +252,16 @@ def test_batches_pass_between_accounts_and_leave_nothing_behind(servers: NatsUse
         bus.close()
 
 
-def _remembered(servers: NatsUsersStack, account: str) -> dict[str, object]:
-    """The questions that the servers may still answer, as their monitoring has them."""
-    found: dict[str, object] = {}
+def _remembered(servers: NatsUsersStack) -> set[tuple[str, str, str]]:
+    """The questions that the servers may still answer: server, account and reply subject."""
+    found: set[tuple[str, str, str]] = set()
     for server in servers.nats_servers:
         argv = servers.table[server.name].argv
         port = argv[argv.index("-m") + 1]
-        url = f"http://127.0.0.1:{port}/accountz?acc={account}"
-        detail = requests.get(url, timeout=scaled(10)).json()["account_detail"]
-        found |= detail.get("responses") or {}
+        for account in ("KINORA", "STATUS"):
+            url = f"http://127.0.0.1:{port}/accountz?acc={account}"
+            detail = requests.get(url, timeout=scaled(10)).json()["account_detail"]
+            found |= {(server.name, account, reply) for reply in detail.get("responses") or {}}
     return found
 
 

@@ -54,8 +54,16 @@ def _content(client: Client, video_id: str) -> requests.Response:
 
 
 def _listed(client: Client) -> list[str]:
-    answer = requests.get(f"{client.url}/v1/videos", timeout=scaled(20))
-    answer.raise_for_status()
+    """The videos in the list. It answers 503 while it reads the streams again."""
+
+    def listed() -> requests.Response | None:
+        answer = requests.get(f"{client.url}/v1/videos", timeout=scaled(20))
+        if answer.status_code == requests.codes.service_unavailable:
+            return None
+        answer.raise_for_status()
+        return answer
+
+    answer = wait_until(listed, seconds=30, what="the list answers")
     return [video["id"] for video in answer.json()["data"]]
 
 
