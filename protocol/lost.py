@@ -59,7 +59,8 @@ def _look(found: Reading, g: Guards) -> Iterator[Step]:
     s, event = found.state, found.event
     if event is not None and (event.terminal or (event.fresh and g.search_lease_check)):
         return
-    newest_attempt = event.attempt if event and g.search_newest_attempt else 0
+    # The sweeper may be removing the files of earlier attempts.
+    newest_attempt = event.attempt if event else 0
     records = (p for p in s.records & s.objects if p.attempt >= newest_attempt)
     record = max(records, key=lambda p: p.attempt, default=None)
     reads = f"reads {found.description}, {'finds a record' if record else 'finds no record'}"

@@ -42,7 +42,6 @@ class Guards:
     sweep_only_lower_attempts: bool = True
     search_only_settled: bool = True
     search_lease_check: bool = True
-    search_newest_attempt: bool = True
     record_before_completed: bool = True
     keep_files_without_event: bool = True
 

@@ -96,7 +96,10 @@ class Lease(_Data):
 class Failure(_Data):
     """Why a video, or one attempt to render it, failed."""
 
-    code: str = Field(description="A code for programs, such as `out_of_memory`.")
+    code: str = Field(
+        description="A code for programs, such as `out_of_memory`; `state_lost` if the server has "
+        "lost what became of the video."
+    )
     message: str = Field(description="A message for people: what happened, and what to do.")
 
 
