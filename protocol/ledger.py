@@ -119,10 +119,15 @@ def _refused(s: State, g: Guards, p: Publication, text: str) -> Iterator[Outcome
                 continue
         if event is not None and _is_own(event, p):
             yield Outcome(f"{reads}: its own event", "won", found.state, event.seq)
-        elif event is not None and g.continue_own_lease and event.lease and event.lease == p.lease:
+        elif event is not None and g.continue_own_lease and _under_own_lease(event, p):
             yield Outcome(f"{reads}: its own lease, retries", "retry", found.state, event.seq)
         else:
             yield Outcome(f"{reads}: lost", "lost", found.state, event=event)
+
+
+def _under_own_lease(event: Event, p: Publication) -> bool:
+    """What is published for a lost video is published without a lease."""
+    return event.lease is not None and event.lease == p.lease and not p.for_lost
 
 
 def _is_own(event: Event, p: Publication) -> bool:
