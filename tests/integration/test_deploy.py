@@ -136,8 +136,9 @@ def test_images_are_built_with_their_build_arguments(
 ) -> None:
     """Five images with one tag; for CPUs, `generate` is built on the other functions' base."""
     done = cluster.run(
-        "images.sh", REGISTRY="r.example/a", TAG="0123", VARIANT=variant, PUSH="1", TORCH_INDEX="x"
-    )
+        "images.sh", REGISTRY="r.example/a", TAG="0123", VARIANT=variant, TORCH_INDEX="x",
+        PUSH="1", PUSHED=str(tmp_path / "pushed"),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "engine").read_text().splitlines()
     builds = [call for call in calls if call.startswith("docker build ")]
