@@ -105,7 +105,7 @@ export class Detail {
     this.#part("working").hidden = !active;
     if (!active) return;
     setText(this.#part("stage"), activityLabel(video));
-    setText(this.#part("left"), timeLeftLabel(this.secondsLeft(video)));
+    setText(this.#part("left"), timeLeftLabel(video, this.secondsLeft(video)));
     const bar = find(this.dialog, "progress", HTMLProgressElement);
     bar.hidden = video.status !== "in_progress";
     bar.value = video.progress;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -147,6 +148,22 @@ def test_axe_finds_nothing(signed_in: Open, view: str, theme: str) -> None:
     result = page.evaluate("(options) => axe.run(document, options)", options)
     assert len(result["passes"]) > 10, "axe ran its checks"
     assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in result["violations"]] == []
+
+
+def test_every_control_says_what_it_does(signed_in: Open) -> None:
+    """Each has a name, and the name says what happens, also where only screen readers read it."""
+    gallery = _controls(_show("gallery", signed_in))
+    detail = _controls(_show("detail", signed_in))
+    assert "" not in gallery + detail
+    assert {"Theme", "System theme", "Reset settings", "Search prompts"} <= set(gallery)
+    assert {"Download poster", "Copy curl command", "Copy Python program"} <= set(detail)
+
+
+def _controls(page: Page) -> list[str]:
+    """The accessible names of the controls that can be reached."""
+    roles = "button|checkbox|combobox|link|option|radio|searchbox|spinbutton|textbox"
+    snapshot = page.locator("body").aria_snapshot()
+    return re.findall(rf"^ *- (?:{roles})(?: \"(.*?)\")?(?=[: ]|$)", snapshot, re.MULTILINE)
 
 
 @pytest.mark.parametrize("width", [320, 390, 820, 1280, 2560])
