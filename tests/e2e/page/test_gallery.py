@@ -190,6 +190,18 @@ def test_the_gallery_works_with_the_keyboard_alone(signed_in: Open) -> None:
     expect(card_of(page, prompt_of(91)).get_by_role("link")).to_be_focused()
 
 
+def test_the_link_of_a_card_lies_within_the_card(signed_in: Open) -> None:
+    """However long the prompt, so that voice control and automation click the right card."""
+    page = signed_in("crowd-key")
+    card = card_of(page, prompt_of(0))
+    expect(card).to_be_visible()
+    outer, link = card.bounding_box(), card.get_by_role("link").bounding_box()
+    assert outer is not None
+    assert link is not None
+    assert link["x"] >= outer["x"]
+    assert link["x"] + link["width"] <= outer["x"] + outer["width"]
+
+
 def test_sign_in_lasts_until_sign_out(new_context: NewContext, keyed: RunningStack) -> None:
     """A wrong key is refused, a valid one survives a reload, and sign-out deletes it."""
     page = new_context().new_page()
