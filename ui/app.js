@@ -16,11 +16,11 @@ import { Api, ApiError } from "./server/api.js";
 import { backoffMs } from "./server/backoff.js";
 import { Media } from "./server/media.js";
 import { takePrefetched } from "./server/prefetch.js";
-import { readQuery, writeQuery } from "./server/query.js";
+import { ALL_VIDEOS, readQuery, writeQuery } from "./server/query.js";
 import { Session } from "./server/session.js";
 import { Estimate } from "./videos/estimate.js";
 import { Eta } from "./videos/eta.js";
-import { summaryLabel } from "./videos/labels.js";
+import { newLabel, summaryLabel } from "./videos/labels.js";
 import { Library } from "./videos/library.js";
 import { Live } from "./videos/live.js";
 
@@ -40,9 +40,8 @@ const notifications = new Notifications((id) => router.showVideo(id), (text) => 
 const submission = new Submission(api, (video) => {
   notifications.expect(video.id);
   library.add(video);
-  gallery.toTop();
   announce(summaryLabel(video));
-});
+}, showNew);
 const form = new VideoForm((requests) => submission.send(requests), estimate);
 const actions = videoActions({ api, library, media, toasts, submission, router, form });
 const dependencies = { media, actions, secondsLeft: (/** @type {Video} */ video) => eta.secondsLeft(video) };
@@ -124,6 +123,28 @@ async function open(id) {
     if (!(error instanceof ApiError)) throw error;
     if (detail.id === id && !known) detail.fail(error);
   }
+}
+
+/** Bring new videos into view, or say where they are if the search or a filter leaves them out. @param {Video[]} videos */
+async function showNew(videos) {
+  const { id } = /** @type {Video} */ (videos.at(-1));
+  // Only the server can tell whether a search finds them.
+  if (library.query.q) await attempt(() => library.refresh());
+  if (gallery.reveal(id)) return;
+  const label = newLabel(videos);
+  announce(`${label}. The button that shows it is at the end of the page.`);
+  toasts.show(label, { label: "Show", onChosen: () => attempt(() => goTo(id)) });
+}
+
+/** Focus a video in the list, without the search and the filters if they leave it out. @param {string} id */
+async function goTo(id) {
+  if (!library.ids.includes(id)) {
+    toolbar.show(ALL_VIDEOS);
+    router.setSearch("");
+    await library.show(ALL_VIDEOS);
+  }
+  gallery.reveal(id);
+  gallery.focus(id);
 }
 
 /** @param {number} by */
