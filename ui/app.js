@@ -56,12 +56,12 @@ const toolbar = new Toolbar((query) => {
   router.setSearch(writeQuery(query));
   attempt(() => library.show(query));
 });
-new SignIn(api, start);
 const live = new Live(api, library, (error, isLive) => {
   connection.show(error, isLive);
   if (!error) onUpdated();
 });
 
+new SignIn(api, signedOut);
 library.onList = () => {
   gallery.show();
   placeholders.show(library);
@@ -87,7 +87,6 @@ start();
 open(router.videoId);
 
 async function start() {
-  if (started) return live.schedule(0);
   // In parallel with the model, as people are waiting for the list.
   live.start();
   await attempt(async () => {
@@ -97,6 +96,14 @@ async function start() {
     form.setModel(model);
     offerExamples(model.example_prompts, (prompt) => form.setPrompt(prompt));
   });
+}
+
+/** Until somebody signs in, show nothing of the account whose key the server no longer accepts. */
+function signedOut() {
+  live.stop();
+  library.clear();
+  detail.close();
+  connection.show(new ApiError(401, {}), false);
 }
 
 function onUpdated() {

@@ -270,3 +270,12 @@ test("a failed request leaves the list as it was, and can be repeated", async ()
   await library.more();
   equal(library.ids.length, 60);
 });
+
+test("once cleared, nothing is known, and a page that was under way is ignored", async () => {
+  api.stored = many(60);
+  await library.reload();
+  const more = library.more();
+  library.clear();
+  await more;
+  deepEqual([library.ids, library.active, library.get("v60"), library.loaded], [[], [], undefined, false]);
+});

@@ -77,6 +77,7 @@ export class Detail {
 
   close() {
     this.dialog.close();
+    setText(this.#part("title"), "");
     this.player.show(null);
     this.#video = null;
     document.title = "Kinora";

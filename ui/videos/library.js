@@ -76,6 +76,16 @@ export class Library {
     await this.reload();
   }
 
+  /** Forget everything. Pages that are under way are ignored. */
+  clear() {
+    this.#restart();
+    this.loaded = false;
+    this.hasMore = false;
+    for (const kept of [this.#videos, this.#listed, this.#asked, this.#fresh, this.#hidden]) kept.clear();
+    this.#order = [];
+    this.onList();
+  }
+
   /** Read the list from the start. */
   async reload() {
     const generation = this.#restart();
