@@ -1,5 +1,6 @@
 import { download, videoActions } from "./actions.js";
 import { announce } from "./browser/dom.js";
+import { followKeyboard } from "./browser/keyboard.js";
 import { VideoForm } from "./compose/form.js";
 import { offerExamples, showModel } from "./compose/model.js";
 import { Submission } from "./compose/submission.js";
@@ -77,6 +78,7 @@ library.onVideo = (/** @type {Video} */ video, /** @type {Video | undefined} */ 
 };
 
 let started = false;
+followKeyboard();
 library.query = readQuery(location.search);
 toolbar.show(library.query);
 setInterval(() => {

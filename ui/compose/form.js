@@ -3,6 +3,7 @@ import { sizeLabel } from "../videos/labels.js";
 import { Choices } from "./choices.js";
 import { Costs } from "./costs.js";
 import { Fields } from "./fields.js";
+import { Fold } from "./fold.js";
 import { Frames } from "./frames.js";
 import { showLengthHints } from "./prompt_length.js";
 import { NUMBERS, saveForm, savedSettings, savedText } from "./saved_form.js";
@@ -32,7 +33,8 @@ export class VideoForm {
     this.size = new Choices("size");
     this.frames = new Frames();
     this.seed = new Seed(this.form);
-    // On a phone, open settings would push the videos far down.
+    this.fold = new Fold(() => this.focus());
+    // On a phone, the prompt and what it costs come first.
     find(this.form, "#settings", HTMLDetailsElement).open = matchMedia("(min-width: 54rem)").matches;
     this.costs = new Costs(this.fields, this.size, this.frames.choices, estimate);
     this.#restoreText();
@@ -87,6 +89,7 @@ export class VideoForm {
   }
 
   focus() {
+    this.fold.open();
     const prompt = this.fields.get("prompt");
     prompt.focus();
     prompt.scrollIntoView({ block: "nearest" });
@@ -121,7 +124,7 @@ export class VideoForm {
 
   /** @param {Outcome} outcome */
   #showOutcome({ accepted, error }) {
-    if (!error) return;
+    if (!error) return this.fold.close();
     const done = accepted ? `${accepted} of ${this.#count} videos created. ` : "";
     if (this.fields.mark(error.param, error.message)) {
       this.fields.focusFirstError();

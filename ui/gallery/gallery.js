@@ -66,7 +66,8 @@ export class Gallery {
     // Now, as an empty list has no height to scroll to.
     this.#render();
     const { top } = this.list.getBoundingClientRect();
-    if (top < 0 || top + this.#layout.height > innerHeight) this.list.scrollIntoView({ block: "start" });
+    const covered = parseFloat(getComputedStyle(this.list).scrollMarginTop);
+    if (top < covered || top + this.#layout.height > innerHeight) this.list.scrollIntoView({ block: "start" });
     return true;
   }
 

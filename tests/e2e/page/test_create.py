@@ -198,7 +198,6 @@ def test_the_message_of_an_error_is_in_view(
     """All of it, and not behind the bar with the button, also on a low screen."""
     page = new_context(viewport={"width": width, "height": height}).new_page()
     page.goto(kinora.url)
-    page.locator("#settings").evaluate("e => e.open = true")
     fill(page, "fine", num_inference_steps="500")
     page.get_by_role("button", name="Create video").click()
     message = page.locator("#num_inference_steps-error")
