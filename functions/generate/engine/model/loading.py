@@ -61,7 +61,6 @@ def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
         tokenizer=transformers.AutoTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True
         ),
-        force_zeros_for_empty_prompt=checkpoint.force_zeros_for_empty_prompt,
         **modules,
     )
     pipeline.set_progress_bar_config(disable=True)

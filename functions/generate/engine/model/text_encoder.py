@@ -19,12 +19,16 @@ MAX_TOKENS: Final = 256
 class TextEncoder:
     """Encodes prompts with the T5 of `pipeline`.
 
-    Caches the empty negative prompt, which most videos have.
+    An empty prompt has no valid token, as in Mochi's own code and training, so T5 is not called.
     """
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
-        self._empty_prompt: tuple[Tensor, Tensor] | None = None
+        t5 = pipeline.text_encoder
+        self._nothing = (
+            torch.zeros(1, MAX_TOKENS, t5.config.d_model, device=t5.device),
+            torch.zeros(1, MAX_TOKENS, dtype=torch.bool, device=t5.device),
+        )
 
     def encode(self, request: ResolvedRequest) -> dict[str, Tensor]:
         """The prompts as the pipeline's arguments: embeddings and masks of one or two branches.
@@ -34,7 +38,7 @@ class TextEncoder:
         """
         text = dict(zip(_ARGUMENTS, self._embed(request.prompt), strict=True))
         if request.guidance_scale > 1:  # the pipeline's own condition
-            negative = self._embed_negative(request.negative_prompt)
+            negative = self._embed(request.negative_prompt)
             text |= {f"negative_{n}": t for n, t in zip(_ARGUMENTS, negative, strict=True)}
         return text
 
@@ -56,14 +60,9 @@ class TextEncoder:
         text = tokenizer.decode(tokens[:used], skip_special_tokens=True)
         return truncated(name, len(tokens), used, text)
 
-    def _embed_negative(self, prompt: str) -> tuple[Tensor, Tensor]:
-        if prompt:
-            return self._embed(prompt)
-        if self._empty_prompt is None:
-            self._empty_prompt = self._embed("")
-        return self._empty_prompt
-
     def _embed(self, prompt: str) -> tuple[Tensor, Tensor]:
+        if not prompt:
+            return self._nothing
         embeddings, mask, _, _ = self._pipeline.encode_prompt(
             prompt, do_classifier_free_guidance=False, max_sequence_length=MAX_TOKENS
         )
