@@ -115,7 +115,7 @@ def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], fol
     ranks = Ranks.join(rank, size, folder)
     model = Mochi(locate_checkpoint(str(DEMO)), ranks, SigmaSchedule())
     compile_blocks(model.components.transformer, backend=count)
-    warm_up(Renderer(model), [Shape(64, 48, 13)])
+    warm_up(Renderer(model), [Shape(64, 48, 13)], folder)
     warm = graphs
     with torch.no_grad():
         for request in requests:

@@ -64,7 +64,9 @@ def test_an_empty_negative_prompt_is_not_encoded(model: Mochi) -> None:
     assert len(model.encode_text(small_request(negative_prompt="cat", guidance_scale=1.0))) == 1
 
 
-def test_warm_up_renders_every_shape_once(model: Mochi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_renders_every_shape_once(
+    model: Mochi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The smallest one also without guidance, and with a negative prompt."""
     renderer = Renderer(model)
     render, seen = renderer.render, []
@@ -76,7 +78,7 @@ def test_warm_up_renders_every_shape_once(model: Mochi, monkeypatch: pytest.Monk
         return render(job, report_progress)
 
     monkeypatch.setattr(renderer, "render", record)
-    warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"))
+    warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"), tmp_path)
     # The configured shapes come first: the compiler optimizes for the sizes it meets first.
     assert seen == [
         ("32x48x13", 4.5, ""),

@@ -146,8 +146,10 @@ class TrimmedTextEmbedding(nn.Module):
         conditioning, text = self.embed(
             timestep, encoder_hidden_states, encoder_attention_mask, hidden_dtype=hidden_dtype
         )
-        # A copy, because a view would make torch compile a separate graph for the first block.
-        return conditioning, text[:, : int(encoder_attention_mask.sum())].clone()
+        # A copy with strides like those of the blocks' results: others would make torch compile a
+        # separate graph for the first block.
+        valid = text[:, : int(encoder_attention_mask.sum())]
+        return conditioning, valid.clone(memory_format=torch.contiguous_format)
 
 
 def use_dense_attention(transformer: Any, kernel: AttentionKernel) -> None:

@@ -93,7 +93,7 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
 
     ranks = Ranks.join(rank, config.ranks, rendezvous)
     renderer = Renderer(Mochi(checkpoint, ranks, config.sigmas, compiled=config.compiled))
-    warm_up(renderer, config.warm_up)
+    warm_up(renderer, config.warm_up, rendezvous)
     return renderer
 
 

@@ -27,10 +27,15 @@ GUIDED: Final = 4.5
 UNGUIDED: Final = 1.0
 
 
-def warm_up(renderer: Renderer, shapes: Iterable[Shape]) -> None:
+def warm_up(renderer: Renderer, shapes: Iterable[Shape], scratch: Path) -> None:
     """Render each of `shapes` once, then the smallest video with and without guidance.
 
     All ranks call this at the same time.
+
+    Args:
+        renderer: what is warmed up.
+        shapes: besides the smallest.
+        scratch: a folder for the videos, which are removed.
 
     Raises:
         Exception: a render failed, so this engine does not work.
@@ -42,9 +47,9 @@ def warm_up(renderer: Renderer, shapes: Iterable[Shape]) -> None:
     for tokens in TOKENS:
         _predict(renderer, order[0], tokens)
     for shape in order:
-        _render(renderer, shape, GUIDED, "")
-    _render(renderer, SMALLEST, GUIDED, "warm up")
-    _render(renderer, SMALLEST, UNGUIDED, "")
+        _render(renderer, _request(renderer, shape, GUIDED, ""), scratch)
+    _render(renderer, _request(renderer, SMALLEST, GUIDED, "warm up"), scratch)
+    _render(renderer, _request(renderer, SMALLEST, UNGUIDED, ""), scratch)
 
 
 def _predict(renderer: Renderer, shape: Shape, tokens: int) -> None:
@@ -52,9 +57,8 @@ def _predict(renderer: Renderer, shape: Shape, tokens: int) -> None:
         renderer.model.predict_text_of(_request(renderer, shape, GUIDED, ""), tokens)
 
 
-def _render(renderer: Renderer, shape: Shape, guidance_scale: float, negative_prompt: str) -> None:
-    request = _request(renderer, shape, guidance_scale, negative_prompt)
-    with tempfile.TemporaryDirectory() as folder:
+def _render(renderer: Renderer, request: ResolvedRequest, scratch: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         renderer.render(RenderJob(request, "warm-up", Path(folder)), lambda *_: None)
 
 
