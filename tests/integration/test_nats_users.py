@@ -265,7 +265,7 @@ def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
         ("status", "kinora.videos.default.v1.deleted"),
         ("status", "$JS.API.STREAM.PURGE.VIDEOS"),
         ("dispatch", "kinora.requests.default.v1"),
-        ("dispatch", "kinora.videos.default.v1.completed"),
+        ("dispatch", "kinora.videos.default.v1.started"),
         ("generate", "kinora.videos.default.v1.deleted"),
         ("generate", "$JS.API.CONSUMER.MSG.NEXT.REQUESTS.generate"),
         ("forward", "$JS.ACK.REQUESTS.generate.1.1.1.1.0"),
