@@ -82,11 +82,12 @@ def measure(attack: Attack, folder: Path, seconds: float) -> None:
         call = partial(call_steadily, stage.stack.url, stage.innocent_key)
         stage.start()
         attack.prepare(stage)
-        pool.submit(call, 1).result()  # connections, and code that is loaded at its first use
+        # Code that is loaded at its first use.
+        first = pool.submit(call, 1).result()
         with attack.quiet(stage):
-            quiet = pool.submit(call, seconds).result()
+            quiet = pool.submit(call, seconds, first.newest).result()
         with attack.attack(stage):
-            beside = pool.submit(call, seconds).result()
+            beside = pool.submit(call, seconds, quiet.newest).result()
         print(_row(attack, quiet, beside, stage.notes), flush=True)
 
 
@@ -108,6 +109,7 @@ def _row(attack: Attack, quiet: Experience, beside: Experience, notes: str) -> s
                 "MISSED" if missed else "met",
                 f"({reasons})" if reasons else "",
                 notes,
+                f"[load {os.getloadavg()[0]:.0f}]",
             ],
         )
     )

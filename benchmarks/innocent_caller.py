@@ -28,8 +28,16 @@ _VIDEO: Final[dict[str, Any]] = {"size": "32x32", "num_frames": 7, "num_inferenc
 
 @dataclass
 class Experience:
-    """Response times in seconds, and requests without a success, by what was requested."""
+    """What a caller got.
 
+    Attributes:
+        newest: the id of the video that it created last.
+        latencies: response times in seconds.
+        refused: the requests without a success, by what was requested.
+        reasons: the same, by the answer.
+    """
+
+    newest: str
     latencies: list[float] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -40,13 +48,12 @@ class Experience:
 
 
 class _Caller:
-    def __init__(self, url: str, key: str) -> None:
-        self.experience = Experience()
+    def __init__(self, url: str, key: str, newest: str) -> None:
         self._url = f"{url}/v1/videos"
         self._headers = {"authorization": f"Bearer {key}"}
         self._thread = threading.local()
         self._lock = threading.Lock()
-        self._newest = self._send("create", 0).json()["id"]
+        self.experience = Experience(newest or self._send("create", 0).json()["id"])
 
     def call(self, due: float, number: int) -> None:
         kind = _TURNS[number % len(_TURNS)]
@@ -62,7 +69,7 @@ class _Caller:
                 self.experience.refused[kind] += 1
                 self.experience.reasons[reason] += 1
             elif kind == "create":
-                self._newest = answer.json()["id"]
+                self.experience.newest = answer.json()["id"]
 
     def _send(self, kind: str, number: int) -> requests.Response:
         if not hasattr(self._thread, "session"):
@@ -72,13 +79,16 @@ class _Caller:
         if kind == "create":
             body = {"prompt": f"a red circle {number}", **_VIDEO}
             return session.post(self._url, json=body, timeout=_TIMEOUT_SECONDS)
-        url = f"{self._url}/{self._newest}" if kind == "read" else f"{self._url}?limit=20"
-        return session.get(url, timeout=_TIMEOUT_SECONDS)
+        what = f"/{self.experience.newest}" if kind == "read" else "?limit=20"
+        return session.get(self._url + what, timeout=_TIMEOUT_SECONDS)
 
 
-def call_steadily(url: str, key: str, seconds: float) -> Experience:
-    """Create, read and list for `seconds`; return once every request has ended."""
-    caller = _Caller(url, key)
+def call_steadily(url: str, key: str, seconds: float, newest: str = "") -> Experience:
+    """Create, read and list for `seconds`; return once every request has ended.
+
+    Until something was created, it reads the video `newest`; without that, it creates one first.
+    """
+    caller = _Caller(url, key, newest)
     start, pace = time.monotonic(), threading.Event()
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         calls = []
