@@ -22,13 +22,16 @@ from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
 from functions.submit.cancellation import Cancellations
 from functions.submit.deletion import Deletions
+from functions.submit.large_bodies import LargeBodies
 from functions.submit.queue_limits import QueueLimits
 from functions.submit.remix import Remixes
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
 
-# Of gunicorn's 36 threads: a deletion waits for the store, and nothing else of submit does.
+# Of gunicorn's 36 threads: a deletion waits for the store, and nothing else of submit does; large
+# bodies wait for each other.
 MAX_DELETIONS: Final = 16
+MAX_LARGE_BODIES: Final = 8
 # How long `GET /health` believes that NATS stores what is published, or that it does not.
 WRITES_BELIEVED_SECONDS: Final = 1.0
 
@@ -84,6 +87,7 @@ def create_app(
             ThreadShare(MAX_DELETIONS, "deletions"),
             deadline=deadline,
         ),
+        LargeBodies(ThreadShare(MAX_LARGE_BODIES, "large bodies")),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_media_routes(app, accounts, "POST")
