@@ -19,9 +19,10 @@ from functions.dispatch.requests.sink import HttpSink
 from functions.dispatch.sinks import parse_ce_overrides
 from functions.dispatch.sweeper import Sweeper
 from functions.dispatch.webhooks.workers import WebhookWorkers
+from functions.shared.accounts.endpoints import Endpoint
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
-from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.networks import parse_networks
 from functions.shared.storage import S3Store, Store
@@ -67,8 +68,11 @@ def create_app(
         if settings.k_sink:
             app.extensions["kinora.dispatcher"] = _forwarding(settings, settings.k_sink, stream)
         return app
-    if endpoints := read_endpoints(settings):
-        app.extensions["kinora.webhooks"] = _webhooks(settings, endpoints, registry)
+    accounts = AccountsFile.at_start(settings)
+    if accounts is not None:
+        app.extensions["kinora.webhooks"] = _webhooks(
+            settings, accounts.document.endpoints, registry
+        )
     if settings.k_sink:
         profile = load_profile(settings.model_profile)
         ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
@@ -107,7 +111,7 @@ def _forwarding(settings: Settings, url: str, stream: Bus) -> Dispatcher:
 
 
 def _webhooks(
-    settings: Settings, endpoints: list[Endpoint], registry: CollectorRegistry
+    settings: Settings, endpoints: tuple[Endpoint, ...], registry: CollectorRegistry
 ) -> WebhookWorkers:
     return WebhookWorkers(
         endpoints,

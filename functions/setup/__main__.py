@@ -11,8 +11,8 @@ import logging
 import nats.errors
 
 from functions.setup.streams import set_up_streams_with_retries
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.config import load_settings
-from functions.shared.endpoints import read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
 from functions.shared.streams.nats_address import without_password
@@ -24,11 +24,11 @@ def main() -> None:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     settings = load_settings()
     try:
-        read_endpoints(settings)
+        accounts = AccountsFile.of(settings)
     except (OSError, ValueError) as problem:
-        raise SystemExit(f"WEBHOOKS_FILE can't be used: {problem}") from None
+        raise SystemExit(f"ACCOUNTS_FILE can't be used: {problem}") from None
     try:
-        asyncio.run(set_up_streams_with_retries(settings))
+        asyncio.run(set_up_streams_with_retries(settings, accounts))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
         raise SystemExit(
             f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"

@@ -21,9 +21,10 @@ from nats.js.api import (
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
+from functions.shared.accounts.endpoints import CONSUMER_PREFIX, Endpoint
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.backoff import Backoff
 from functions.shared.config import Settings
-from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
 from functions.shared.streams.consumers import FORWARD_CONSUMER, GENERATE_CONSUMER
 from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
@@ -89,12 +90,14 @@ def requests_consumer(settings: Settings) -> ConsumerConfig:
     )
 
 
-async def set_up_streams_with_retries(settings: Settings) -> None:
+async def set_up_streams_with_retries(
+    settings: Settings, accounts: AccountsFile | None = None
+) -> None:
     """As `set_up_streams`, retried while a NATS server or its cluster is starting."""
     deadline, backoff = time.monotonic() + RETRY_SECONDS, Backoff(0.2, 2.0)
     while True:
         try:
-            return await set_up_streams(settings)
+            return await set_up_streams(settings, accounts)
         except (nats.errors.Error, OSError, TimeoutError) as problem:
             pause = next(backoff)
             if not _is_transient(problem) or time.monotonic() + pause > deadline:
@@ -145,8 +148,8 @@ def webhook_consumer(endpoint: Endpoint, settings: Settings) -> ConsumerConfig:
     )
 
 
-async def set_up_streams(settings: Settings) -> None:
-    """Create or update both streams and the consumers.
+async def set_up_streams(settings: Settings, accounts: AccountsFile | None = None) -> None:
+    """Create or update both streams and the consumers, also those of webhooks in `accounts`.
 
     Raises:
         nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refuses.
@@ -161,15 +164,16 @@ async def set_up_streams(settings: Settings) -> None:
         await stream.add_consumer(REQUESTS, requests_consumer(settings))
         if settings.forward_events is not None:
             await stream.add_consumer(VIDEOS, forward_consumer(settings.forward_events))
-        if settings.webhooks_file is not None:
-            await _set_up_webhooks(stream, settings)
+        if accounts is not None:
+            await _set_up_webhooks(stream, accounts.document.endpoints, settings)
     finally:
         await client.close()
 
 
-async def _set_up_webhooks(stream: JetStreamContext, settings: Settings) -> None:
+async def _set_up_webhooks(
+    stream: JetStreamContext, endpoints: tuple[Endpoint, ...], settings: Settings
+) -> None:
     """Create a consumer for each endpoint in the file, and delete those of former endpoints."""
-    endpoints = read_endpoints(settings)
     for endpoint in endpoints:
         await stream.add_consumer(VIDEOS, webhook_consumer(endpoint, settings))
     wanted = {endpoint.consumer for endpoint in endpoints}

@@ -72,13 +72,9 @@ class Settings(BaseSettings):
         "demo",
         description="Limits and defaults of the model: `demo`, or `mochi-1`, which needs a GPU.",
     )
-    api_keys_file: str | None = Field(
+    accounts_file: str | None = Field(
         None,
-        description="File of `sha256(key) account` lines. Not set: no keys, one account `default`.",
-    )
-    webhooks_file: str | None = Field(
-        None,
-        description="File of `account url whsec_secret` lines. Not set: no webhooks.",
+        description="File of accounts: keys, webhooks. Not set: no keys, one account `default`.",
     )
     webhook_timeout_seconds: float = Field(
         15, gt=0, le=60, description="Time limit for a webhook endpoint to respond."

@@ -7,6 +7,7 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes
@@ -41,6 +42,7 @@ def create_app(
     the worker process.
     """
     settings = settings or load_settings()
+    accounts = Accounts(AccountsFile.at_start(settings))
     stream = bus or JetStream(settings.nats_url, Silence())
     profile = load_profile(settings.model_profile)
     index = VideoIndex(
@@ -65,7 +67,6 @@ def create_app(
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
     )
-    accounts = Accounts.from_file(settings.api_keys_file)
     StatusRoutes(
         accounts,
         profile,
@@ -77,7 +78,7 @@ def create_app(
         feeds=Feeds(
             stream,
             max_open=MAX_FEEDS,
-            max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.api_keys_file else MAX_FEEDS,
+            max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.accounts_file else MAX_FEEDS,
         ),
         downloads=ThreadShare(MAX_DOWNLOADS, "downloads"),
         max_age_days=settings.max_age_days,

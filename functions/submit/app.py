@@ -7,6 +7,7 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes, explain_large_body
@@ -39,7 +40,7 @@ def create_app(
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
-    accounts = Accounts.from_file(settings.api_keys_file)
+    accounts = Accounts(AccountsFile.at_start(settings))
 
     def check_health() -> None:
         stream.check()

@@ -27,6 +27,7 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from functions.shared.video.profiles import load_profile
 from local.probes import Probe
+from tests.accounts import write_accounts
 from tests.nats_users import USERS, NatsUsersStack, matches, permissions
 from tests.patience import scaled, wait_until
 from tests.ports import free_ports
@@ -40,14 +41,13 @@ UNDER_LOAD = {("status", "$JS.FC.>")}
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]:
     """All of Kinora on one NATS server with users."""
     folder = tmp_path_factory.mktemp("guarded")
-    webhooks = folder / "webhooks"
     # Nothing listens on this port, so the consumer also uses what failed deliveries need.
     secret = base64.b64encode(bytes(24)).decode()
-    webhooks.write_text(f"default http://127.0.0.1:9/hook whsec_{secret}\n")
+    webhook = ("default", "http://127.0.0.1:9/hook", f"whsec_{secret}")
     settings = {
         # Often enough for every video to publish progress.
         "LEASE_RENEW_SECONDS": "0.2",
-        "WEBHOOKS_FILE": str(webhooks),
+        "ACCOUNTS_FILE": write_accounts(folder / "accounts", webhooks=[webhook]),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         # Without a limit, the requests of an account are not counted.
         "ACCOUNT_QUEUE_LIMIT": "1000",

@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.setup.__main__ import main as set_up
+from functions.shared.accounts.endpoints import Endpoint
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.openapi import document
 from functions.shared.config import Settings
-from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.networks import parse_networks
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
@@ -28,6 +29,7 @@ from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
 from functions.shared.video.profiles import load_profile
+from tests.accounts import write_accounts
 from tests.harness import RunningStack
 from tests.patience import wait_until
 from tests.receiver import Receiver
@@ -52,16 +54,18 @@ class Webhooks:
         self._running: list[WebhookWorkers] = []
         self._last = 0
         monkeypatch.setenv("NATS_URL", nats_url)
-        monkeypatch.setenv("WEBHOOKS_FILE", str(file))
+        monkeypatch.setenv("ACCOUNTS_FILE", str(file))
         monkeypatch.setenv("WEBHOOK_ALLOWED_NETWORKS", HERE)
         monkeypatch.setenv("WEBHOOK_TIMEOUT_SECONDS", "3")
 
     def configure(self, *urls: str) -> list[Endpoint]:
         """Write the file and create the consumers, as a deployment does."""
-        lines = [f"{self.account} {url} {SECRET}" for url in urls]
-        self.file.write_text("\n".join(lines))
+        hooks = [(self.account, url, SECRET) for url in urls]
+        write_accounts(self.file, webhooks=hooks)
         set_up()
-        return read_endpoints(Settings())
+        file = AccountsFile.of(Settings())
+        assert file is not None
+        return [*file.document.endpoints]
 
     def start(self, *urls: str, allowed: str = HERE) -> list[Endpoint]:
         """Configure these endpoints, and start one replica."""
@@ -133,7 +137,7 @@ def webhooks(
     monkeypatch.setenv("S3_ENDPOINT", f"http://127.0.0.1:{servers.stack.ports['s3']}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.credentials.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.credentials.secret_key)
-    made = Webhooks(servers.nats_url, tmp_path / "webhooks", monkeypatch)
+    made = Webhooks(servers.nats_url, tmp_path / "accounts", monkeypatch)
     yield made
     made.close()
 
@@ -215,7 +219,7 @@ def test_410_ends_the_retries(webhooks: Webhooks, receiver: Receiver) -> None:
 
 
 def test_410_concerns_one_event(webhooks: Webhooks, receiver: Receiver) -> None:
-    """The endpoint stays in WEBHOOKS_FILE, so it gets later events, as the document says."""
+    """The endpoint stays in ACCOUNTS_FILE, so it gets later events, as the document says."""
     receiver.answers.append((410, {}))
     [endpoint] = webhooks.start(receiver.url)
     webhooks.complete("v1")
@@ -334,10 +338,9 @@ def test_a_removed_endpoint_leaves_no_consumer(webhooks: Webhooks) -> None:
 @pytest.fixture
 def stack(tmp_path: Path, receiver: Receiver) -> Iterator[RunningStack]:
     """NATS, an object store and `dispatch`, with webhooks to `receiver` for the account acme."""
-    file = tmp_path / "webhooks"
-    file.write_text(f"acme {receiver.url} {SECRET}\n")
+    accounts = write_accounts(tmp_path / "accounts", webhooks=[("acme", receiver.url, SECRET)])
     settings = {
-        "WEBHOOKS_FILE": str(file),
+        "ACCOUNTS_FILE": accounts,
         "WEBHOOK_ALLOWED_NETWORKS": HERE,
         "WEBHOOK_TIMEOUT_SECONDS": "2",
     }
@@ -391,10 +394,10 @@ def _await_log(stack: RunningStack, text: str) -> None:
 
 
 def test_an_invalid_file_fails_the_setup_at_once(webhooks: Webhooks) -> None:
-    """The message names the line; NATS is not contacted."""
-    webhooks.file.write_text("acme https://example.com/ whsec_short\n")
-    with pytest.raises(SystemExit, match=r"WEBHOOKS_FILE can't be used: .*line 1: the secret"):
+    """The message names the place; NATS is not contacted."""
+    write_accounts(webhooks.file, webhooks=[("acme", "https://example.com/", "whsec_short")])
+    with pytest.raises(SystemExit, match=r"ACCOUNTS_FILE can't be used: .*secrets\[0\]: must be"):
         set_up()
     webhooks.file.unlink()
-    with pytest.raises(SystemExit, match=r"WEBHOOKS_FILE can't be used: .*No such file"):
+    with pytest.raises(SystemExit, match=r"ACCOUNTS_FILE can't be used: .*No such file"):
         set_up()

@@ -18,7 +18,7 @@ from prometheus_client import Counter
 from functions.dispatch.webhooks.message import Webhook
 from functions.dispatch.webhooks.retries import RETRY_DELAYS, retry_delay
 from functions.dispatch.webhooks.sender import DeliveryResult, WebhookSender
-from functions.shared.endpoints import Endpoint
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.consumers import FETCH_SECONDS, delivered_message, nak_payload
 from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
@@ -76,7 +76,7 @@ class EndpointWorker:
                 if not missing:
                     log.warning(
                         "no webhooks for %s: its consumer is missing. Run "
-                        "`python -m functions.setup` with the same WEBHOOKS_FILE.",
+                        "`python -m functions.setup` with the same ACCOUNTS_FILE.",
                         self._endpoint.name,
                     )
                 missing = True
@@ -154,7 +154,7 @@ class EndpointWorker:
         attempt = msg.metadata.num_delivered
         delay = retry_delay(attempt, retry_after=result.retry_after, delays=self._retry_delays)
         if result.gone or delay is None:
-            remedy = " Remove it from WEBHOOKS_FILE." if result.gone else ""
+            remedy = " Remove it from ACCOUNTS_FILE." if result.gone else ""
             log.warning(
                 "%s: webhook to %s given up after attempt %d: %s.%s",
                 webhook.video_id,

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 from functions.dispatch.webhooks.endpoint_worker import EndpointWorker
 from functions.dispatch.webhooks.retries import RETRY_DELAYS
 from functions.dispatch.webhooks.sender import WebhookSender
-from functions.shared.endpoints import Endpoint
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.networks import Network
 from functions.shared.streams.nats_connection import NatsConnection
 

@@ -1,61 +1,31 @@
-"""API keys, stored as SHA-256 hashes only, and the accounts they belong to."""
+"""Which account a caller uses: that of its API key, of which only the SHA-256 digest is known."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
-from collections.abc import Mapping
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Final
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.errors import Unauthorized, VideoNotFound
 from functions.shared.subjects import VideoKey, is_token
 
 log = logging.getLogger(__name__)
 
 DEFAULT_ACCOUNT: Final = "default"
-_STANDARD_INPUT: Final = "-"
-_LINE: Final = re.compile(r"([0-9a-f]{64})\s+(\S+)")
 
 
 class Accounts:
     """Maps an `Authorization` header to an account; without keys, there is only `default`."""
 
-    def __init__(self, by_key_hash: Mapping[str, str] | None) -> None:
-        """Accept the keys of `sha256(key) -> account`; None accepts every request."""
-        self._by_key_hash = by_key_hash
-
-    @classmethod
-    def from_file(cls, path: str | None) -> Accounts:
-        """Read lines of `sha256(key) account`, ignoring blank lines and `#` comments.
-
-        Raises:
-            ValueError: a line has another form, or gives a key to a second account; the message has
-                its number, not its content.
-        """
-        if path is None:
-            log.warning("API_KEYS_FILE is not set: anyone may use the account 'default'")
-            return cls(None)
-        by_key_hash: dict[str, str] = {}
-        for number, text in enumerate(Path(path).read_text().splitlines(), 1):
-            line = text.strip()
-            if not line or line.startswith("#"):
-                continue
-            match = _LINE.fullmatch(line)
-            if match is None or not is_token(match[2]):
-                raise ValueError(f"{path}, line {number}: expected 'sha256-of-key account'")
-            if match[2] == _STANDARD_INPUT:
-                raise ValueError(
-                    f"{path}, line {number}: the account is '-', which sha256sum writes for its "
-                    "standard input; write the account's name in its place"
-                )
-            if by_key_hash.get(match[1], match[2]) != match[2]:
-                raise ValueError(
-                    f"{path}, line {number}: an earlier line gives this key to another account"
-                )
-            by_key_hash[match[1]] = match[2]
-        return cls(by_key_hash)
+    def __init__(self, file: AccountsFile | None) -> None:
+        """Accept the keys in `file`; without it, every request."""
+        self._file = file
+        if file is None:
+            log.warning("ACCOUNTS_FILE is not set: anyone may use the account 'default'")
+        elif not file.document.keys_required:
+            log.warning("keys_required is false: anyone may use the account 'default'")
 
     def account(self, authorization: str | None) -> str:
         """The account of a caller who sent this `Authorization` header.
@@ -63,16 +33,19 @@ class Accounts:
         Raises:
             Unauthorized: a key is required, and this is not a valid one.
         """
-        if self._by_key_hash is None:
+        if self._file is None or not self._file.document.keys_required:
             return DEFAULT_ACCOUNT
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise Unauthorized
-        # Looking up a hash takes a time that says nothing about the keys themselves.
-        account = self._by_key_hash.get(hashlib.sha256(key.strip().encode()).hexdigest())
-        if account is None:
+        # Looking up a digest takes a time that says nothing about the keys themselves.
+        digest = hashlib.sha256(key.strip().encode()).hexdigest()
+        holder = self._file.document.holders.get(digest)
+        if holder is None:
             raise Unauthorized("This API key is not valid. Check it, or ask for a new one.")
-        return account
+        if holder.expires is not None and holder.expires <= datetime.now(UTC):
+            raise Unauthorized("This API key has expired. Ask for a new one.")
+        return holder.account
 
     def video_key(self, authorization: str | None, video_id: str) -> VideoKey:
         """The key of a caller's video, which may or may not exist.
