@@ -13,6 +13,7 @@ def write_accounts(
     keys: Mapping[str, str] | None = None,
     webhooks: Iterable[tuple[str, str, str]] = (),
     *,
+    expires: Mapping[str, str] | None = None,
     limits: Mapping[str, str] | None = None,
 ) -> str:
     """Write the file, and return its path.
@@ -21,6 +22,7 @@ def write_accounts(
         path: the file, which is replaced as a whole.
         keys: keys, and the account of each. None: no key is required.
         webhooks: account, URL and secret of each.
+        expires: when keys expire, by key; the others do not.
         limits: fields of accounts, in TOML.
     """
     names = dict.fromkeys(
@@ -33,6 +35,7 @@ def write_accounts(
             if account == name:
                 text += f"[[accounts.{name}.keys]]\nname = {json.dumps(key)}\n"
                 text += f'sha256 = "{hashlib.sha256(key.encode()).hexdigest()}"\n'
+                text += f"expires = {expires[key]}\n" if expires and key in expires else ""
         for account, url, secret in webhooks:
             if account == name:
                 text += f"[[accounts.{name}.webhooks]]\nurl = {json.dumps(url)}\n"

@@ -57,6 +57,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Limit of waiting requests per account. At the limit, new ones get 429.",
     )
+    account_requests_per_second: float = Field(
+        # A process of `submit` answers about 700 on two cores.
+        500,
+        gt=0,
+        allow_inf_nan=False,
+        description="Requests per second of an account to one process. Above it, they get 429.",
+    )
     s3_endpoint: str | None = Field(
         None, description="URL of the object store. Not set: Amazon S3."
     )

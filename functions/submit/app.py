@@ -40,7 +40,12 @@ def create_app(
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
-    accounts = Accounts(AccountsFile.at_start(settings))
+    file = AccountsFile.at_start(settings)
+    accounts = Accounts(
+        file,
+        requests_per_second=settings.account_requests_per_second,
+        max_queued=settings.account_queue_limit,
+    )
 
     def check_health() -> None:
         stream.check()
@@ -55,14 +60,15 @@ def create_app(
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
+        accounts=file,
         authenticate=accounts.account,
         explain_large=explain_large_body,
     )
-    limits = QueueLimits(
-        stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit
-    )
+    limits = QueueLimits(stream, limit=settings.queue_limit, account_limit=accounts.max_queued)
     submissions = Submissions(stream, ledger, profile, limits, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
+    if file is not None:
+        file.follow()
     SubmitRoutes(
         accounts,
         submissions,

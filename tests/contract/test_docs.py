@@ -63,6 +63,7 @@ def test_generated_files_are_up_to_date() -> None:
         ("headers", [limit_request_fields]),
         ("time to send a request", [int(REQUEST_SECONDS)]),
         ("time without reading a response", [SEND_SECONDS, int(STALL_SECONDS)]),
+        ("requests a second", [int(Settings().account_requests_per_second)]),
         ("open event streams", [MAX_FEEDS, MAX_FEEDS_OF_ACCOUNT]),
         ("downloads at a time", [MAX_DOWNLOADS]),
         ("deletions at a time", [MAX_DELETIONS]),

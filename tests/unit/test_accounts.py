@@ -23,13 +23,15 @@ def _key(account: str, name: str, digest: str, more: str = "") -> str:
 def _read(folder: Path, text: str) -> Accounts:
     file = folder / "accounts"
     file.write_text(text)
-    return Accounts(AccountsFile(str(file), plain_http=False))
+    return Accounts(
+        AccountsFile(str(file), plain_http=False), requests_per_second=500, max_queued=None
+    )
 
 
 def test_an_account_may_have_several_keys(tmp_path: Path) -> None:
     """Each is told apart by its name."""
     accounts = _read(tmp_path, "# ours\n" + _key("acme", "a", ONE) + _key("acme", "b", TWO))
-    assert {accounts.account(f"Bearer {key}") for key in ("one", "two")} == {"acme"}
+    assert {accounts.account_of(f"Bearer {key}") for key in ("one", "two")} == {"acme"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_without_a_key_of_the_file_a_caller_is_refused(tmp_path: Path, header: s
     """The digest of a key is no key."""
     accounts = _read(tmp_path, _key("acme", "a", ONE))
     with pytest.raises(Unauthorized):
-        accounts.account(header)
+        accounts.account_of(header)
 
 
 def test_a_key_works_until_it_expires(tmp_path: Path) -> None:
@@ -50,16 +52,16 @@ def test_a_key_works_until_it_expires(tmp_path: Path) -> None:
         "acme", "b", TWO, f"expires = {earlier}"
     )
     accounts = _read(tmp_path, text)
-    assert accounts.account("Bearer one") == "acme"
+    assert accounts.account_of("Bearer one") == "acme"
     with pytest.raises(Unauthorized, match="has expired"):
-        accounts.account("Bearer two")
+        accounts.account_of("Bearer two")
 
 
 def test_a_file_whose_last_key_was_removed_lets_nobody_in(tmp_path: Path) -> None:
     """Only `keys_required = false` does."""
     with pytest.raises(Unauthorized):
-        _read(tmp_path, "[accounts]\n").account("Bearer one")
-    assert _read(tmp_path, "keys_required = false\n[accounts]\n").account(None) == "default"
+        _read(tmp_path, "[accounts]\n").account_of("Bearer one")
+    assert _read(tmp_path, "keys_required = false\n[accounts]\n").account_of(None) == "default"
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,12 @@ class WebhookEntry(_Part):
 
 
 class AccountEntry(_Part):
-    """One account."""
+    """One account. A limit that it does not have is that of the settings."""
 
     keys: list[KeyEntry] = []
     webhooks: list[WebhookEntry] = []
+    max_queued: int | None = Field(None, ge=1)
+    requests_per_second: float | None = Field(None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _check_names(self) -> AccountEntry:
@@ -131,6 +133,10 @@ class AccountsDocument(_Part):
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             raise ValueError(_describe(problem)) from None
+
+    def account(self, name: str) -> AccountEntry:
+        """An account, which need not be in the file: events from NATS may name any."""
+        return self.accounts.get(name, AccountEntry())
 
     @cached_property
     def holders(self) -> dict[str, KeyHolder]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from functions.shared.accounts.file import AccountsFile
+from functions.shared.api.rate_limits import RateLimits
 from functions.shared.errors import Unauthorized, VideoNotFound
 from functions.shared.subjects import VideoKey, is_token
 
@@ -17,18 +18,46 @@ DEFAULT_ACCOUNT: Final = "default"
 
 
 class Accounts:
-    """Maps an `Authorization` header to an account; without keys, there is only `default`."""
+    """Maps an `Authorization` header to an account; without keys, there is only `default`.
 
-    def __init__(self, file: AccountsFile | None) -> None:
-        """Accept the keys in `file`; without it, every request."""
+    It also knows the limits of accounts, and refuses requests beyond that of requests a second.
+    """
+
+    def __init__(
+        self, file: AccountsFile | None, *, requests_per_second: float, max_queued: int | None
+    ) -> None:
+        """Accept the keys in `file`; without it, every request.
+
+        The limits are those of accounts without their own; None is no limit.
+        """
         self._file = file
+        self._requests_per_second = requests_per_second
+        self._max_queued = max_queued
+        self._rates = RateLimits()
         if file is None:
             log.warning("ACCOUNTS_FILE is not set: anyone may use the account 'default'")
         elif not file.document.keys_required:
             log.warning("keys_required is false: anyone may use the account 'default'")
 
     def account(self, authorization: str | None) -> str:
-        """The account of a caller who sent this `Authorization` header.
+        """The account of who sent the current HTTP request, with this `Authorization` header.
+
+        Raises:
+            Unauthorized: see `account_of`.
+            RateLimited: the account sends too many requests.
+        """
+        account = self.account_of(authorization)
+        own = self._file and self._file.document.account(account).requests_per_second
+        self._rates.admit(account, own or self._requests_per_second)
+        return account
+
+    def max_queued(self, account: str) -> int | None:
+        """How many requests of an account may wait in the queue; None: as many as there is room."""
+        own = self._file and self._file.document.account(account).max_queued
+        return own or self._max_queued
+
+    def account_of(self, authorization: str | None) -> str:
+        """The account of an `Authorization` header. Counts no request.
 
         Raises:
             Unauthorized: a key is required, and this is not a valid one.
@@ -47,11 +76,18 @@ class Accounts:
             raise Unauthorized("This API key has expired. Ask for a new one.")
         return holder.account
 
+    def is_key_of(self, account: str, authorization: str | None) -> bool:
+        """Whether a caller who sent this `Authorization` header is one of `account`, by now."""
+        try:
+            return self.account_of(authorization) == account
+        except Unauthorized:
+            return False
+
     def video_key(self, authorization: str | None, video_id: str) -> VideoKey:
         """The key of a caller's video, which may or may not exist.
 
         Raises:
-            Unauthorized: see `account`.
+            Unauthorized, RateLimited: see `account`.
             VideoNotFound: no video can have this id.
         """
         account = self.account(authorization)
