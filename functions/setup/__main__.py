@@ -11,7 +11,6 @@ import logging
 import nats.errors
 
 from functions.setup.streams import set_up_streams_with_retries
-from functions.shared.accounts.file import AccountsFile
 from functions.shared.config import load_settings
 from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
@@ -24,11 +23,7 @@ def main() -> None:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     settings = load_settings()
     try:
-        accounts = AccountsFile.of(settings)
-    except (OSError, ValueError) as problem:
-        raise SystemExit(f"ACCOUNTS_FILE can't be used: {problem}") from None
-    try:
-        asyncio.run(set_up_streams_with_retries(settings, accounts))
+        asyncio.run(set_up_streams_with_retries(settings))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
         raise SystemExit(
             f"NATS at {without_password(settings.nats_url)} can't be set up: {problem!r}"

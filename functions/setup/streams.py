@@ -21,8 +21,6 @@ from nats.js.api import (
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from functions.shared.accounts.endpoints import CONSUMER_PREFIX, Endpoint
-from functions.shared.accounts.file import AccountsFile
 from functions.shared.backoff import Backoff
 from functions.shared.config import Settings
 from functions.shared.streams.consumers import FORWARD_CONSUMER, GENERATE_CONSUMER
@@ -90,14 +88,12 @@ def requests_consumer(settings: Settings) -> ConsumerConfig:
     )
 
 
-async def set_up_streams_with_retries(
-    settings: Settings, accounts: AccountsFile | None = None
-) -> None:
+async def set_up_streams_with_retries(settings: Settings) -> None:
     """As `set_up_streams`, retried while a NATS server or its cluster is starting."""
     deadline, backoff = time.monotonic() + RETRY_SECONDS, Backoff(0.2, 2.0)
     while True:
         try:
-            return await set_up_streams(settings, accounts)
+            return await set_up_streams(settings)
         except (nats.errors.Error, OSError, TimeoutError) as problem:
             pause = next(backoff)
             if not _is_transient(problem) or time.monotonic() + pause > deadline:
@@ -130,26 +126,8 @@ def forward_consumer(events: str) -> ConsumerConfig:
     )
 
 
-def webhook_consumer(endpoint: Endpoint, settings: Settings) -> ConsumerConfig:
-    """The queue of one endpoint's webhooks, with their numbers of attempts."""
-    return ConsumerConfig(
-        durable_name=endpoint.consumer,
-        # A new endpoint is notified of events from now on, and of no history.
-        deliver_policy=DeliverPolicy.NEW,
-        ack_policy=AckPolicy.EXPLICIT,
-        # Twice as long as an attempt may take, so that only a dead replica's are redelivered.
-        ack_wait=2 * settings.webhook_timeout_seconds,
-        # Includes webhooks that wait for a retry. As many as there may be queued videos, so that an
-        # endpoint that fails for some videos is still notified of the others.
-        max_ack_pending=settings.queue_limit,
-        # Our code ends the retries, and logs it.
-        max_deliver=-1,
-        filter_subjects=endpoint.subjects,
-    )
-
-
-async def set_up_streams(settings: Settings, accounts: AccountsFile | None = None) -> None:
-    """Create or update both streams and the consumers, also those of webhooks in `accounts`.
+async def set_up_streams(settings: Settings) -> None:
+    """Create or update both streams and their consumers; `dispatch` creates those of webhooks.
 
     Raises:
         nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refuses.
@@ -164,26 +142,8 @@ async def set_up_streams(settings: Settings, accounts: AccountsFile | None = Non
         await stream.add_consumer(REQUESTS, requests_consumer(settings))
         if settings.forward_events is not None:
             await stream.add_consumer(VIDEOS, forward_consumer(settings.forward_events))
-        if accounts is not None:
-            await _set_up_webhooks(stream, accounts.document.endpoints, settings)
     finally:
         await client.close()
-
-
-async def _set_up_webhooks(
-    stream: JetStreamContext, endpoints: tuple[Endpoint, ...], settings: Settings
-) -> None:
-    """Create a consumer for each endpoint in the file, and delete those of former endpoints."""
-    for endpoint in endpoints:
-        await stream.add_consumer(VIDEOS, webhook_consumer(endpoint, settings))
-    wanted = {endpoint.consumer for endpoint in endpoints}
-    names: list[str] = []
-    while page := await stream.consumers_info(VIDEOS, offset=len(names)):
-        names += [info.name for info in page]
-    for name in names:
-        if name.startswith(CONSUMER_PREFIX) and name not in wanted:
-            await stream.delete_consumer(VIDEOS, name)
-            log.info("consumer %s deleted: its endpoint is no longer in the file", name)
 
 
 async def _set_up_stream(stream: JetStreamContext, config: StreamConfig) -> None:

@@ -179,7 +179,13 @@ def test_every_permission_is_used_and_none_is_missing(guarded: NatsUsersStack, s
     requests.delete(f"{guarded.url}/v1/videos/{video}", timeout=scaled(10)).raise_for_status()
     _publish(guarded, "operator", f"kinora.requests.default.{cancelled}x", b"no request")
     assert _wait_until_finished(guarded, f"{cancelled}x")["status"] == "failed"
-    (guarded.stack.data / "webhooks").write_text("")
+    write_accounts(guarded.stack.data / "accounts")
+    log = guarded.stack.log_of("dispatch")
+    wait_until(
+        lambda: "removed: its endpoint is no longer" in log.read_text(),
+        seconds=10,
+        what="the consumer of the endpoint is removed",
+    )
     guarded.set_up()
     _sweep_an_interrupted_deletion(guarded, s3)
     _fail_a_video_as_generate(guarded)
@@ -252,6 +258,14 @@ def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
         ("status", "$JS.API.STREAM.PURGE.VIDEOS"),
         ("dispatch", "kinora.requests.default.v1"),
         ("dispatch", "kinora.videos.default.v1.completed"),
+        ("dispatch", "$JS.API.CONSUMER.DURABLE.CREATE.VIDEOS.forward"),
+        ("dispatch", "$JS.API.CONSUMER.DELETE.VIDEOS.forward"),
+        ("dispatch", "$JS.API.CONSUMER.MSG.NEXT.VIDEOS.forward"),
+        ("dispatch", "$JS.ACK.VIDEOS.forward.1.1.1.1.0"),
+        ("dispatch", "$JS.API.CONSUMER.DURABLE.CREATE.REQUESTS.generate"),
+        ("dispatch", "$JS.API.CONSUMER.DELETE.REQUESTS.generate"),
+        ("setup", "$JS.API.CONSUMER.DURABLE.CREATE.VIDEOS.webhook-acme"),
+        ("setup", "$JS.API.CONSUMER.DELETE.VIDEOS.webhook-acme"),
         ("generate", "kinora.videos.default.v1.deleted"),
         ("generate", "$JS.API.CONSUMER.MSG.NEXT.REQUESTS.generate"),
         ("forward", "$JS.ACK.REQUESTS.generate.1.1.1.1.0"),
