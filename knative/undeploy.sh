@@ -14,3 +14,7 @@ kinds=$kinds,networkpolicies.networking.k8s.io,poddisruptionbudgets.policy
 kinds=$kinds,roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io
 kubectl -n "$NAMESPACE" delete "$kinds" --ignore-not-found \
   -l 'app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true'
+# These belong to the cluster, which may have other namespaces with Kinora.
+policies=validatingadmissionpolicies.admissionregistration.k8s.io
+policies=$policies,validatingadmissionpolicybindings.admissionregistration.k8s.io
+kubectl delete "$policies" --ignore-not-found "kinora-dispatch.$NAMESPACE"
