@@ -7,6 +7,7 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes, explain_large_body
@@ -45,7 +46,12 @@ def create_app(
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
-    accounts = Accounts.from_file(settings.api_keys_file)
+    file = AccountsFile.at_start(settings)
+    accounts = Accounts(
+        file,
+        requests_per_second=settings.account_requests_per_second,
+        max_queued=settings.account_queue_limit,
+    )
 
     # Whoever asks needs no key, and in a cluster each purge is written down by all servers.
     writes = RememberedCheck(
@@ -67,14 +73,15 @@ def create_app(
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
+        accounts=file,
         authenticate=accounts.account,
         explain_large=explain_large_body,
     )
-    limits = QueueLimits(
-        stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit
-    )
+    limits = QueueLimits(stream, limit=settings.queue_limit, account_limit=accounts.max_queued)
     submissions = Submissions(stream, ledger, profile, limits, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
+    if file is not None:
+        file.follow()
     SubmitRoutes(
         accounts,
         submissions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import re
@@ -20,6 +19,7 @@ import boto3
 import psutil
 from botocore.config import Config
 
+from tests.accounts import write_accounts
 from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
 from tests.engines import Engines
@@ -79,10 +79,9 @@ class FaultyStack(RunningStack):
         random one of them.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        keys = folder / "keys"
-        lines = [f"{hashlib.sha256(k.encode()).hexdigest()} {name}" for name, k in KEYS.items()]
-        keys.write_text("\n".join(lines))
-        super().__init__(folder, {"API_KEYS_FILE": str(keys), **settings}, clustered=clustered)
+        keys = {key: account for account, key in KEYS.items()}
+        accounts = write_accounts(folder / "accounts", keys)
+        super().__init__(folder, {"ACCOUNTS_FILE": accounts, **settings}, clustered=clustered)
         self.streams: Final = Streams(self.nats_url)
         # Of NATS, if it has one of its own.
         self.disk: SmallDisk | None = None
