@@ -13,7 +13,7 @@ from functions.shared.errors import RenderCancelled
 from functions.shared.video.profiles import SigmaSchedule
 from functions.shared.video.requests import ResolvedRequest
 from tests.demo_engine import DEMO
-from tests.patience import scaled
+from tests.patience import wait_until
 
 
 def run(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
@@ -24,9 +24,16 @@ def run(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
     ]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(scaled(120))
-        assert process.exitcode == 0
+    try:
+        wait_until(
+            lambda: all(process.exitcode is not None for process in processes),
+            seconds=120,
+            what="the ranks have finished",
+        )
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.exitcode for process in processes] == [0] * ranks
 
 
 def _run(work: Callable[..., None], rank: int, ranks: int, *arguments: Any) -> None:
