@@ -36,7 +36,8 @@ manifests="$(mktemp)"
 trap 'rm -f "$manifests"' EXIT
 "$here/render.sh" "$OVERLAY" > "$manifests"
 # Without its storage class, a claim waits for ever. Who may not list them is not asked to.
-for class in $(sed -n 's/^ *storageClassName: //p' "$manifests" | sort -u); do
+classes="$(sed -n 's/^ *storageClassName: //p' "$manifests" | sort -u)"
+for class in $classes; do
   if known="$(kubectl get storageclass "$class" --ignore-not-found -o name)" && [ -z "$known" ]; then
     echo "There is no StorageClass $class; knative/README.md says where it comes from." >&2
     exit 1
