@@ -32,6 +32,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from functions.shared.video.profiles import load_profile
+from functions.shared.video_objects import RECORD_FILE
 from local.stack import ROOT
 from tests.bulk import publish_all
 from tests.fakes import MemoryBus, MemoryStore
@@ -43,7 +44,7 @@ PROMPT: Final = (
     "A hand with delicate fingers picks up a bright yellow lemon from a wooden bowl. " * 5
 )
 # Of a completed video.
-FILES: Final = ("video.mp4", "thumbnail.jpg", "spritesheet.jpg")
+FILES: Final = ("video.mp4", "thumbnail.jpg", "spritesheet.jpg", RECORD_FILE)
 # Slots that a dispatcher of a hundred replicas has.
 SLOTS: Final = 100
 
@@ -168,7 +169,7 @@ class FullBucket(MemoryStore):
         for number in range(self._videos):
             for file in FILES:
                 key = f"{prefix}newsroom/video_{number:032x}/1-{number:032x}/{file}"
-                yield StoredObject(key, 0)
+                yield StoredObject(key, 0, 1 << 20)
 
 
 class FullStreams(MemoryBus):

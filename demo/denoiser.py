@@ -154,7 +154,7 @@ def _encode(pipeline: Any, prompts: list[str]) -> tuple[Tensor, Tensor]:
         prompts, padding="max_length", max_length=_TEXT_TOKENS, truncation=True, return_tensors="pt"
     )
     empty = torch.tensor([not prompt for prompt in prompts])[:, None]
-    # The pipeline does the same with empty prompts if `force_zeros_for_empty_prompt` is set.
+    # As the engine does, and Mochi did in its training: an empty prompt has no valid token.
     ids = tokens.input_ids.masked_fill(empty, 0)
     mask = tokens.attention_mask.bool() & ~empty
     longest = max(1, int(mask.sum(1).max()))

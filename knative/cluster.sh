@@ -5,7 +5,7 @@
 set -eu
 here="$(dirname "$0")"
 KNATIVE=knative-v1.23.0
-NODE=kindest/node:v1.34.0
+NODE=kindest/node:v1.34.0@sha256:7416a61b42b1662ca6ca89f02028ac133a309a2a30ba309614e8ec94d976dc5a
 releases=https://github.com
 
 [ -n "${SKIP_CHECKS:-}" ] || "${PYTHON:-python3}" "$here/check_machine.py" cluster

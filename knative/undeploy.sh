@@ -15,3 +15,7 @@ kinds=$kinds,serviceaccounts,resourcequotas,networkpolicies.networking.k8s.io
 kinds=$kinds,poddisruptionbudgets.policy,roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io
 kubectl -n "$NAMESPACE" delete "$kinds" --ignore-not-found \
   -l 'app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true'
+# These belong to the cluster, which may have other namespaces with Kinora.
+policies=validatingadmissionpolicies.admissionregistration.k8s.io
+policies=$policies,validatingadmissionpolicybindings.admissionregistration.k8s.io
+kubectl delete "$policies" --ignore-not-found "kinora-dispatch.$NAMESPACE"

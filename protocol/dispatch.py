@@ -21,6 +21,7 @@ from protocol.state import (
     Sweeper,
     newest,
     prefix,
+    remove,
     spend,
     with_dispatcher,
     with_worker,
@@ -131,8 +132,8 @@ def _disconnect(s: State, g: Guards, i: int) -> State:
 def sweep(s: State, g: Guards) -> Iterator[Step]:
     """`Sweeper.sweep`: runs at any time; others may act between its read and its write."""
     if s.sweeper.step == "deleting":
-        left = s.objects - s.sweeper.orphans
-        yield "the sweeper removes files", s._replace(objects=left, sweeper=Sweeper())
+        left = remove(s, s.sweeper.orphans)
+        yield "the sweeper removes files", left._replace(sweeper=Sweeper())
     elif s.sweeper.step == "failing":
         for o in publish(s, g, Publication(FAILED, s.sweeper.expected)):
             retry = o.result == "retry"

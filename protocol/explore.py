@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from protocol import dispatch, generate, submit
+from protocol import dispatch, generate, lost, submit
 from protocol.dispatch import is_orphan, sweep, tombstone_expires
 from protocol.generate import lease_holder
 from protocol.ledger import Step, accepts, store
@@ -19,6 +19,7 @@ from protocol.state import (
     Guards,
     Handler,
     Request,
+    Search,
     State,
     Sweeper,
     newest,
@@ -59,6 +60,8 @@ def steps(s: State, g: Guards) -> Iterator[Step]:
     yield from submit.delete(s, g)
     yield from submit.withdraw(s, g)
     yield from sweep(s, g)
+    yield from lost.search(s, g)
+    yield from lost.events_lost(s)
     yield from ack_wait(s)
     yield from lease_expires(s)
     yield from tombstone_expires(s, g)
@@ -120,6 +123,7 @@ def is_quiescent(s: State, g: Guards) -> bool:
     """Whether all processes are idle, the video is finished or gone, and no orphans are left."""
     busy = any(w.step != "idle" for w in s.workers) or any(d != Dispatcher() for d in s.dispatchers)
     handled = s.cancel == s.delete == s.withdrawal == Handler() and s.sweeper == Sweeper()
+    handled = handled and s.search == Search()
     if busy or not handled or s.late_publish or s.late_put or s.request.place != "acked":
         return False
     event = newest(s)

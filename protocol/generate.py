@@ -15,12 +15,14 @@ from protocol.state import (
     Event,
     Guards,
     Lease,
+    Prefix,
     Publication,
     State,
     Worker,
     newest,
     prefix,
     put,
+    remove,
     spend,
     with_dispatcher,
     with_worker,
@@ -54,7 +56,8 @@ def claim(s: State, g: Guards, i: int) -> Iterator[Step]:
         if (event and event.terminal) or leased or attempt >= MAX_ATTEMPTS:
             yield f"{reads}: 503", release_worker(before.state, i, refused=True)
         else:
-            lease = Lease(i, w.life, before.seq)
+            # Without its events, the video could get the same lease again.
+            lease = Lease(i, w.life, s.next_seq if s.lost else before.seq)
             changes = {"expected": before.seq, "attempt": attempt + 1, "lease": lease}
             claiming = with_worker(before.state, i, step="claiming", **changes)
             yield f"{reads}: will claim attempt {attempt + 1}", claiming
@@ -108,10 +111,12 @@ def check_ownership(s: State, g: Guards, i: int) -> Iterator[Step]:
 
 
 def upload(s: State, g: Guards, i: int) -> Iterator[Step]:
-    """`AttemptFiles.upload`: an upload that reports an error may still be stored."""
+    """`AttemptFiles.upload` and `upload_record`: what reports an error may still be stored."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
     uploaded = with_worker(put(s, own), i, step="ending", final_event=COMPLETED)
+    if g.record_before_completed:
+        uploaded = _put_record(uploaded, own)
     yield f"w{i} uploads", uploaded
     if not s.faults.store_error:
         return
@@ -144,11 +149,26 @@ def publish_final(s: State, g: Guards, i: int) -> Iterator[Step]:
     for o in _publish(s, g, i, name, released=released):
         if o.result == "won":
             state = release_worker(o.state, i)
+            if name is COMPLETED and not g.record_before_completed:
+                state = with_worker(o.state, i, step="recording")
         elif o.result == "retry":
             state = with_worker(o.state, i, expected=o.expected)
+        elif o.nothing_left and g.keep_files_without_event:
+            state = release_worker(o.state, i)
         else:
             state = with_worker(o.state, i, step="lost")
         yield f"w{i} publishes {'the release' if released else name}: {o.text}", state
+
+
+def record_late(s: State, g: Guards, i: int) -> Iterator[Step]:
+    """What a worker would do if it wrote the record after it has published `completed`."""
+    w = s.workers[i]
+    recorded = _put_record(s, prefix(g, w.attempt, w.lease))
+    yield f"w{i} writes the record", release_worker(recorded, i)
+
+
+def _put_record(s: State, own: Prefix) -> State:
+    return s._replace(records=s.records | {own})
 
 
 def abandon(s: State, g: Guards, i: int) -> Iterator[Step]:
@@ -164,6 +184,7 @@ _STEPS = {
     "failing": fail_attempt,
     "ending": publish_final,
     "lost": abandon,
+    "recording": record_late,
 }
 
 
@@ -171,7 +192,7 @@ def clean_up(s: State, g: Guards, i: int) -> Iterator[Step]:
     """`AttemptFiles.delete`; files that can't be removed are left to the sweeper."""
     w = s.workers[i]
     own = prefix(g, w.attempt, w.lease)
-    yield f"w{i} removes its files", s._replace(objects=s.objects - {own})
+    yield f"w{i} removes its files", remove(s, frozenset({own}))
     if s.faults.store_error and own in s.objects:
         yield f"w{i} can't remove its files", spend(s, "store_error")
 

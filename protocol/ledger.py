@@ -13,8 +13,11 @@ from protocol.state import (
     CANCELLED,
     COMPLETED,
     DELETED,
+    FAILED,
+    STARTED,
     Event,
     Guards,
+    Prefix,
     Publication,
     State,
     newest,
@@ -61,6 +64,11 @@ class Outcome(NamedTuple):
     event: Event | None = None
     unknown: bool = False
 
+    @property
+    def nothing_left(self) -> bool:
+        """A loser has found no event at all: the stream has lost them."""
+        return self.state.lost and self.event is None
+
 
 def read(s: State, g: Guards) -> Iterator[Reading]:
     """`Ledger.read`: the newest message; a replica other than the leader may lag behind."""
@@ -106,12 +114,20 @@ def _refused(s: State, g: Guards, p: Publication, text: str) -> Iterator[Outcome
         reads = f"{text}, reads {found.description}"
         if found.seq <= p.expected and g.retry_if_unchanged:
             yield Outcome(f"{reads}: retries", "retry", found.state, p.expected)
-        elif event is not None and _is_own(event, p):
+            # Past the time of an election, what is missing is believed to be lost.
+            if not found.state.lost or found.seq == p.expected:
+                continue
+        if event is not None and _is_own(event, p):
             yield Outcome(f"{reads}: its own event", "won", found.state, event.seq)
-        elif event is not None and g.continue_own_lease and event.lease and event.lease == p.lease:
+        elif event is not None and g.continue_own_lease and _under_own_lease(event, p):
             yield Outcome(f"{reads}: its own lease, retries", "retry", found.state, event.seq)
         else:
             yield Outcome(f"{reads}: lost", "lost", found.state, event=event)
+
+
+def _under_own_lease(event: Event, p: Publication) -> bool:
+    """What is published for a lost video is published without a lease."""
+    return event.lease is not None and event.lease == p.lease and not p.for_lost
 
 
 def _is_own(event: Event, p: Publication) -> bool:
@@ -134,8 +150,27 @@ def store(s: State, p: Publication) -> State:
         next_seq=s.next_seq + 1,
         terminal_event=p.name if event.terminal else s.terminal_event,
         completions=s.completions + (p.name is COMPLETED),
-        violation=s.violation or _violation_by(s, event),
+        completed=_completed(s, p),
+        violation=s.violation or _violation_for_lost(s, p) or _violation_by(s, event),
     )
+
+
+def _completed(s: State, p: Publication) -> Prefix | None:
+    if p.name is COMPLETED:
+        return Prefix(p.attempt, p.lease)
+    # The files of earlier attempts no longer count.
+    return None if p.name is STARTED else s.completed
+
+
+def _violation_for_lost(s: State, p: Publication) -> str:
+    if p.for_lost and not s.lost:
+        return f"a video that has lost nothing is {p.name}"
+    event = newest(s)
+    if p.for_lost and event and event.fresh and any(w.lease == event.lease for w in s.workers):
+        return "a video that a worker renders is taken for a lost one"
+    if p.for_lost and p.name is FAILED and s.completed in s.objects:
+        return "a lost video fails, though its files are there"
+    return ""
 
 
 def _violation_by(s: State, event: Event) -> str:
@@ -147,7 +182,7 @@ def _violation_by(s: State, event: Event) -> str:
     # Cancel and delete may take a video away from a healthy worker.
     taken = event.name not in {CANCELLED, DELETED} and before is not None and before.running
     if taken and before is not None and event.lease != before.lease:
-        lost = before.released or before.lease in s.abandoned
+        lost = s.lost or before.released or before.lease in s.abandoned
         if not lost:
             return f"attempt {before.attempt} is used up without a crash, pause or reported error"
     return ""

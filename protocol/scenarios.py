@@ -33,7 +33,7 @@ class Scenario(NamedTuple):
         return start._replace(withdrawal=Handler("publishing")) if self.withdrawn else start
 
 
-# Explored by the tests, in about 30 s.
+# Explored by the tests, in about 40 s.
 BOUNDED: Final = (
     Scenario("every attempt crashes", Faults(worker_crash=3), 2, 1),
     Scenario("a cancel and a crash", Faults(cancel=1, worker_crash=1)),
@@ -58,6 +58,12 @@ BOUNDED: Final = (
         withdrawn=True,
     ),
     Scenario("the request is purged", Faults(request_purged=1, worker_crash=1, ack_lost=1)),
+    Scenario("lost events and a crash", Faults(events_lost=1, worker_crash=1), 2, 1),
+    Scenario("events lost twice", Faults(events_lost=2), 2, 1),
+    Scenario("lost events and acks", Faults(events_lost=1, ack_lost=1), 1, 1),
+    Scenario("lost events and uploads", Faults(events_lost=1, store_error=1), 2, 1),
+    Scenario("lost events and a cancel", Faults(events_lost=1, cancel=1), 2, 1),
+    Scenario("lost events, published again", Faults(events_lost=1, republish=1), 2, 1),
 )
 
 # Explored by `--full`: a minute or two, and 400 MB of memory.
@@ -68,6 +74,8 @@ FULL: Final = (
     Scenario("delete, crash and lost ack", Faults(delete=1, worker_crash=1, ack_lost=1)),
     Scenario("two deletes with crashes", Faults(delete=2, handler_crash=1, worker_crash=1)),
     Scenario("delete and uploads tried again", Faults(store_error=2, delete=1), 1, 1),
+    Scenario("lost events, cancel and delete", Faults(events_lost=1, cancel=1, delete=1), 1, 1),
+    Scenario("lost events and a pause", Faults(events_lost=1, worker_pause=1), 2, 1),
     Scenario("faults of dispatch", Faults(dispatcher_crash=1, dispatcher_pause=1, worker_pause=1)),
 )
 
@@ -92,4 +100,8 @@ NEEDED_IN: Final = {
     "purge_keeps_tombstone": Scenario("a delete", Faults(delete=1), 1, 1),
     "delete_whole_prefix": Scenario("a delete", Faults(delete=1), 1, 1),
     "sweep_only_lower_attempts": Scenario("no faults", Faults(), 1, 1),
+    "search_only_settled": Scenario("no faults", Faults(), 1, 1),
+    "search_lease_check": Scenario("lost events", Faults(events_lost=1, worker_pause=1), 2, 1),
+    "record_before_completed": Scenario("lost events", Faults(events_lost=1, worker_crash=1), 1, 1),
+    "keep_files_without_event": Scenario("lost events", Faults(events_lost=1), 1, 1),
 }

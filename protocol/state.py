@@ -40,6 +40,10 @@ class Guards:
     purge_keeps_tombstone: bool = True
     delete_whole_prefix: bool = True
     sweep_only_lower_attempts: bool = True
+    search_only_settled: bool = True
+    search_lease_check: bool = True
+    record_before_completed: bool = True
+    keep_files_without_event: bool = True
 
 
 class Faults(NamedTuple):
@@ -60,6 +64,7 @@ class Faults(NamedTuple):
     late_request: int = 0
     republish: int = 0
     request_purged: int = 0
+    events_lost: int = 0
     cancel: int = 0
     delete: int = 0
 
@@ -107,13 +112,17 @@ class Event(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """An event to publish, and the sequence that it expects to follow."""
+    """An event to publish, and the sequence that it expects to follow.
+
+    `for_lost` marks an event for a video that is believed to have lost its own.
+    """
 
     name: EventName
     expected: int
     attempt: int = 0
     lease: Lease | None = None
     released: bool = False
+    for_lost: bool = False
 
 
 class Request(NamedTuple):
@@ -164,8 +173,23 @@ class Sweeper(NamedTuple):
     orphans: frozenset[Prefix] = frozenset()
 
 
+class Search(NamedTuple):
+    """The search for lost videos, or `restore-videos`, between reading the state and publishing.
+
+    `record` is what was found in the store.
+    """
+
+    step: str = "idle"
+    expected: int = 0
+    record: Prefix | None = None
+
+
 class State(NamedTuple):
-    """One state. The fields from `terminal_event` on are history, used only by the properties."""
+    """One state; `records` are those of the `objects` that have one.
+
+    The fields from `terminal_event` on are history, used by the properties alone, but for `lost`:
+    the stream has lost events.
+    """
 
     workers: tuple[Worker, ...]
     dispatchers: tuple[Dispatcher, ...]
@@ -174,16 +198,21 @@ class State(NamedTuple):
     events: tuple[Event, ...] = ()
     next_seq: int = 1
     objects: frozenset[Prefix] = frozenset()
+    records: frozenset[Prefix] = frozenset()
     late_publish: Publication | None = None
     late_put: Prefix | None = None
     cancel: Handler = Handler()
     delete: Handler = Handler()
     withdrawal: Handler = Handler()
     sweeper: Sweeper = Sweeper()
+    search: Search = Search()
     terminal_event: EventName | None = None
     completions: int = 0
     # Leases whose worker crashed, or was paused beyond their expiry.
     abandoned: frozenset[Lease] = frozenset()
+    lost: bool = False
+    # The files that the last `completed` has named, whether the event was lost or not.
+    completed: Prefix | None = None
     violation: str = ""
 
 
@@ -202,6 +231,11 @@ def put(s: State, own: Prefix) -> State:
     """Store a file. It replaces an earlier one, which a delete then need not remove."""
     to_remove = s.delete.to_remove - {own}
     return s._replace(objects=s.objects | {own}, delete=s.delete._replace(to_remove=to_remove))
+
+
+def remove(s: State, prefixes: frozenset[Prefix]) -> State:
+    """Remove files, with their records."""
+    return s._replace(objects=s.objects - prefixes, records=s.records - prefixes)
 
 
 def with_worker(s: State, i: int, **changes: Any) -> State:

@@ -18,6 +18,7 @@ from protocol.state import (
     Publication,
     State,
     prefix,
+    remove,
     spend,
 )
 
@@ -98,7 +99,7 @@ def remove_files(s: State, g: Guards) -> Iterator[Step]:
         )
     kept = frozenset[Prefix]() if g.delete_whole_prefix else s.objects - _winners(s, g)
     handler = s.delete._replace(step="purging the request")
-    yield "delete removes the files", s._replace(objects=s.objects & kept, delete=handler)
+    yield "delete removes the files", remove(s, s.objects - kept)._replace(delete=handler)
 
 
 def _winners(s: State, g: Guards) -> frozenset[Prefix]:

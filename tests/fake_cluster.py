@@ -1,4 +1,4 @@
-"""Runs the scripts of `knative/` with stand-ins for kubectl, kind and docker."""
+"""Runs the scripts of `knative/` with stand-ins for kubectl, kind, docker and buildah."""
 
 from __future__ import annotations
 
@@ -90,11 +90,18 @@ elif args[0] == "version":
 elif args == ["config", "current-context"]:
     print(os.environ.get("CONTEXT", "kind-kinora"))
 """
-# A docker and a kind that log every call, and report versions.
+# A kind, docker and buildah that log every call, and report versions. The digest of an image is
+# that of its name.
 ENGINE = """#!/bin/sh
 name="$(basename "$0")"
 echo "$name $*" >> "$STATE/engine"
+for last in "$@"; do :; done
+digest="sha256:$(printf %s "$last" | sha256sum | sed 's/ .*//')"
 case "$name $*" in
+  *" push "*"${UNREACHABLE:-no image}") echo "denied" >&2; exit 1 ;;
+  "docker push "*) echo "The push refers to $last"; echo "a-tag: digest: $digest size: 856" ;;
+  "buildah push --digestfile "*) echo "$digest" > "$3" ;;
+  "docker buildx imagetools inspect "*) echo "$digest" ;;
   "docker version "*) echo "${DOCKER:-28.2.2}" ;;
   "docker info "*) cat "$STATE/machine" ;;
   "kind version") echo "kind v${KIND:-0.30.0} go1.24.6 linux/amd64" ;;
@@ -105,13 +112,13 @@ esac
 MACHINE = {"NCPU": 8, "MemTotal": 16_000_000_000, "DockerRootDir": "/in/a/virtual/machine"}
 # The only other programs that the scripts find: none of this machine's own.
 SYSTEM = (
-    "basename", "cat", "date", "dirname", "env", "grep", "mktemp", "od", "rm", "sed", "sh", "sleep",
-    "sort", "tr",
+    "basename", "cat", "date", "dirname", "env", "grep", "mkdir", "mktemp", "mv", "od", "rm", "sed",
+    "sh", "sha256sum", "sleep", "sort", "tee", "tr",
 )  # fmt: skip
 
 
 class FakeCluster:
-    """Runs the scripts, and records what they ask kubectl, kind and docker for."""
+    """Runs the scripts, and records what they ask the programs for."""
 
     def __init__(self, folder: Path, scripts: Path = KNATIVE) -> None:
         """Keep programs and their state in `folder`; `scripts` is `knative/`, or a copy of it."""
@@ -121,7 +128,7 @@ class FakeCluster:
         program = folder / "kubectl"
         program.write_text(STAND_IN)
         program.chmod(0o755)
-        for name in ("kind", "docker"):
+        for name in ("kind", "docker", "buildah"):
             (folder / name).write_text(ENGINE)
             (folder / name).chmod(0o755)
         for name in SYSTEM:
@@ -164,7 +171,7 @@ class FakeCluster:
 
     @property
     def engine_calls(self) -> list[str]:
-        """Every call of docker and of kind, in order."""
+        """Every call of docker, buildah and kind, in order."""
         log = self._folder / "engine"
         return log.read_text().splitlines() if log.exists() else []
 

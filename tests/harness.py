@@ -95,6 +95,15 @@ class RunningStack:
         command = self._changed(set_up(self.stack, self.credentials))
         self.run_to_the_end(command)
 
+    def restore_videos(self, **changes: str) -> str:
+        """Run the operator's command with `changes` of its environment; return what it has said."""
+        command = self._changed(set_up(self.stack, self.credentials))
+        name = "restore-videos"
+        self.stack.log_of(name).unlink(missing_ok=True)
+        argv, env = [*command.argv, name], {**command.env, **changes}
+        self.run_to_the_end(replace(command, name=name, argv=argv, env=env))
+        return self.log(name)
+
     def run_to_the_end(self, command: Command, *, seconds: float = 120) -> None:
         """Run a command, and return when it has succeeded; fail with the end of its log."""
         process = self._popen(command)

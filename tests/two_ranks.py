@@ -7,33 +7,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from functions.generate.engine.messages import Shape
 from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.shared.errors import RenderCancelled
+from functions.shared.video.profiles import SigmaSchedule
 from functions.shared.video.requests import ResolvedRequest
 from tests.demo_engine import DEMO
+from tests.patience import scaled
 
 
-def run(work: Callable[..., None], *arguments: Any) -> None:
-    """Call `work(rank, *arguments)` in two processes, and wait until both have succeeded."""
+def run(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
+    """Call `work(rank, ranks, *arguments)` in `ranks` processes; wait until all have succeeded."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_run, args=(work, rank, *arguments)) for rank in range(2)]
+    processes = [
+        context.Process(target=_run, args=(work, rank, ranks, *arguments)) for rank in range(ranks)
+    ]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(scaled(120))
         assert process.exitcode == 0
 
 
-def _run(work: Callable[..., None], rank: int, *arguments: Any) -> None:
+def _run(work: Callable[..., None], rank: int, ranks: int, *arguments: Any) -> None:
     import torch.distributed  # noqa: PLC0415 - not every test process needs it
 
-    work(rank, *arguments)
-    # Threads of the group that still run when the interpreter exits may abort the process.
-    torch.distributed.destroy_process_group()
+    work(rank, ranks, *arguments)
+    if ranks > 1:
+        # Threads of the group that still run when the interpreter exits may abort the process.
+        torch.distributed.destroy_process_group()
 
 
 def save_latents(
-    rank: int, requests: list[ResolvedRequest], dtypes: list[str], folder: Path
+    rank: int, size: int, requests: list[ResolvedRequest], dtypes: list[str], folder: Path
 ) -> None:
     """Save the latents that this rank gets for `requests`, in each of `dtypes`."""
     import torch  # noqa: PLC0415 - not every test process needs it
@@ -41,7 +47,7 @@ def save_latents(
     from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
 
     torch.set_num_threads(1)
-    ranks = Ranks.join(rank, 2, folder)
+    ranks = Ranks.join(rank, size, folder)
     for dtype in dtypes:
         latents = [one.numpy() for one in compute_latents(requests, dtype, ranks)]
         torch.save(latents, folder / f"{dtype}-{rank}.pt")
@@ -53,18 +59,19 @@ def compute_latents(requests: list[ResolvedRequest], dtype: str, ranks: Any) -> 
 
     from functions.generate.engine.model.mochi import Mochi  # noqa: PLC0415 - the same
 
-    model = Mochi(locate_checkpoint(str(DEMO)), ranks, dtype=getattr(torch, dtype))
+    checkpoint, torch_dtype = locate_checkpoint(str(DEMO)), getattr(torch, dtype)
+    model = Mochi(checkpoint, ranks, SigmaSchedule(), dtype=torch_dtype)
     with torch.no_grad():
         return [model.denoise(request, model.encode_text(request)) for request in requests]
 
 
-def save_outcomes(rank: int, failures: list[tuple[int, str]], folder: Path) -> None:
+def save_outcomes(rank: int, size: int, failures: list[tuple[int, str]], folder: Path) -> None:
     """Let the given rank fail in each gather, and save the error that this rank gets from it."""
     import torch  # noqa: PLC0415 - not every test process needs it
 
     from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
 
-    ranks = Ranks.join(rank, 2, folder)
+    ranks = Ranks.join(rank, size, folder)
     errors: dict[str, Exception] = {
         "memory": torch.OutOfMemoryError("CUDA out of memory"),
         "cancelled": RenderCancelled(),
@@ -85,3 +92,32 @@ def save_outcomes(rank: int, failures: list[tuple[int, str]], folder: Path) -> N
     gathered = ranks.all_gather(lambda part: torch.full((2,), part), 2)
     outcomes.append(str([part.tolist() for part in gathered]))
     (folder / f"outcomes-{rank}").write_text("\n".join(outcomes))
+
+
+def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], folder: Path) -> None:
+    """Save how many graphs this rank compiles in the warm-up, and then with all of `requests`."""
+    import torch  # noqa: PLC0415 - not every test process needs it
+
+    from functions.generate.engine.model.compilation import compile_blocks  # noqa: PLC0415
+    from functions.generate.engine.model.mochi import Mochi  # noqa: PLC0415
+    from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415
+    from functions.generate.engine.model.rendering import Renderer  # noqa: PLC0415
+    from functions.generate.engine.model.warmup import warm_up  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    graphs = 0
+
+    def count(graph: Any, _: Any) -> Any:
+        nonlocal graphs
+        graphs += 1
+        return graph.forward
+
+    ranks = Ranks.join(rank, size, folder)
+    model = Mochi(locate_checkpoint(str(DEMO)), ranks, SigmaSchedule())
+    compile_blocks(model.components.transformer, backend=count)
+    warm_up(Renderer(model), [Shape(64, 48, 13)], folder)
+    warm = graphs
+    with torch.no_grad():
+        for request in requests:
+            model.denoise(request, model.encode_text(request))
+    (folder / f"graphs-{rank}").write_text(f"{warm} {graphs}")

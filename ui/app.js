@@ -1,5 +1,6 @@
 import { download, videoActions } from "./actions.js";
 import { announce } from "./browser/dom.js";
+import { followKeyboard } from "./browser/keyboard.js";
 import { VideoForm } from "./compose/form.js";
 import { offerExamples, showModel } from "./compose/model.js";
 import { Submission } from "./compose/submission.js";
@@ -16,11 +17,11 @@ import { Api, ApiError } from "./server/api.js";
 import { backoffMs } from "./server/backoff.js";
 import { Media } from "./server/media.js";
 import { takePrefetched } from "./server/prefetch.js";
-import { readQuery, writeQuery } from "./server/query.js";
+import { ALL_VIDEOS, readQuery, writeQuery } from "./server/query.js";
 import { Session } from "./server/session.js";
 import { Estimate } from "./videos/estimate.js";
 import { Eta } from "./videos/eta.js";
-import { summaryLabel } from "./videos/labels.js";
+import { newLabel, summaryLabel } from "./videos/labels.js";
 import { Library } from "./videos/library.js";
 import { Live } from "./videos/live.js";
 
@@ -40,9 +41,8 @@ const notifications = new Notifications((id) => router.showVideo(id), (text) => 
 const submission = new Submission(api, (video) => {
   notifications.expect(video.id);
   library.add(video);
-  gallery.toTop();
   announce(summaryLabel(video));
-});
+}, showNew);
 const form = new VideoForm((requests) => submission.send(requests), estimate);
 const actions = videoActions({ api, library, media, toasts, submission, router, form });
 const dependencies = { media, actions, secondsLeft: (/** @type {Video} */ video) => eta.secondsLeft(video) };
@@ -57,12 +57,12 @@ const toolbar = new Toolbar((query) => {
   router.setSearch(writeQuery(query));
   attempt(() => library.show(query));
 });
-new SignIn(api, start);
 const live = new Live(api, library, (error, isLive) => {
   connection.show(error, isLive);
   if (!error) onUpdated();
 });
 
+new SignIn(api, signedOut);
 library.onList = () => {
   gallery.show();
   placeholders.show(library);
@@ -78,6 +78,7 @@ library.onVideo = (/** @type {Video} */ video, /** @type {Video | undefined} */ 
 };
 
 let started = false;
+followKeyboard();
 library.query = readQuery(location.search);
 toolbar.show(library.query);
 setInterval(() => {
@@ -88,7 +89,6 @@ start();
 open(router.videoId);
 
 async function start() {
-  if (started) return live.schedule(0);
   // In parallel with the model, as people are waiting for the list.
   live.start();
   await attempt(async () => {
@@ -98,6 +98,14 @@ async function start() {
     form.setModel(model);
     offerExamples(model.example_prompts, (prompt) => form.setPrompt(prompt));
   });
+}
+
+/** Until somebody signs in, show nothing of the account whose key the server no longer accepts. */
+function signedOut() {
+  live.stop();
+  library.clear();
+  detail.close();
+  connection.show(new ApiError(401, {}), false);
 }
 
 function onUpdated() {
@@ -124,6 +132,28 @@ async function open(id) {
     if (!(error instanceof ApiError)) throw error;
     if (detail.id === id && !known) detail.fail(error);
   }
+}
+
+/** Bring new videos into view, or say where they are if the search or a filter leaves them out. @param {Video[]} videos */
+async function showNew(videos) {
+  const { id } = /** @type {Video} */ (videos.at(-1));
+  // Only the server can tell whether a search finds them.
+  if (library.query.q) await attempt(() => library.refresh());
+  if (gallery.reveal(id)) return;
+  const label = newLabel(videos);
+  announce(`${label}. The button that shows it is at the end of the page.`);
+  toasts.show(label, { label: "Show", onChosen: () => attempt(() => goTo(id)) });
+}
+
+/** Focus a video in the list, without the search and the filters if they leave it out. @param {string} id */
+async function goTo(id) {
+  if (!library.ids.includes(id)) {
+    toolbar.show(ALL_VIDEOS);
+    router.setSearch("");
+    await library.show(ALL_VIDEOS);
+  }
+  gallery.reveal(id);
+  gallery.focus(id);
 }
 
 /** @param {number} by */

@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from functions.dispatch.dispatcher import Dispatcher
 from functions.dispatch.forwarding.forwarder import Forwarder
+from functions.dispatch.lost_videos import CHECK_SECONDS, LostVideos
+from functions.dispatch.periodic import Periodic
 from functions.dispatch.requests.deletion_cost import DeletionCosts
 from functions.dispatch.requests.handler import RequestHandler
 from functions.dispatch.requests.sink import HttpSink
 from functions.dispatch.sinks import parse_ce_overrides
-from functions.dispatch.sweeper import Sweeper
+from functions.dispatch.sweeper import SWEEP_SECONDS, Sweeper
 from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
@@ -80,8 +82,11 @@ def create_app(
             source=stream.request_source,
             ready=WriteCheck(store).check,
         )
-        app.extensions["kinora.sweeper"] = Sweeper(
-            stream, ledger, profile, store, max_age_days=settings.max_age_days
+        sweeper = Sweeper(stream, ledger, profile, store, max_age_days=settings.max_age_days)
+        app.extensions["kinora.sweeper"] = Periodic("sweep", sweeper.sweep, seconds=SWEEP_SECONDS)
+        lost = LostVideos(stream, ledger, profile, store)
+        app.extensions["kinora.lost-videos"] = Periodic(
+            "search for lost videos", lost.check, seconds=CHECK_SECONDS
         )
     return app
 

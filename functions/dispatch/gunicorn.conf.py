@@ -11,10 +11,12 @@ wsgi_app = "functions.dispatch.app:create_app()"
 # For probes only; the programs have threads of their own.
 threads = 2
 
+PROGRAMS = ("kinora.webhooks", "kinora.dispatcher", "kinora.sweeper", "kinora.lost-videos")
+
 
 def post_worker_init(worker: Any) -> None:
     """Start the programs once the worker process is up."""
-    for name in ("kinora.dispatcher", "kinora.sweeper", "kinora.webhooks"):
+    for name in PROGRAMS:
         program = worker.wsgi.extensions.get(name)
         if program is not None:
             program.start()
@@ -23,7 +25,7 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Return deliveries in flight, so that another process takes them over in a second."""
     extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
-    for name in ("kinora.sweeper", "kinora.dispatcher", "kinora.webhooks"):
+    for name in reversed(PROGRAMS):
         program = extensions.get(name)
         if program is not None:
             program.stop()

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
 from pydantic import ValidationError
 
-from functions.shared.errors import InvalidRequest, KinoraError
+from functions.shared.errors import InvalidRequest
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.first_event import known_of, prompt_excerpt
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
-from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey, is_token
+from functions.shared.subjects import (
+    ALL_REQUESTS,
+    ALL_VIDEOS,
+    REQUESTS,
+    VIDEOS,
+    VideoKey,
+    names_by_video,
+)
 from functions.shared.timestamps import (
     DAY_SECONDS,
     HOUR_SECONDS,
@@ -32,6 +36,7 @@ from functions.shared.timestamps import (
 )
 from functions.shared.video.events import (
     RUNNING,
+    STATE_LOST,
     Completed,
     EventName,
     Failed,
@@ -39,6 +44,7 @@ from functions.shared.video.events import (
     carried_over,
 )
 from functions.shared.video.profiles import Profile
+from functions.shared.video_objects import attempt_of, by_video
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +56,9 @@ QUEUED_AGE: Final = 7 * DAY_SECONDS
 # Much longer than any worker needs to renew a lease late.
 STALE_AGE: Final = 10 * MINUTE_SECONDS
 
-_PREFIX: Final = re.compile(r"([^/]+)/([^/]+)/(?:([0-9]+)-[0-9a-f]+/)?.*")
-
 
 class Sweeper:
-    """Sweeps every ten minutes on a thread of its own."""
+    """Sweeps the bucket and the streams."""
 
     def __init__(
         self, bus: Bus, ledger: Ledger, profile: Profile, store: Store, *, max_age_days: int
@@ -68,24 +72,6 @@ class Sweeper:
         self._profile = profile
         self._store = store
         self._max_age = max_age_days * DAY_SECONDS
-        self._stopping = threading.Event()
-
-    def start(self) -> None:
-        """Start the thread; the first sweep comes after the first pause."""
-        threading.Thread(target=self._run, name="sweeper", daemon=True).start()
-
-    def stop(self) -> None:
-        """Start no more sweeps."""
-        self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(SWEEP_SECONDS):
-            try:
-                self.sweep()
-            except KinoraError as problem:
-                log.warning("the sweep was interrupted and will be repeated: %s", problem.message)
-            except Exception:
-                log.exception("the sweep was interrupted and will be repeated")
 
     def sweep(self) -> None:
         """Check every object and every video once.
@@ -95,8 +81,8 @@ class Sweeper:
         """
         now = self._bus.now()
         self._sweep_objects(now)
-        requests = _by_video(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
-        videos = _by_video(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
+        requests = names_by_video(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
+        videos = names_by_video(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
         for key, events in videos.items():
             with _skip_invalid(key):
                 if EventName.DELETED in events:
@@ -108,14 +94,12 @@ class Sweeper:
                 self._fail_queued_too_long(key, now)
 
     def _sweep_objects(self, now: int) -> None:
-        by_video: dict[VideoKey, list[StoredObject]] = defaultdict(list)
-        for item in self._store.list_objects(""):
-            match = _PREFIX.fullmatch(item.key)
-            if match is None or not is_token(match[1]) or not is_token(match[2]):
-                continue  # another program's, in the same bucket
-            if now - item.modified > OBJECT_AGE * NANOSECONDS:
-                by_video[VideoKey(match[1], match[2])].append(item)
-        for key, items in by_video.items():
+        old = (
+            item
+            for item in self._store.list_objects("")
+            if now - item.modified > OBJECT_AGE * NANOSECONDS
+        )
+        for key, items in by_video(old).items():
             with _skip_invalid(key):
                 snapshot = self._ledger.read(key)
                 orphans = [item.key for item in items if self._is_orphan(item, snapshot, now)]
@@ -129,12 +113,14 @@ class Sweeper:
             return now - item.modified > (self._max_age + DAY_SECONDS) * NANOSECONDS
         if isinstance(snapshot.data, Completed):
             return not item.key.startswith(snapshot.data.output.prefix)
+        if isinstance(snapshot.data, Failed) and snapshot.data.error.code == STATE_LOST:
+            return False  # perhaps all that is left of the video: for people to look at
         if snapshot.terminal:
             # An unreadable terminal event may be a later version's `completed`, with these files.
             return snapshot.deleted or snapshot.data is not None
-        match = _PREFIX.fullmatch(item.key)
+        attempt = attempt_of(item.key)
         # Only files of earlier attempts: the current attempt's worker may still be uploading.
-        return match is not None and match[3] is not None and int(match[3]) < snapshot.attempt
+        return attempt is not None and attempt < snapshot.attempt
 
     def _finish_delete(self, key: VideoKey, *, others: bool, request: bool) -> None:
         tombstone = self._ledger.read(key)
@@ -187,14 +173,3 @@ def _skip_invalid(key: VideoKey) -> Iterator[None]:
         yield
     except (InvalidRequest, ValidationError) as problem:
         log.warning("%s can't be swept: %s", key.video_id, problem)
-
-
-def _by_video(subjects: list[str]) -> dict[VideoKey, set[str]]:
-    """The last tokens of the subjects, by video."""
-    found: dict[VideoKey, set[str]] = defaultdict(set)
-    for subject in subjects:
-        try:
-            found[VideoKey.from_subject(subject)].add(subject.rpartition(".")[2])
-        except InvalidRequest:
-            log.debug("no video's subject: %s", subject)
-    return found

@@ -82,6 +82,7 @@ def create_app(
 
 def _start_engine(settings: Settings) -> Engine:
     """Start the engine that `settings` describe; it loads its model in the background."""
+    profile = load_profile(settings.model_profile)
     engine = Engine(
         settings.model,
         hang_seconds=settings.hang_seconds,
@@ -90,7 +91,8 @@ def _start_engine(settings: Settings) -> Engine:
         ranks=settings.engine_ranks,
         compiled=settings.engine_compile,
         warm_up=Shape.parse_all(settings.engine_warm_up),
-        needs_gpu=not load_profile(settings.model_profile).demo,
+        needs_gpu=not profile.demo,
+        sigmas=profile.sigmas,
         on_load_failure=_exit,
     )
     engine.start()

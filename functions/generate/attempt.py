@@ -19,7 +19,7 @@ from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import StoredRequest
-from functions.shared.streams.video_events import Source
+from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import VideoState
 from functions.shared.video.events import EngineUsed, EventName, Failure, Started
 from functions.shared.video.progress import Stage, percent
@@ -116,7 +116,10 @@ class Attempt:
         except LostRace as lost:
             self._state = "lost"
             log.info("%s: lost to %s", key.video_id, lost.newest.name)
-            self._files.delete()
+            # Without an event, nobody has won: the stream has lost the video's state, and gets it
+            # again from these files.
+            if lost.newest.seq:
+                self._files.delete()
         except Exception:
             # Nothing is published: the lease expires, and another attempt starts.
             self._state = "abandoned"
@@ -135,17 +138,18 @@ class Attempt:
         try:
             with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
                 completed = self._render_and_upload(Path(folder))
+                self._files.upload_record(completed, Path(folder))
         except RenderCancelled:
             # The lease was lost: the video is another worker's, or has ended.
             self._files.delete()
             return "lost"
         except Exception as problem:  # noqa: BLE001 - every error must be published
             return self._fail(problem)
-        self._lease.publish_final(EventName.COMPLETED, **self._found(), **completed)
+        self._lease.publish_final(completed)
         return "completed"
 
-    def _render_and_upload(self, folder: Path) -> dict[str, Any]:
-        """Render and upload; returns the fields of `completed`."""
+    def _render_and_upload(self, folder: Path) -> VideoEvent:
+        """Render and upload; returns the event `completed`."""
         rendered = self._dependencies.engine.render(
             self._stored.request,
             self._stored.key.video_id,
@@ -156,12 +160,14 @@ class Attempt:
         upload_began = time.monotonic()
         output = self._files.upload(rendered, self._on_file)
         timings = {**rendered.timings, Stage.UPLOADING: time.monotonic() - upload_began}
-        return {
-            "output": output,
-            "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
-            "model_revision": rendered.model_revision,
-            "engine": EngineUsed.model_validate(asdict(rendered.engine)),
-        }
+        return self._lease.event(
+            EventName.COMPLETED,
+            **self._found(),
+            output=output,
+            timings={stage: round(seconds, 3) for stage, seconds in timings.items()},
+            model_revision=rendered.model_revision,
+            engine=EngineUsed.model_validate(asdict(rendered.engine)),
+        )
 
     def _on_file(self, done: int, total: int) -> None:
         self._progress, self._stage = percent(Stage.UPLOADING, done, total), Stage.UPLOADING
@@ -183,5 +189,6 @@ class Attempt:
         if problem.retryable:
             self._lease.release(error=error, **self._report(), **self._found())
             return "released"
-        self._lease.publish_final(EventName.FAILED, error=error, **self._found())
+        failed = self._lease.event(EventName.FAILED, error=error, **self._found())
+        self._lease.publish_final(failed)
         return "failed"

@@ -14,7 +14,14 @@ from functions.generate.engine.messages import Rendered
 from functions.shared.backoff import Backoff
 from functions.shared.errors import KinoraError, RenderCancelled, Unavailable
 from functions.shared.storage import Store
+from functions.shared.streams.video_events import VideoEvent
 from functions.shared.video.events import Output
+from functions.shared.video_objects import (
+    RECORD_FILE,
+    SPRITESHEET_FILE,
+    THUMBNAIL_FILE,
+    VIDEO_FILE,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +55,8 @@ class AttemptFiles:
         self._store = store
         self._lost = lost
         self._retry_seconds = retry_seconds
+        # Of all uploads together; set by the first.
+        self._deadline: float | None = None
 
     def upload(self, rendered: Rendered, on_file: Callable[[int, int], None]) -> Output:
         """Upload all files; `on_file` is told how many are done, of how many.
@@ -57,17 +66,13 @@ class AttemptFiles:
             Unavailable: the store has refused for `retry_seconds`.
         """
         files = (
-            (rendered.thumbnail, "thumbnail.jpg", "image/jpeg"),
-            (rendered.spritesheet, "spritesheet.jpg", "image/jpeg"),
-            (rendered.video, "video.mp4", "video/mp4"),
+            (rendered.thumbnail, THUMBNAIL_FILE, "image/jpeg"),
+            (rendered.spritesheet, SPRITESHEET_FILE, "image/jpeg"),
+            (rendered.video, VIDEO_FILE, "video/mp4"),
         )
-        deadline = time.monotonic() + self._retry_seconds
-        try:
-            for done, (path, name, content_type) in enumerate(files):
-                on_file(done, len(files))
-                self._put(path, name, content_type, deadline)
-        finally:
-            self.problem = None
+        for done, (path, name, content_type) in enumerate(files):
+            on_file(done, len(files))
+            self._put(path, name, content_type)
         with rendered.video.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Output(
@@ -79,21 +84,36 @@ class AttemptFiles:
             frames=rendered.frames,
         )
 
-    def _put(self, path: Path, name: str, content_type: str, deadline: float) -> None:
+    def upload_record(self, completed: VideoEvent, folder: Path) -> None:
+        """Upload the event that is about to be published, after all files; see `find_record`.
+
+        Raises:
+            RenderCancelled: the lease was lost.
+            Unavailable: the store has refused for `retry_seconds`.
+        """
+        path = folder / RECORD_FILE
+        path.write_bytes(completed.to_bytes())
+        self._put(path, RECORD_FILE, "application/json")
+
+    def _put(self, path: Path, name: str, content_type: str) -> None:
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._retry_seconds
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        while not self._lost.is_set():
-            try:
-                self._store.put(self.prefix + name, path, content_type)
-            except Unavailable as problem:
-                pause = next(backoff)
-                if time.monotonic() + pause > deadline:
-                    raise
-                self._wait(pause, problem.message)
-            else:
-                if self.problem is not None:
-                    log.warning("%s: the upload continues", self.prefix)
-                    self.problem = None
-                return
+        try:
+            while not self._lost.is_set():
+                try:
+                    self._store.put(self.prefix + name, path, content_type)
+                except Unavailable as problem:
+                    pause = next(backoff)
+                    if time.monotonic() + pause > self._deadline:
+                        raise
+                    self._wait(pause, problem.message)
+                else:
+                    if self.problem is not None:
+                        log.warning("%s: the upload continues", self.prefix)
+                    return
+        finally:
+            self.problem = None
         raise RenderCancelled
 
     def _wait(self, pause: float, problem: str) -> None:

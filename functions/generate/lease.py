@@ -58,14 +58,19 @@ class HeldLease:
         self._wake = threading.Event()
         self._publishing = threading.Lock()
 
-    def publish_final(self, name: EventName, **fields: Any) -> None:
-        """Publish the attempt's final event, with `fields` besides those that events carry over.
+    def event(self, name: EventName, **fields: Any) -> VideoEvent:
+        """An event under this lease, with `fields` besides those that events carry over."""
+        data = DATA_OF[name](**(carried_over(self._state.data) | fields))
+        return VideoEvent.new(self._state.key, name, data, source=self._source)
+
+    def publish_final(self, event: VideoEvent) -> None:
+        """Publish the attempt's final event, made by `event`.
 
         Raises:
             LostRace: the lease was lost; nothing was published.
         """
         self._stop_renewing()
-        self._publish(name, fields, give_up=None)
+        self._publish(event, give_up=None)
 
     def release(self, **fields: Any) -> None:
         """Release the video for another attempt, with `fields` of `progressed`.
@@ -74,7 +79,7 @@ class HeldLease:
             LostRace: the lease was lost; nothing was published.
         """
         lease = Lease(id=self.lease.id, seconds=0)
-        self.publish_final(EventName.PROGRESSED, lease=lease, **fields)
+        self.publish_final(self.event(EventName.PROGRESSED, lease=lease, **fields))
 
     @contextlib.contextmanager
     def renewing(self) -> Iterator[None]:
@@ -116,7 +121,8 @@ class HeldLease:
                     self._check_ownership()
                 else:
                     fields = {"lease": self.lease, **self._report()}
-                    self._publish(EventName.PROGRESSED, fields, give_up=self._stopped)
+                    renewal = self.event(EventName.PROGRESSED, **fields)
+                    self._publish(renewal, give_up=self._stopped)
             except LostRace:
                 self.lost.set()
             except OutcomeUnknown:
@@ -132,12 +138,8 @@ class HeldLease:
             if newest.terminal or newest.lease_id != self.lease.id:
                 raise LostRace(newest)
 
-    def _publish(
-        self, name: EventName, fields: dict[str, Any], *, give_up: threading.Event | None
-    ) -> None:
+    def _publish(self, event: VideoEvent, *, give_up: threading.Event | None) -> None:
         with self._publishing:
-            data = DATA_OF[name](**(carried_over(self._state.data) | fields))
-            event = VideoEvent.new(self._state.key, name, data, source=self._source)
             self._state = self._ledger.publish(
                 self._state, event, lease_id=self.lease.id, give_up=give_up
             )

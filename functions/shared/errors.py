@@ -267,6 +267,12 @@ class EngineCrashed(AttemptFailed):
     code = "engine_crashed"
 
 
+class NotFinite(AttemptFailed):
+    """The video could not be computed: values became infinite or undefined. Try again."""
+
+    code = "not_finite"
+
+
 class OutOfMemory(AttemptFailed):
     """The video does not fit into memory. Ask for a smaller size or fewer frames."""
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.config import Settings
-from functions.shared.errors import NotFound, RangeNotSatisfiable, Unavailable
+from functions.shared.errors import NotFound, RangeNotSatisfiable, TooLarge, Unavailable
 from functions.shared.store_failures import describe, error_code
 from functions.shared.timestamps import NANOSECONDS
 
@@ -42,10 +42,11 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object's key, and its modification time in nanoseconds since the epoch."""
+    """An object's key, its modification time in nanoseconds since the epoch, and its bytes."""
 
     key: str
     modified: int
+    size: int
 
 
 class Store(Protocol):
@@ -64,6 +65,14 @@ class Store(Protocol):
         Raises:
             NotFound: there is no such object.
             RangeNotSatisfiable: the range is outside the object.
+        """
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        """All of a small object.
+
+        Raises:
+            NotFound: there is no such object.
+            TooLarge: it has more than `max_bytes`.
         """
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -146,6 +155,16 @@ class S3Store:
             answer.get("ContentRange"),
         )
 
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        """See `Store.read`."""
+        stored = self.get(key)
+        if stored.size > max_bytes:
+            raise TooLarge(f"{key} has {stored.size} bytes; at most {max_bytes} are read")
+        try:
+            return b"".join(stored.chunks)
+        except BotoCoreError as error:
+            raise self._unavailable(error) from error
+
     def _size(self, key: str) -> int:
         try:
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
@@ -183,7 +202,7 @@ class S3Store:
             for page in pages:
                 for item in page.get("Contents", []):
                     modified = int(item["LastModified"].timestamp() * NANOSECONDS)
-                    yield StoredObject(item["Key"], modified)
+                    yield StoredObject(item["Key"], modified, item["Size"])
         except (ClientError, BotoCoreError) as error:
             raise self._unavailable(error) from error
 

@@ -6,11 +6,16 @@ read, or purge, every video of the account. So every token is validated where a 
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
 from functions.shared.errors import InvalidRequest, excerpt
+
+log = logging.getLogger(__name__)
 
 REQUESTS: Final = "REQUESTS"
 VIDEOS: Final = "VIDEOS"
@@ -89,3 +94,14 @@ def subject_filters(account: str, video_id: str | None) -> tuple[str, str]:
     checked = VideoKey(account, "any" if video_id is None else video_id)
     token = "*" if video_id is None else checked.video_id
     return f"kinora.requests.{account}.{token}", f"kinora.videos.{account}.{token}.*"
+
+
+def names_by_video(subjects: Iterable[str]) -> dict[VideoKey, set[str]]:
+    """The last tokens of the subjects of each video: of its events, their names."""
+    found: dict[VideoKey, set[str]] = defaultdict(set)
+    for subject in subjects:
+        try:
+            found[VideoKey.from_subject(subject)].add(subject.rpartition(".")[2])
+        except InvalidRequest:
+            log.debug("no video's subject: %s", subject)
+    return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
 from functions.shared.errors import Unavailable
+from functions.shared.remembered_check import RememberedCheck
 from functions.shared.storage import Store
 
 log = logging.getLogger(__name__)
@@ -28,10 +28,9 @@ class WriteCheck:
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Write to `store`; `clock` counts seconds."""
         self._store = store
-        self._clock = clock
-        # Held during a write: callers that come meanwhile wait for its outcome.
-        self._lock = threading.Lock()
-        self._believed_until = 0.0
+        self._remembered = RememberedCheck(
+            self._write, success_seconds=FRESH_SECONDS, failure_seconds=RETRY_SECONDS, clock=clock
+        )
         self._problem: str | None = None
 
     def check(self) -> None:
@@ -40,11 +39,7 @@ class WriteCheck:
         Raises:
             Unavailable: it does not; the message says why.
         """
-        with self._lock:
-            if self._clock() >= self._believed_until:
-                self._write()
-            if self._problem is not None:
-                raise Unavailable(self._problem, retry_after=5)
+        self._remembered.check()
 
     def _write(self) -> None:
         before, self._problem = self._problem, None
@@ -52,9 +47,8 @@ class WriteCheck:
             self._store.check_writes()
         except Unavailable as problem:
             self._problem = problem.message
-        seconds = FRESH_SECONDS if self._problem is None else RETRY_SECONDS
-        self._believed_until = self._clock() + seconds
-        if self._problem is not None and self._problem != before:
-            log.warning("no video is started: %s", self._problem)
-        elif self._problem is None and before is not None:
+            if self._problem != before:
+                log.warning("no video is started: %s", self._problem)
+            raise Unavailable(self._problem, retry_after=5) from problem
+        if before is not None:
             log.warning("the object store takes writes again: videos are started")

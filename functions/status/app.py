@@ -21,6 +21,7 @@ from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
+from functions.status.lost_messages import LostMessages
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
 
@@ -49,7 +50,8 @@ def create_app(
         min_replicas=settings.min_replicas,
         max_in_flight=settings.max_in_flight,
     )
-    replay = Replay(stream, index)
+    lost_messages = LostMessages(stream, index, max_age_days=settings.max_age_days)
+    replay = Replay(stream, index, lost_messages)
     replay.start()
 
     def check() -> None:

@@ -12,6 +12,7 @@ from functions.shared.errors import ContentLost, ContentNotReady, NotFound, Prec
 from functions.shared.storage import Store
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.video.events import Completed, EventName, Failed
+from functions.shared.video_objects import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE
 from functions.status.download_name import content_disposition
 
 # One range only, as browsers and download tools send it. Anything else may be ignored (RFC 9110,
@@ -29,9 +30,9 @@ class Variant:
 
 
 VARIANTS: Final = {
-    "video": Variant("video.mp4", "video/mp4", ".mp4"),
-    "thumbnail": Variant("thumbnail.jpg", "image/jpeg", ".jpg"),
-    "spritesheet": Variant("spritesheet.jpg", "image/jpeg", "-spritesheet.jpg"),
+    "video": Variant(VIDEO_FILE, "video/mp4", ".mp4"),
+    "thumbnail": Variant(THUMBNAIL_FILE, "image/jpeg", ".jpg"),
+    "spritesheet": Variant(SPRITESHEET_FILE, "image/jpeg", "-spritesheet.jpg"),
 }
 
 
@@ -48,7 +49,7 @@ def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Re
         raise ContentNotReady(_not_ready_message(snapshot))
     output = snapshot.data.output
     # A completed video never changes, so the digest of video.mp4 identifies each of its files.
-    etag = f'"{output.sha256}{"" if variant.file == "video.mp4" else variant.suffix}"'
+    etag = f'"{output.sha256}{"" if variant.file == VIDEO_FILE else variant.suffix}"'
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",

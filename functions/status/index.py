@@ -29,7 +29,7 @@ from functions.shared.video.requests import ResolvedRequest
 from functions.status.eta.forecast import QueueForecast
 from functions.status.listing.filters import NO_FILTERS, Filters, folded
 from functions.status.listing.query import PageOrder, select_page
-from functions.status.listing.table import SortKey, VideoRecord, VideoTable
+from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
 from functions.status.listing.time_limit import limited
 from functions.status.listing.turns import Turns
 
@@ -172,6 +172,11 @@ class VideoIndex:
             with self._forecast_lock:
                 videos = [self._video(account, row) for row in rows[:limit]]
         return Page(videos, len(rows) > limit)
+
+    def newest_messages(self, since: int) -> list[tuple[VideoKey, IndexedVideo]]:
+        """What the index knows of the videos created at `since` or later, deleted ones too."""
+        with self._turns.reading():
+            return self._table.newest_messages(since)
 
     def _clear(self) -> None:
         self._table.clear()

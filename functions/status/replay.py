@@ -1,4 +1,4 @@
-"""Keeps the index in step with the streams, also when these are recreated."""
+"""Keeps the index in step with the streams, also when these are recreated or lose messages."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus
 from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.index import VideoIndex
+from functions.status.lost_messages import LostMessages
 
 log = logging.getLogger(__name__)
 
 # Between attempts to follow the streams during an outage of NATS.
 RETRY_SECONDS: Final = 1.0
+# Between looks for lost messages.
+CHECK_SECONDS: Final = 2.0
 
 
 class Replay:
-    """Replays both streams into an index, then follows them; starts over if they are recreated."""
+    """Replays both streams into an index, then follows them; starts over if they lose messages."""
 
-    def __init__(self, bus: Bus, index: VideoIndex) -> None:
-        """Read from `bus` into `index`, once `start` has been called."""
+    def __init__(self, bus: Bus, index: VideoIndex, lost_messages: LostMessages) -> None:
+        """Read from `bus` into `index`, once `start` has been called.
+
+        `lost_messages` is asked every few seconds.
+        """
         self._bus = bus
         self._index = index
+        self._lost_messages = lost_messages
         self._caught_up: Final = {REQUESTS: threading.Event(), VIDEOS: threading.Event()}
         self._stop_following: list[Callable[[], None]] = []
         self._recreated: Final = threading.Event()
@@ -33,7 +40,7 @@ class Replay:
     def start(self) -> None:
         """Start the replay; NATS may be unreachable at first."""
         self._follow_streams()
-        threading.Thread(target=self._restart_when_recreated, name="replay", daemon=True).start()
+        threading.Thread(target=self._restart_after_losses, name="replay", daemon=True).start()
 
     def check(self) -> None:
         """Return if the index holds everything that was stored before the replay started.
@@ -45,17 +52,24 @@ class Replay:
             if not event.is_set():
                 raise Unavailable(f"The list of videos is still being read from {stream}")
 
+    def _is_complete(self) -> bool:
+        return all(event.is_set() for event in self._caught_up.values())
+
     def _follow_streams(self) -> None:
         handlers = {REQUESTS: self._index.apply_request, VIDEOS: self._index.apply_event}
         for stream, apply in handlers.items():
             stop = self._bus.follow(stream, apply, self._caught_up[stream].set, self._recreated.set)
             self._stop_following.append(stop)
 
-    def _restart_when_recreated(self) -> None:
+    def _restart_after_losses(self) -> None:
         while True:
-            self._recreated.wait()
+            if self._recreated.wait(CHECK_SECONDS):
+                log.warning("the streams were recreated: rebuilding the list of videos")
+            elif self._is_complete() and self._lost_messages.found():
+                log.warning("messages were lost: rebuilding the list of videos")
+            else:
+                continue
             self._recreated.clear()
-            log.warning("the streams were recreated: rebuilding the list of videos")
             for event in self._caught_up.values():
                 event.clear()
             self._stop()

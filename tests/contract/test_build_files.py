@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,24 +101,6 @@ def test_the_code_comes_last(part: str) -> None:
     ]
     assert kinds == sorted(kinds)
     assert any(kinds)
-
-
-@EACH_FUNCTION
-def test_images_install_their_own_packages_only(part: str, tmp_path: Path) -> None:
-    """The base dependencies and the function's own extra, at the versions of constraints.txt."""
-    runs = [rest for keyword, rest in read_instructions(part) if keyword == "RUN"]
-    (selects,) = [rest for rest in runs if "tomllib" in rest]
-    text = (ROOT / "pyproject.toml").read_text()
-    (tmp_path / "pyproject.toml").write_text(text)
-    path = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
-    subprocess.run(["/bin/sh", "-c", selects], cwd=tmp_path, env=path, check=True)
-    project = tomllib.loads(text)["project"]
-    assert (tmp_path / "requirements.txt").read_text().splitlines() == [
-        *project["dependencies"],
-        *project["optional-dependencies"][part],
-    ]
-    (installs,) = [rest for rest in runs if "pip install" in rest]
-    assert "--constraint constraints.txt --requirement requirements.txt" in installs
 
 
 @EACH_IMAGE

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.client import Client
+from tests.engines import Engines
+from tests.harness import RunningStack
 from tests.nats_users import NatsUsersStack
 
 # Shorter than the defaults, so that a takeover fits into a test's time limit.
@@ -26,3 +29,17 @@ def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]
         yield stack
     finally:
         stack.close()
+
+
+@pytest.fixture
+def client(kinora: RunningStack) -> Client:
+    """A client of the gateway of the test's stack."""
+    return Client(kinora.url)
+
+
+@pytest.fixture
+def engines(kinora: RunningStack) -> Iterator[Engines]:
+    """The engines of all replicas, which are resumed after the test."""
+    engines = Engines(kinora)
+    yield engines
+    engines.resume()

@@ -20,12 +20,6 @@ from tests.patience import scaled, wait_until
 TYPE = "dev.kinora.video.requested.v1"
 
 
-@pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    """Reads the resulting videos."""
-    return Client(kinora.url)
-
-
 def _publish(url: str, subject: str, payload: bytes, headers: dict[str, str] | None) -> None:
     async def publish() -> None:
         connection = await nats.connect(url)

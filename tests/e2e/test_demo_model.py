@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 from demo.recognition import recognize
 from demo.scenes import COLOURS
 from tests.e2e.client import Client
-from tests.harness import RunningStack
 
 FRAMES = 13
-
-
-@pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    """A client of the running stack."""
-    return Client(kinora.url)
 
 
 def _video(client: Client, prompt: str, seed: int = 7, **fields: Any) -> NDArray[np.uint8]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -16,20 +15,6 @@ from tests.patience import scaled, wait_until
 
 # Takes much longer than the time limit of the next video.
 LONGEST = {"size": "160x96", "num_frames": 61, "num_inference_steps": 200}
-
-
-@pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    """A client of the gateway."""
-    return Client(kinora.url)
-
-
-@pytest.fixture
-def engines(kinora: RunningStack) -> Iterator[Engines]:
-    """The engines of both replicas, which are resumed after the test."""
-    engines = Engines(kinora)
-    yield engines
-    engines.resume()
 
 
 def test_two_replicas_render_two_videos_while_others_are_queued(

@@ -153,6 +153,12 @@ class MemoryBus:
         with self._lock:
             return self._queue.backlog(self._streams.requests())
 
+    def settled_requests(self) -> int:
+        """See `Bus.settled_requests`."""
+        self._check_available()
+        with self._lock:
+            return self._queue.settled_up_to(self._streams.requests())
+
     def undelivered(self, account: str) -> int:
         """See `Bus.undelivered`."""
         self._check_available()
@@ -221,6 +227,14 @@ class MemoryBus:
         """See `Bus.last_seq`."""
         self._check_available()
         return self._streams.last_seq[stream]
+
+    def message_count(self, stream: str) -> int:
+        """See `Bus.message_count`."""
+        self._check_available()
+        with self._lock:
+            return len(
+                self._streams.subjects(stream, {REQUESTS: ALL_REQUESTS}.get(stream, ALL_VIDEOS))
+            )
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """See `Bus.watch`."""

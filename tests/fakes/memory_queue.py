@@ -53,6 +53,12 @@ class MemoryQueue:
         """The number of requests that were never delivered."""
         return sum(seq in stored and seq > self._last_delivered for seq in self._order)
 
+    def settled_up_to(self, stored: set[int]) -> int:
+        """The sequence up to which every request is settled, as a consumer's ack floor."""
+        waiting = {seq for seq in self._order if seq in stored and seq <= self._last_delivered}
+        unsettled = waiting | self._pending
+        return min(unsettled) - 1 if unsettled else self._last_delivered
+
     def clear(self) -> None:
         """Start over, with sequences from 1."""
         self._order.clear()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from functions.shared.errors import NotFound, RangeNotSatisfiable, Unavailable
+from functions.shared.errors import NotFound, RangeNotSatisfiable, TooLarge, Unavailable
 from functions.shared.storage import StoredFile, StoredObject
 
 
@@ -40,6 +40,13 @@ class MemoryStore:
         part = data[first : last + 1]
         return StoredFile(len(part), etag, iter([part]), f"bytes {first}-{last}/{len(data)}")
 
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        """See `Store.read`."""
+        stored = self.get(key)
+        if stored.size > max_bytes:
+            raise TooLarge
+        return b"".join(stored.chunks)
+
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`."""
         self._check_available()
@@ -53,7 +60,9 @@ class MemoryStore:
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """See `Store.list_objects`; all have the timestamp 0."""
         self._check_available()
-        yield from (StoredObject(key, 0) for key in sorted(self.files) if key.startswith(prefix))
+        for key in sorted(self.files):
+            if key.startswith(prefix):
+                yield StoredObject(key, 0, len(self.files[key][0]))
 
     def check_writes(self) -> None:
         """See `Store.check_writes`; the object is not among `files`."""

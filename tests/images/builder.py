@@ -81,6 +81,8 @@ class Buildah:
         name = f"localhost/kinora-{part}:test"
         base = "BASE_IMAGE" if part == "generate" else "PYTHON_IMAGE"
         values = {base: BASE, **build_args(part)}
+        if part == "generate":
+            values["TORCH_INDEX"] = torch_index()
         given = [word for pair in values.items() for word in ("--build-arg", "=".join(pair))]
         config, paths = pip_config(self._folder)
         mounts = [word for path in paths for word in ("-v", f"{path}:{path}:ro")]
@@ -121,8 +123,16 @@ def missing_programs() -> list[str]:
     return missing + ([] if os.geteuid() == 0 else ["root"])
 
 
-def pip_config(folder: Path) -> tuple[Path, Sequence[str]]:
-    """This machine's configuration of pip as a file in `folder`, and the paths that it names."""
+def torch_index() -> str:
+    """`TORCH_INDEX`, or else the index of its own that this machine gives pip; may be empty.
+
+    Without one, the image of `generate` includes CUDA.
+    """
+    configured = _pip_options().get("extra-index-url", "").split()
+    return os.environ.get("TORCH_INDEX") or next(iter(configured), "")
+
+
+def _pip_options() -> dict[str, str]:
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
         capture_output=True, text=True, check=True,
@@ -131,7 +141,12 @@ def pip_config(folder: Path) -> tuple[Path, Sequence[str]]:
     for line in listed.splitlines():
         name, _, value = line.partition("=")
         options[name.rpartition(".")[2]] = value.strip("'\"")
-    options = {name: value for name, value in options.items() if name not in LEFT_OUT}
+    return {name: value for name, value in options.items() if name not in LEFT_OUT}
+
+
+def pip_config(folder: Path) -> tuple[Path, Sequence[str]]:
+    """This machine's configuration of pip as a file in `folder`, and the paths that it names."""
+    options = _pip_options()
     path = folder / "pip.conf"
     lines = [f"{name} = {value}" for name, value in options.items()]
     path.write_text("\n".join(["[global]", *lines, ""]))

@@ -227,6 +227,30 @@ def test_what_waits_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
     assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (0, 0)
 
 
+def test_requests_are_settled_up_to_the_first_that_is_not(bus: Bus, key: VideoKey) -> None:
+    """One that waits or was returned is not settled, whatever became of those that follow it."""
+    keys = [VideoKey(key.account, f"{key.video_id}{n}") for n in range(3)]
+    seqs = [bus.publish(each.request_subject, b"", expected=0) for each in keys]
+    first, second = (_take(bus, each) for each in keys[:2])
+    second.ack()
+    assert bus.settled_requests() < seqs[0]
+    first.nak(0)
+    _take(bus, keys[0]).term("no use")
+    wait_until(lambda: bus.settled_requests() == seqs[1], seconds=10, what="two are settled")
+    _take(bus, keys[2]).ack()
+    wait_until(lambda: bus.settled_requests() == seqs[2], seconds=10, what="all are settled")
+
+
+def test_messages_are_counted(bus: Bus, key: VideoKey) -> None:
+    """As many as there are, however many there were."""
+    before = bus.message_count(VIDEOS)
+    for name in ("started", "completed"):
+        bus.publish(key.event_subject(name), b"", expected=0)
+    assert bus.message_count(VIDEOS) == before + 2
+    bus.purge(VIDEOS, key.events_filter)
+    assert bus.message_count(VIDEOS) == before
+
+
 def test_a_terminated_request_is_not_redelivered(bus: Bus, key: VideoKey) -> None:
     """A poison message is settled, and stays in the stream for inspection."""
     bus.publish(key.request_subject, b"", expected=0)

@@ -25,6 +25,10 @@ from tests.manifests import (
 
 # The arguments that ask for the conditions of a Job.
 JOB_CONDITIONS = """-o jsonpath={.status.conditions[?(@.status=="True")].type}"""
+# Kinds without a namespace: another one's objects of them may have the same labels.
+OF_THE_CLUSTER = {
+    "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+}  # fmt: skip
 # How `make deploy` waits for the weights.
 WEIGHTS = {
     "kind": [],
@@ -153,8 +157,9 @@ def test_images_are_built_with_their_build_arguments(
 ) -> None:
     """Five images with one tag; for CPUs, `generate` is built on the other functions' base."""
     done = cluster.run(
-        "images.sh", REGISTRY="r.example/a", TAG="0123", VARIANT=variant, PUSH="1", TORCH_INDEX="x"
-    )
+        "images.sh", REGISTRY="r.example/a", TAG="0123", VARIANT=variant, TORCH_INDEX="x",
+        PUSH="1", PUSHED=str(tmp_path / "pushed"),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "engine").read_text().splitlines()
     builds = [call for call in calls if call.startswith("docker build ")]
@@ -244,7 +249,7 @@ def test_pruning_covers_every_kind_but_those_that_are_kept(
         for item in with_components(name, *components, folder=_empty(tmp_path / f"overlay-{name}"))
     ):
         group, _, version = item["apiVersion"].rpartition("/")
-        kept = item["kind"] in {"ConfigMap", "PersistentVolumeClaim", "PriorityClass"}
+        kept = item["kind"] in {"ConfigMap", "PersistentVolumeClaim", *OF_THE_CLUSTER}
         assert (f"{group or 'core'}/{version}/{item['kind']}" in pruned) is not kept, item
 
 
@@ -262,7 +267,7 @@ def test_undeploying_deletes_everything_but_data(
     which other namespaces may use; Secrets are in no manifest.
     """
     assert cluster.run("undeploy.sh", OVERLAY=name).returncode == 0
-    (call,) = [call for call in cluster.calls if call["args"][0] == "delete"]
+    call, of_cluster = [call for call in cluster.calls if call["args"][0] == "delete"]
     _, kinds, *rest = call["args"]
     selector = "app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true"
     assert rest == ["--ignore-not-found", "-l", selector]
@@ -274,4 +279,11 @@ def test_undeploying_deletes_everything_but_data(
         assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kinora", item
         kept = item["metadata"]["labels"].get("kinora.dev/keep") == "true"
         assert kept is (item["kind"] in {"PersistentVolumeClaim", "PriorityClass"})
+        if item["kind"].startswith("ValidatingAdmissionPolicy"):
+            # By name: other namespaces have their own, with the same label.
+            assert resource in of_cluster["args"][1].split(",")
+            assert "kinora-dispatch.here" in of_cluster["args"]
+            assert item["metadata"]["name"] == "kinora-dispatch.kinora"
+            assert resource not in kinds.split(",")
+            continue
         assert (resource in kinds.split(",")) is not kept

@@ -12,14 +12,13 @@ from pydantic import ValidationError
 from functions.generate.engine.messages import Rendered, RenderJob, Shape
 from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.generate.engine.model.gpu import DeviceLost
-from functions.generate.engine.model.loading import load_pipeline
 from functions.generate.engine.model.mochi import Mochi
 from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.rendering import Renderer, ReportProgress
-from functions.generate.engine.model.text_encoder import TextEncoder
 from functions.generate.engine.model.warmup import warm_up
 from functions.shared.config import Settings
 from functions.shared.errors import OutOfMemory
+from functions.shared.video.profiles import SigmaSchedule
 from tests.demo_engine import DEMO, small_request
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
 
 @pytest.fixture
 def model() -> Mochi:
-    return Mochi(locate_checkpoint(str(DEMO)), Ranks())
+    return Mochi(locate_checkpoint(str(DEMO)), Ranks(), SigmaSchedule())
 
 
 def test_a_failed_nccl_connection_is_a_lost_device(
@@ -54,44 +53,40 @@ def test_a_failed_nccl_connection_is_a_lost_device(
     assert next(errors, None) is None
 
 
-def test_the_empty_negative_prompt_is_encoded_once() -> None:
-    """Every other prompt is encoded each time; without guidance there is no negative prompt."""
-    pipeline = load_pipeline(locate_checkpoint(str(DEMO)), torch.device("cpu"), torch.bfloat16)
-    encode, prompts = pipeline.encode_prompt, []
-
-    def record(prompt: str, **options: Any) -> Any:
-        prompts.append(prompt)
-        return encode(prompt, **options)
-
-    pipeline.encode_prompt = record
-    encoder = TextEncoder(pipeline)
-    first = encoder.encode(small_request(prompt="one"))
-    second = encoder.encode(small_request(prompt="two"))
-    encoder.encode(small_request(prompt="three", negative_prompt="cat"))
-    assert len(encoder.encode(small_request(prompt="four", guidance_scale=1.0))) == 2
-    assert prompts == ["one", "", "two", "three", "cat", "four"]
-    assert first["prompt_embeds"].dtype is torch.float32
-    assert torch.equal(first["negative_prompt_embeds"], second["negative_prompt_embeds"])
-    assert not first["negative_prompt_attention_mask"].any()
+def test_an_empty_negative_prompt_is_not_encoded(model: Mochi) -> None:
+    """It has no valid token; without guidance there is no negative prompt at all."""
+    calls: list[Any] = []
+    model.components.text_encoder.register_forward_hook(lambda *call: calls.append(call))
+    positive, empty = model.encode_text(small_request())
+    assert (len(calls), bool(positive.mask.any()), bool(empty.mask.any())) == (1, True, False)
+    assert len(model.encode_text(small_request(negative_prompt="cat"))) == 2
+    assert len(calls) == 3
+    assert len(model.encode_text(small_request(negative_prompt="cat", guidance_scale=1.0))) == 1
 
 
-def test_warm_up_renders_every_shape_with_and_without_text(
-    model: Mochi, monkeypatch: pytest.MonkeyPatch
+def test_warm_up_renders_every_shape_once(
+    model: Mochi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """So whatever is compiled or planned on first use is ready before the first video."""
+    """The smallest one also without guidance, and with a negative prompt."""
     renderer = Renderer(model)
     render, seen = renderer.render, []
 
     def record(job: RenderJob, report_progress: ReportProgress) -> Rendered | None:
         request = job.request
-        seen.append((request.size, request.num_frames, request.negative_prompt))
+        shape = f"{request.size}x{request.num_frames}"
+        seen.append((shape, request.guidance_scale, request.negative_prompt))
         return render(job, report_progress)
 
     monkeypatch.setattr(renderer, "render", record)
-    warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"))
-    shapes = [("32x48", 13), ("48x32", 7), ("16x16", 7)]
+    warm_up(renderer, Shape.parse_all("32x48x13,48x32x7"), tmp_path)
     # The configured shapes come first: the compiler optimizes for the sizes it meets first.
-    assert seen == [(*shape, text) for shape in shapes for text in ("", "warm up")]
+    assert seen == [
+        ("32x48x13", 4.5, ""),
+        ("48x32x7", 4.5, ""),
+        ("16x16x7", 4.5, ""),
+        ("16x16x7", 4.5, "warm up"),
+        ("16x16x7", 1.0, ""),
+    ]
     assert Shape.parse_all(None) == ()
     with pytest.raises(ValidationError, match="engine_warm_up"):
         Settings(engine_warm_up="848x480")
@@ -102,7 +97,7 @@ def test_what_is_cut_off_a_prompt_is_told(model: Mochi) -> None:
     cut = "a " + "very " * 400
     long = small_request(prompt=cut + "red circle", negative_prompt=cut)
     other = small_request(prompt=cut + "blue square", negative_prompt=cut)
-    embeddings = [model.encode_text(one)["prompt_embeds"] for one in (long, other)]
+    embeddings = [model.encode_text(one)[0].embeddings for one in (long, other)]
     assert torch.equal(*embeddings)
     found = model.find_warnings(long)
     assert [(one.code, one.param) for one in found] == [

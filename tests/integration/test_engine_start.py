@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from functions.generate.engine.parent.engine import Engine
 from tests.demo_engine import DEMO, HANG_SECONDS, START_SECONDS, small_request
+from tests.patience import scaled
 
 
-def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
-    """When the parent is killed during a long render, the busy child exits too."""
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_child_does_not_outlive_its_parent(tmp_path: Path, *, stopped: bool) -> None:
+    """When the parent is killed during a long render, the busy child ends too, even if stopped."""
     long = small_request(num_inference_steps=200, size="160x128", num_frames=61).model_dump_json()
     code = f"""
 import pathlib, threading
@@ -42,8 +45,10 @@ engine.render(request, "v", pathlib.Path({str(tmp_path)!r}), on_progress, thread
         line = parent.stdout.readline()
         assert re.fullmatch(r"\d+\n", line)
         child = psutil.Process(int(line))
+        if stopped:
+            child.suspend()
         parent.kill()
-        child.wait(10)
+        child.wait(scaled(10))
 
 
 def test_a_load_that_times_out_is_retried() -> None:

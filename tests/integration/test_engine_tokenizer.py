@@ -11,7 +11,7 @@ import sentencepiece
 import torch
 
 from functions.generate.engine.model.checkpoint import locate_checkpoint
-from functions.generate.engine.model.loading import load_pipeline
+from functions.generate.engine.model.loading import load_components
 from tests.demo_engine import DEMO
 
 # What transformers needs to load a T5 tokenizer. Mochi's file has the same, plus 100 extra tokens.
@@ -43,6 +43,6 @@ def test_a_sentencepiece_model_is_loaded(tmp_path: Path) -> None:
     )
     (folder / "tokenizer" / "spiece.model").write_bytes(model.getvalue())
     (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(CONFIGURATION))
-    pipeline = load_pipeline(locate_checkpoint(str(folder)), torch.device("cpu"), torch.float32)
-    tokens = pipeline.tokenizer("a red circle").input_ids
-    assert pipeline.tokenizer.decode(tokens) == "a red circle</s>"
+    components = load_components(locate_checkpoint(str(folder)), torch.device("cpu"), torch.float32)
+    tokens = components.tokenizer("a red circle").input_ids
+    assert components.tokenizer.decode(tokens) == "a red circle</s>"

@@ -1,16 +1,24 @@
-"""An outage of NATS that is longer than the readiness probes' patience: docs/health.md."""
+"""docs/health.md: outages of NATS beyond the readiness probes' patience, and what asking costs."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nats
 import pytest
 import requests
+from nats.aio.msg import Msg
 
 from functions.shared.config import Settings
+from functions.shared.streams.nats_address import client_options
+from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.submit.app import WRITES_BELIEVED_SECONDS
 from tests.harness import RunningStack, is_stopped
 from tests.manifests import container_of, overlay
 from tests.patience import scaled, wait_until
@@ -47,6 +55,45 @@ def _refused(response: requests.Response) -> None:
     assert response.status_code == 503, response.text
     assert int(response.headers["Retry-After"]) > 0
     assert response.json()["error"]["code"] in {"unavailable", "outcome_unknown"}
+
+
+async def _ask_for_health(stack: RunningStack, callers: int) -> None:
+    """Many ask `submit` at once: once a second, one of them causes a purge of each stream."""
+    client = await nats.connect(**client_options(stack.nats_url))
+    purges: Counter[str] = Counter()
+
+    async def count(message: Msg) -> None:
+        purges[message.subject] += 1
+
+    await client.subscribe("$JS.API.STREAM.PURGE.*", cb=count)
+    await client.flush(timeout=int(scaled(10)))
+    url = f"http://127.0.0.1:{stack.table['submit'].probe.port}/health"
+
+    def health(_: int = 0) -> int:
+        return requests.get(url, timeout=scaled(30)).status_code
+
+    start = time.monotonic()
+    with ThreadPoolExecutor(callers) as pool:
+        codes = await asyncio.to_thread(lambda: set(pool.map(health, range(callers))))
+    assert codes == {200}
+    # Its answer comes after what was sent before.
+    await client.flush(timeout=int(scaled(10)))
+    # One, unless this machine takes longer for the calls than the outcome is believed.
+    most = 1 + (time.monotonic() - start) / WRITES_BELIEVED_SECONDS
+    assert all(number <= most for number in purges.values()), purges
+
+    # None, if the stack asked just before. Then the next one comes soon.
+    def both() -> bool:
+        return health() == 200 and len(purges) == 2
+
+    await asyncio.to_thread(wait_until, both, seconds=10, what="each stream was purged")
+    assert set(purges) == {f"$JS.API.STREAM.PURGE.{name}" for name in (REQUESTS, VIDEOS)}
+    await client.close()
+
+
+def test_many_callers_of_health_cost_one_purge(stack: RunningStack) -> None:
+    """It needs no key, and in a cluster each purge is written down, so one a second must do."""
+    asyncio.run(_ask_for_health(stack, callers=50))
 
 
 @pytest.mark.parametrize("outage", [signal.SIGKILL, signal.SIGSTOP])

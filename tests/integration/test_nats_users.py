@@ -23,7 +23,7 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_address import client_options
 from functions.shared.streams.video_state import Snapshot
-from functions.shared.subjects import VideoKey
+from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from functions.shared.video.profiles import load_profile
 from local.probes import Probe
@@ -172,6 +172,7 @@ def test_every_permission_is_used_and_none_is_missing(guarded: NatsUsersStack, s
     assert requests.get(unknown, timeout=scaled(10)).status_code == 404
     assert requests.post(f"{unknown}/cancel", timeout=scaled(10)).status_code == 404
     assert requests.get(f"{guarded.url}/v1/videos", timeout=scaled(10)).json()["data"]
+    _restore_a_lost_video(guarded, video)
     cancelled = _post(guarded)
     requests.post(
         f"{guarded.url}/v1/videos/{cancelled}/cancel", timeout=scaled(10)
@@ -205,6 +206,19 @@ def _publish(stack: NatsUsersStack, user: str, subject: str, payload: bytes) -> 
         await client.close()
 
     asyncio.run(send())
+
+
+def _restore_a_lost_video(stack: NatsUsersStack, video: str) -> None:
+    """As the operator, and as `dispatch`, which searches for lost videos all the time."""
+    bus = _bus(stack, "operator")
+    try:
+        for user in ("operator", "dispatch"):
+            bus.purge(VIDEOS, f"kinora.videos.default.{video}.*")
+            said = stack.restore_videos(NATS_URL=stack.nats_url_of(user))
+            assert "1 restored" in said
+            assert _wait_until_finished(stack, video)["status"] == "completed"
+    finally:
+        bus.close()
 
 
 def _sweep_an_interrupted_deletion(stack: NatsUsersStack, store: S3Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.shared.errors import NotFound, RangeNotSatisfiable
+from functions.shared.errors import NotFound, RangeNotSatisfiable, TooLarge
 from functions.shared.storage import CHECK_KEY, S3Store, Store
 from functions.shared.subjects import is_token
 from tests.fakes import MemoryStore
@@ -59,6 +59,16 @@ def test_a_missing_file_is_not_found(store: Store) -> None:
     for byte_range in (None, "bytes=0-1"):
         with pytest.raises(NotFound):
             store.get("acme/nothing", byte_range)
+
+
+def test_a_small_object_is_read_at_once(store: Store) -> None:
+    """If it is as small as expected; the list tells each object's size."""
+    assert store.read(KEY, max_bytes=10) == b"0123456789"
+    with pytest.raises(TooLarge):
+        store.read(KEY, max_bytes=9)
+    with pytest.raises(NotFound):
+        store.read("acme/nothing", max_bytes=9)
+    assert [item.size for item in store.list_objects(KEY)] == [10]
 
 
 def test_checking_for_writes_needs_no_more_than_one_object(store: Store) -> None:

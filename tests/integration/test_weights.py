@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.generate.engine.model.checkpoint import locate_checkpoint
+from functions.generate.engine.model.checkpoint import CheckpointError, locate_checkpoint
+from functions.generate.engine.model.checksums import verify_checksums
 from local.stack import ROOT
 from tests.dockerfiles import copy_into, read_image
 from tests.hub import Hub, HubHandler
@@ -128,6 +129,18 @@ def test_a_permanently_corrupt_file_fails_the_download(hub: Hub, tmp_path: Path)
     assert LARGE in done.stderr
     assert not (folder / "model_index.json").exists()
     assert not (folder / LARGE).exists()
+
+
+def test_a_download_that_changed_is_not_loaded(hub: Hub, tmp_path: Path) -> None:
+    """A single wrong bit is found before the engine starts, by what the client noted."""
+    folder = tmp_path / "weights"
+    assert _fetch(hub, folder).returncode == 0
+    files = locate_checkpoint(str(folder)).weights["transformer"]
+    verify_checksums(folder, files)
+    content = (folder / LARGE).read_bytes()
+    (folder / LARGE).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="its SHA-256 is not the hub's"):
+        verify_checksums(folder, files)
 
 
 @EACH_GPU_OVERLAY

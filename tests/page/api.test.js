@@ -109,7 +109,7 @@ test("where crypto.randomUUID is missing, keys are still unique", () => {
 });
 
 test("the same request has the same key until its outcome is known", async () => {
-  const submission = new Submission(api, () => {});
+  const submission = new Submission(api, () => {}, () => {});
   const send = async () => {
     const result = submission.send([{ prompt: "x", seed: 1 }]);
     for (let tries = 0; tries < 2; tries += 1) {
@@ -128,10 +128,13 @@ test("the same request has the same key until its outcome is known", async () =>
 test("variations are sent in order until one is refused", async () => {
   /** @type {string[]} */
   const created = [];
-  const submission = new Submission(api, ({ id }) => created.push(id));
+  /** @type {string[][]} */
+  const sent = [];
+  const submission = new Submission(api, ({ id }) => created.push(id), (videos) => sent.push(videos.map(({ id }) => id)));
   responses = [accepted(), json(429, { error: { code: "queue_full" } })];
   const { accepted: count, error } = await submission.send([1, 2, 3].map((seed) => ({ prompt: "x", seed })));
   deepEqual([count, error?.code, requests.length, created.length], [1, "queue_full", 2, 1]);
+  deepEqual(sent, [created], "what was created is told once, at the end");
 });
 
 test("waits double from one second to eight, and are never shorter than the server asks", () => {

@@ -55,11 +55,6 @@ test("only the newest 24 videos count, in whatever order they are read", () => {
   close(estimate.seconds(SMALL), 10);
 });
 
-test("a multiple of the reference is known without any video", () => {
-  const estimate = new Estimate();
-  close(estimate.relative({ ...SMALL, num_inference_steps: 64 }, SMALL), 4);
-});
-
 test("a video without settings has no effort, and one without guidance has none of that", () => {
   equal(effortOf(videoOf("v1", { num_frames: null })), null);
   equal(effortOf(videoOf("v1", { guidance_scale: null }))?.guidance_scale, 0);

@@ -51,6 +51,22 @@ test("a queued video shows its place, and a running one its stage and progress",
   equal(labels.activityLabel({ ...running, attempt: 2 }), "Denoising · 40%, attempt 2");
 });
 
+test("the time left is told while the estimate holds, and that it no longer does", () => {
+  /** @param {Partial<import("../../ui/server/types.js").Video>} fields @param {number | null} seconds */
+  const left = (fields, seconds) => labels.timeLeftLabel(videoOf("v", { status: "in_progress", ...fields }), seconds);
+  equal(left({ progress: 32 }, 40.2), "40 s left");
+  equal(left({ progress: 32 }, 1.2), "almost done");
+  equal(left({ progress: 32 }, 0), "taking longer than usual");
+  equal(left({ progress: 95 }, 0), "almost done");
+  equal(left({ progress: 32 }, null), "");
+});
+
+test("a queued video is never almost done", () => {
+  const queued = videoOf("v", { status: "queued", progress: 0 });
+  equal(labels.timeLeftLabel(queued, 0.4), "1 s left");
+  equal(labels.timeLeftLabel(queued, 0), "taking longer than usual");
+});
+
 test("an unknown stage is shown by its name", () => {
   equal(labels.stageLabel("colour_grading"), "colour grading");
 });

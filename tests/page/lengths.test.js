@@ -1,6 +1,6 @@
-import { deepEqual, ok } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
-import { lengthChoices } from "../../ui/compose/lengths.js";
+import { lengthChoices, nearestCount } from "../../ui/compose/lengths.js";
 
 const SPAN = { min: 7, max: 163, default: 121, multiple: 6 };
 
@@ -24,4 +24,11 @@ test("there are at most six, in order, each one that the model can render", () =
 
 test("a model with few lengths offers all of them", () => {
   deepEqual(lengthChoices({ min: 7, max: 19, default: 13, multiple: 6 }, 12), [7, 13, 19]);
+});
+
+test("the frame count nearest to a length is one that the model can render", () => {
+  equal(nearestCount(SPAN, 2 * 30), 61);
+  equal(nearestCount(SPAN, 2 * 25), 49);
+  equal(nearestCount(SPAN, 0), 7);
+  equal(nearestCount(SPAN, 1_000), 163);
 });

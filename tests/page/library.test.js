@@ -87,6 +87,16 @@ test("during a search, the server is asked once about each video that it has not
   deepEqual(library.ids, ["v1"]);
 });
 
+test("the server is asked again after a change, as its list may not have had the video before", async () => {
+  await library.show({ ...ALL_VIDEOS, q: "strasse" });
+  let asked = 0;
+  library.onUnknown = () => (asked += 1);
+  library.put(videoOf("v1", { status: "queued", progress: 0 }));
+  for (const progress of [10, 20, 30]) library.put(videoOf("v1", { status: "in_progress", progress }));
+  library.put(videoOf("v1"));
+  equal(asked, 3, "once for each status");
+});
+
 test("a new query forgets what the server listed for the old one", async () => {
   api.stored = [videoOf("v1", { prompt: "Straße" })];
   await library.show({ ...ALL_VIDEOS, q: "strasse" });
@@ -221,6 +231,15 @@ test("a new video survives a list that lacks it for ten seconds", async () => {
   deepEqual(library.ids, ["v1"]);
 });
 
+test("a new video is part of a list that is read anew, even if the server does not list it yet", async () => {
+  api.stored = videos(1);
+  library.add(videoOf("new", { created_at: 2_000 }));
+  await library.show(ALL_VIDEOS);
+  deepEqual(library.ids, ["new", "v1"]);
+  await library.show({ ...ALL_VIDEOS, status: "failed" });
+  deepEqual(library.ids, []);
+});
+
 test("a deleted video does not return with a response that was sent before", async () => {
   api.stored = videos(2, 1);
   await library.reload();
@@ -250,4 +269,13 @@ test("a failed request leaves the list as it was, and can be repeated", async ()
   library.api = failing;
   await library.more();
   equal(library.ids.length, 60);
+});
+
+test("once cleared, nothing is known, and a page that was under way is ignored", async () => {
+  api.stored = many(60);
+  await library.reload();
+  const more = library.more();
+  library.clear();
+  await more;
+  deepEqual([library.ids, library.active, library.get("v60"), library.loaded], [[], [], undefined, false]);
 });

@@ -159,6 +159,28 @@ test("a new video during a search is shown once the server has found it", async 
   deepEqual(api.requests, ["limit=100&q=whale"], "one request for both");
 });
 
+test("during a search, new videos lead to one question, and their progress to none", async () => {
+  await start();
+  await library.show({ ...ALL_VIDEOS, q: "whale" });
+  api.requests = [];
+  for (const id of ["v1", "v2", "v3"]) sendEvent("requested", id);
+  await wait(120);
+  deepEqual([api.requests, api.reads], [["limit=100&q=whale"], []]);
+  for (const progress of [10, 20, 30]) sendEvent("progressed", "v1", { progress });
+  await wait(120);
+  deepEqual([api.requests.length, api.reads], [1, []]);
+});
+
+test("events without a pause do not put off the update", async () => {
+  await start();
+  api.stored = [videoOf("v1")];
+  for (let n = 0; n < 5; n += 1) {
+    sendEvent("requested", "v1");
+    await wait(60);
+  }
+  deepEqual(library.ids, ["v1"]);
+});
+
 test("a reset of the stream reads the list again", async () => {
   await start();
   api.stored = [videoOf("v1")];
@@ -286,4 +308,30 @@ test("coming back online updates at once", async () => {
   fakeWindow.dispatchEvent(new Event("online"));
   await wait(0);
   deepEqual(library.ids, ["v1"]);
+});
+
+test("once stopped, nothing is requested or reported, whatever happens", async () => {
+  const live = await start();
+  api.stored = [videoOf("v1")];
+  fakeWindow.dispatchEvent(new Event("offline"));
+  live.stop();
+  const reported = reports.length;
+  sendEvent("requested", "v1");
+  fakeWindow.dispatchEvent(new Event("online"));
+  await wait(120_000);
+  deepEqual([api.requests, api.reads, api.resumedAfter], [[], [], [null]]);
+  equal(reports.length, reported);
+});
+
+test("an update that is under way at the stop opens no event stream", async () => {
+  let respond = () => {};
+  const { videos } = api;
+  api.videos = (query) => new Promise((resolve) => (respond = () => resolve(videos.call(api, query))));
+  const live = new Live(/** @type {Api} */ (/** @type {unknown} */ (api)), library, () => reports.push({ error: null, live: true }));
+  live.start();
+  await wait(0);
+  live.stop();
+  respond();
+  await wait(0);
+  deepEqual([api.resumedAfter, reports], [[], []]);
 });

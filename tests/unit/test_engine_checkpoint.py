@@ -32,7 +32,6 @@ def test_the_demo_checkpoint_is_found() -> None:
     """The checkpoint in the repository is complete, and small enough to be there."""
     found = locate_checkpoint(str(DEMO))
     assert found.folder == DEMO
-    assert found.force_zeros_for_empty_prompt
     assert {part: [path.name for path in files] for part, files in found.weights.items()} == {
         "transformer": ["diffusion_pytorch_model.safetensors"],
         "text_encoder": ["model.safetensors"],

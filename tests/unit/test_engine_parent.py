@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
+from functions.generate.engine.messages import EngineConfig
+from functions.generate.engine.parent import group_supervisor
 from functions.generate.engine.parent.engine import Engine
+from functions.generate.engine.parent.group_supervisor import GroupSupervisor
+from functions.generate.engine.parent.scratch import ScratchFolder
 from functions.shared.errors import EngineCrashed
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
+from tests.patience import scaled
 
 
 def test_the_http_process_imports_nothing_of_the_model() -> None:
@@ -43,6 +50,59 @@ def test_a_missing_checkpoint_is_a_failure_in_one_line() -> None:
             engine.render(request, "b", Path("unused"), lambda _: None, threading.Event())
     finally:
         engine.close()
+
+
+def test_the_supervisor_survives_any_error_before_a_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says what happened, tries again, and starts the engine once that works."""
+    monkeypatch.setattr(group_supervisor, "FIRST_BACKOFF_SECONDS", 0.01)
+    errors = iter([ValueError("invalid literal:\n'12 GPUs'"), KeyError("x")])
+    seen: list[str | None] = []
+    failed = threading.Event()
+
+    def configure() -> EngineConfig:
+        seen.append(supervisor.failure)
+        error = next(errors, None)
+        if error is None:
+            return EngineConfig("no/such/folder", ranks=1, compiled=None, warm_up=())
+        raise error
+
+    supervisor = GroupSupervisor("a model", configure, 60, failed.set)
+    supervisor.start()
+    try:
+        assert failed.wait(scaled(60))
+    finally:
+        supervisor.close()
+    assert seen == [
+        None,
+        "The engine could not start: ValueError: invalid literal:",
+        "The engine could not start: KeyError: 'x'",
+    ]
+    assert supervisor.failure is not None
+    assert supervisor.failure.startswith("no/such/folder: no such folder")
+
+
+def test_leftovers_of_dead_processes_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At the next start, and only these: the folder of an engine that runs stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os; from functions.generate.engine.parent.scratch import ScratchFolder; "
+        "scratch = ScratchFolder(); (scratch.path / 'video.mp4').touch(); os._exit(9)"
+    )
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environ, check=False)
+    (leftover,) = tmp_path.iterdir()
+    assert (leftover / "video.mp4").exists()
+    running = ScratchFolder()
+    assert list(tmp_path.iterdir()) == [running.path]
+    other = ScratchFolder()
+    assert set(tmp_path.iterdir()) == {running.path, other.path}
+    for scratch in (running, other, other):
+        scratch.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_closing_is_idempotent() -> None:

@@ -19,6 +19,7 @@ EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"guidance_scale": "6"}, {"guidance_scale": 6.0}),
     ({"num_frames": "25"}, {"num_frames": 25}),
     ({"negative_prompt": ""}, {}),
+    ({"negative_prompt": " \u200b\n"}, {}),
     ({"model": ""}, {}),
     ({"metadata": {}}, {}),
     ({"metadata": {"a": "1", "b": ""}}, {"metadata": {"b": "", "a": "1"}}),

@@ -175,6 +175,7 @@ def test_every_size_is_used_as_requested_or_refused(width: int, height: int) -> 
         ({"negative_prompt": "text", "guidance_scale": 1}, ["negative_prompt_ignored"]),
         ({"negative_prompt": "text", "guidance_scale": 1.1}, []),
         ({"negative_prompt": "", "guidance_scale": 0}, []),
+        ({"negative_prompt": " \t", "guidance_scale": 0}, []),
     ],
 )
 def test_what_has_no_effect_is_a_warning(fields: dict[str, Any], codes: list[str]) -> None:

@@ -29,6 +29,7 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.profiles import Profile
 from functions.shared.video.warnings import truncated
+from functions.shared.video_objects import find_record
 from functions.shared.write_check import WriteCheck
 from tests.fakes import MemoryBus, MemoryStore
 from tests.patience import wait_until
@@ -71,14 +72,15 @@ def test_completed_names_the_files_and_their_digest(
     engine: StepEngine,
     key: VideoKey,
 ) -> None:
-    """All three files are under the prefix in `completed`."""
+    """All three files are under the prefix in `completed`, and so is its record."""
     engine.go.set()
     attempt = worker.start_attempt(put_request(bus, key))
     assert _finish(attempt) == "completed"
     data = ledger.read(key).data
     assert isinstance(data, Completed)
     assert sorted(store.files) == [
-        data.output.prefix + name for name in ("spritesheet.jpg", "thumbnail.jpg", "video.mp4")
+        data.output.prefix + name
+        for name in ("completed.json", "spritesheet.jpg", "thumbnail.jpg", "video.mp4")
     ]
     assert data.output.prefix.startswith("acme/video_1/1-")
     assert data.output.bytes == len(b"video.mp4")
@@ -88,6 +90,59 @@ def test_completed_names_the_files_and_their_digest(
     assert data.engine is not None
     assert (data.engine.ranks, data.engine.attention) == (2, "torch")
     assert data.engine.peak_memory == {"denoising": 9}
+
+
+def test_the_record_of_a_video_is_its_event_and_is_there_before_it(
+    worker: Worker,
+    bus: MemoryBus,
+    ledger: Ledger,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+) -> None:
+    """While NATS does not take `completed`, the bucket has it already, with the same id."""
+    attempt = worker.start_attempt(put_request(bus, key))
+    assert engine.begun.wait(10)
+    bus.unavailable = True
+    engine.go.set()
+    record = _wait_for_record(store)
+    bus.unavailable = False
+    assert _finish(attempt) == "completed"
+    snapshot = ledger.read(key)
+    assert isinstance(snapshot.data, Completed)
+    assert record == snapshot.data.output.prefix + "completed.json"
+    event = find_record(store, key, store.list_objects(key.object_prefix))
+    assert event is not None
+    assert (event.id, event.data) == (snapshot.event_id, snapshot.data)
+
+
+def test_a_worker_whose_video_has_no_events_any_more_leaves_its_files(
+    worker: Worker,
+    bus: MemoryBus,
+    store: MemoryStore,
+    engine: StepEngine,
+    key: VideoKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody has won, and the files are what the video can be completed from."""
+    monkeypatch.setattr("functions.shared.streams.ledger.ELECTION_SECONDS", 0.0)
+    attempt = worker.start_attempt(put_request(bus, key))
+    assert engine.begun.wait(10)
+    bus.unavailable = True
+    engine.go.set()
+    _wait_for_record(store)
+    bus.lose_all_data()
+    bus.unavailable = False
+    assert _finish(attempt) == "lost"
+    assert len(store.files) == 4
+
+
+def _wait_for_record(store: MemoryStore) -> str:
+    return wait_until(
+        lambda: next((name for name in list(store.files) if name.endswith(".json")), None),
+        seconds=20,
+        what="the record",
+    )
 
 
 def test_progress_renews_the_lease(
@@ -320,7 +375,7 @@ def test_a_rendered_video_waits_for_the_store(
     store.unavailable = False
     assert _finish(attempt) == "completed"
     assert (len(engine.requests), ledger.read(key).attempt) == (1, 1)
-    assert len(store.files) == 3
+    assert len(store.files) == 4
     wait_until(lambda: _is_free(worker), seconds=5, what="the worker is ready again")
 
 

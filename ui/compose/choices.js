@@ -37,11 +37,6 @@ export class Choices {
     if (kept) kept.input.checked = true;
   }
 
-  /** @param {(value: string) => string} label */
-  relabel(label) {
-    for (const [value, option] of this.#options) setText(option.label, label(value));
-  }
-
   /** @param {(value: string) => string} cost */
   showCosts(cost) {
     for (const [value, option] of this.#options) setText(option.cost, cost(value));

@@ -22,12 +22,10 @@ export class Costs {
   /** @param {Model} model @param {number} count of videos to create */
   show(model, count) {
     const effort = this.#effort(model);
-    this.size.showCosts((size) => this.#cost({ ...effort, size }, model));
-    this.frames.showCosts((frames) => this.#cost({ ...effort, num_frames: Number(frames) }, model));
-    const estimated = this.estimate.seconds(effort) !== null;
-    const each = count > 1 ? " each" : "";
-    const cost = this.#cost(effort, model);
-    setText(this.total, estimated ? `${cost} render time${each}` : `${cost} the default render time${each}`);
+    this.size.showCosts((size) => this.#cost({ ...effort, size }));
+    this.frames.showCosts((frames) => this.#cost({ ...effort, num_frames: Number(frames) }));
+    const cost = this.#cost(effort);
+    setText(this.total, cost && `${cost} render time${count > 1 ? " each" : ""}`);
   }
 
   /** @param {Model} model @returns {Effort} */
@@ -45,11 +43,9 @@ export class Costs {
     };
   }
 
-  /** @param {Effort} effort @param {Model} model */
-  #cost(effort, model) {
+  /** @param {Effort} effort @returns {string} "" if nothing is known yet */
+  #cost(effort) {
     const seconds = this.estimate.seconds(effort);
-    if (seconds !== null) return `~${durationLabel(seconds)}`;
-    const times = this.estimate.relative(effort, defaultEffort(model));
-    return `${times < 10 ? Math.round(times * 10) / 10 : Math.round(times)}×`;
+    return seconds === null ? "" : `~${durationLabel(seconds)}`;
   }
 }

@@ -86,6 +86,8 @@ export class Fields {
     if (details) details.open = true;
     const control = invalid.matches("fieldset") ? invalid.querySelector("input:checked, input") : invalid;
     if (control instanceof HTMLElement) control.focus();
+    // The message is below the control, and the focus scrolls only to that.
+    find(this.form, `#${invalid.id}-error`, HTMLElement).scrollIntoView({ block: "nearest" });
     return false;
   }
 }

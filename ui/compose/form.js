@@ -1,9 +1,10 @@
 import { announce, find, setText, showText } from "../browser/dom.js";
-import { lengthLabel, sizeLabel } from "../videos/labels.js";
+import { sizeLabel } from "../videos/labels.js";
 import { Choices } from "./choices.js";
 import { Costs } from "./costs.js";
 import { Fields } from "./fields.js";
-import { lengthChoices } from "./lengths.js";
+import { Fold } from "./fold.js";
+import { Frames } from "./frames.js";
 import { showLengthHints } from "./prompt_length.js";
 import { NUMBERS, saveForm, savedSettings, savedText } from "./saved_form.js";
 import { Seed } from "./seed.js";
@@ -21,8 +22,6 @@ const INPUTS = ["prompt", "negative_prompt", ...NUMBERS, "seed"];
 export class VideoForm {
   /** @type {Model | null} */
   #model = null;
-  /** The frame rate that the offered lengths are for. */
-  #fps = 0;
 
   /** @param {(requests: VideoRequest[]) => Promise<Outcome>} send @param {Estimate} estimate */
   constructor(send, estimate) {
@@ -32,11 +31,12 @@ export class VideoForm {
     this.error = find(this.form, "#form-error", HTMLElement);
     this.fields = new Fields(this.form);
     this.size = new Choices("size");
-    this.frames = new Choices("num_frames");
+    this.frames = new Frames();
     this.seed = new Seed(this.form);
-    // On a phone, open settings would push the videos far down.
+    this.fold = new Fold(() => this.focus());
+    // On a phone, the prompt and what it costs come first.
     find(this.form, "#settings", HTMLDetailsElement).open = matchMedia("(min-width: 54rem)").matches;
-    this.costs = new Costs(this.fields, this.size, this.frames, estimate);
+    this.costs = new Costs(this.fields, this.size, this.frames.choices, estimate);
     this.#restoreText();
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -72,8 +72,7 @@ export class VideoForm {
       if (value !== null || name === "negative_prompt") this.fields.get(name).value = String(value ?? "");
     }
     if (video.size !== null) this.size.choose({ value: video.size, label: sizeLabel(video.size) });
-    this.#changed();
-    if (video.num_frames !== null) this.frames.choose({ value: String(video.num_frames), label: "" });
+    if (video.num_frames !== null && this.#model) this.frames.choose(this.#model.num_frames, video.num_frames, this.#fps);
     if (video.seed !== null) this.seed.lockTo(video.seed);
     this.fields.clear();
     this.#changed();
@@ -90,6 +89,7 @@ export class VideoForm {
   }
 
   focus() {
+    this.fold.open();
     const prompt = this.fields.get("prompt");
     prompt.focus();
     prompt.scrollIntoView({ block: "nearest" });
@@ -102,6 +102,10 @@ export class VideoForm {
 
   get #count() {
     return Number(new FormData(this.form).get("variations") ?? 1);
+  }
+
+  get #fps() {
+    return Number(this.fields.get("fps").value) || this.#model?.fps.default || 1;
   }
 
   async #submit() {
@@ -120,11 +124,14 @@ export class VideoForm {
 
   /** @param {Outcome} outcome */
   #showOutcome({ accepted, error }) {
-    if (!error) return;
+    if (!error) return this.fold.close();
     const done = accepted ? `${accepted} of ${this.#count} videos created. ` : "";
-    if (this.fields.mark(error.param, error.message)) this.fields.focusFirstError();
-    else showText(this.error, done + error.message);
-    this.error.scrollIntoView({ block: "nearest" });
+    if (this.fields.mark(error.param, error.message)) {
+      this.fields.focusFirstError();
+    } else {
+      showText(this.error, done + error.message);
+      this.error.scrollIntoView({ block: "nearest" });
+    }
   }
 
   /** @returns {VideoRequest[]} without empty fields, for which the server has defaults */
@@ -132,36 +139,23 @@ export class VideoForm {
     const seeds = this.seed.next(this.#count);
     this.#save();
     const size = this.size.value && { size: this.size.value };
-    const frames = this.frames.value && { num_frames: Number(this.frames.value) };
+    const frames = this.frames.count && { num_frames: this.frames.count };
     const model = this.#model && { model: this.#model.id };
     return seeds.map((seed) =>
       ({ ...model, prompt: "", ...this.fields.read(), ...size, ...frames, seed }));
   }
 
   #changed() {
-    if (this.#model) this.#offerLengths(this.#model);
+    if (this.#model) this.frames.offer(this.#model.num_frames, this.#fps);
     if (this.#model) showLengthHints(this.form, this.#model.max_text_tokens);
     this.showCosts();
     this.#save();
   }
 
-  /** Offer lengths for the current frame rate. @param {Model} model */
-  #offerLengths(model) {
-    const fps = Number(this.fields.get("fps").value) || model.fps.default;
-    if (fps !== this.#fps) {
-      const chosen = this.frames.value || String(model.num_frames.default);
-      const counts = lengthChoices(model.num_frames, fps).map(String);
-      this.frames.offer(counts.map((value) => ({ value, label: "" })));
-      this.frames.choose({ value: chosen, label: "" });
-      this.#fps = fps;
-    }
-    this.frames.relabel((count) => lengthLabel(Number(count), fps));
-  }
-
   #save() {
     if (!this.#model) return;
     const text = Object.fromEntries(INPUTS.map((name) => [name, this.fields.get(name).value]));
-    const chosen = { size: this.size.value, num_frames: this.frames.value };
+    const chosen = { size: this.size.value, num_frames: String(this.frames.count) };
     saveForm({ ...text, ...chosen, variations: this.#count, locked: this.seed.locked });
   }
 
@@ -188,8 +182,7 @@ export class VideoForm {
     const settings = savedSettings(model);
     for (const name of NUMBERS) this.fields.get(name).value = String(settings[name]);
     this.size.choose({ value: settings.size, label: sizeLabel(settings.size) });
-    this.#offerLengths(model);
-    this.frames.choose({ value: String(settings.num_frames), label: "" });
+    this.frames.choose(model.num_frames, settings.num_frames, this.#fps);
     const variations = `[name=variations][value="${settings.variations}"]`;
     find(this.form, variations, HTMLInputElement).checked = true;
   }

@@ -20,6 +20,19 @@ export function lengthChoices(span, fps) {
   return [...chosen].sort((a, b) => a - b);
 }
 
+/**
+ * The frame count that the model can render whose distance from the first to the last frame is nearest.
+ *
+ * @param {LengthSpan} span
+ * @param {number} distance in frames
+ * @returns {number}
+ */
+export function nearestCount({ min, max, multiple }, distance) {
+  const least = Math.ceil((min - 1) / multiple);
+  const most = Math.floor((max - 1) / multiple);
+  return Math.max(least, Math.min(most, Math.round(distance / multiple))) * multiple + 1;
+}
+
 /** @param {number[]} values @param {number} most */
 function spread(values, most) {
   if (values.length <= most) return values;

@@ -9,10 +9,15 @@ export class Submission {
   /** @type {Map<string, string>} requests whose outcome is unknown, with their idempotency keys */
   #unresolved = new Map();
 
-  /** @param {Api} api @param {(video: Video) => void} onAccepted */
-  constructor(api, onAccepted) {
+  /**
+   * @param {Api} api
+   * @param {(video: Video) => void} onAccepted called with each video
+   * @param {(videos: Video[]) => void} onSent called with all videos of a call of `send`, at its end
+   */
+  constructor(api, onAccepted, onSent) {
     this.api = api;
     this.onAccepted = onAccepted;
+    this.onSent = onSent;
   }
 
   /**
@@ -22,23 +27,27 @@ export class Submission {
    * @returns {Promise<{accepted: number, error: ApiError | null}>}
    */
   async send(requests) {
-    let accepted = 0;
+    /** @type {Video[]} */
+    const videos = [];
+    let error = null;
     for (const request of requests) {
-      const error = await this.#sendOne(request);
-      if (error) return { accepted, error };
-      accepted += 1;
+      error = await this.#sendOne(request, videos);
+      if (error) break;
     }
-    return { accepted, error: null };
+    if (videos.length > 0) this.onSent(videos);
+    return { accepted: videos.length, error };
   }
 
-  /** @param {VideoRequest} request @returns {Promise<ApiError | null>} */
-  async #sendOne(request) {
+  /** @param {VideoRequest} request @param {Video[]} videos to add the new one to @returns {Promise<ApiError | null>} */
+  async #sendOne(request, videos) {
     const body = JSON.stringify(request);
     const key = this.#unresolved.get(body) ?? newIdempotencyKey();
     this.#unresolved.set(body, key);
     try {
-      this.onAccepted(await this.api.create(request, key));
+      const video = await this.api.create(request, key);
       this.#unresolved.delete(body);
+      videos.push(video);
+      this.onAccepted(video);
       return null;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

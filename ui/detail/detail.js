@@ -77,6 +77,7 @@ export class Detail {
 
   close() {
     this.dialog.close();
+    setText(this.#part("title"), "");
     this.player.show(null);
     this.#video = null;
     document.title = "Kinora";
@@ -105,7 +106,7 @@ export class Detail {
     this.#part("working").hidden = !active;
     if (!active) return;
     setText(this.#part("stage"), activityLabel(video));
-    setText(this.#part("left"), timeLeftLabel(this.secondsLeft(video)));
+    setText(this.#part("left"), timeLeftLabel(video, this.secondsLeft(video)));
     const bar = find(this.dialog, "progress", HTMLProgressElement);
     bar.hidden = video.status !== "in_progress";
     bar.value = video.progress;

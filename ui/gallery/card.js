@@ -86,7 +86,7 @@ export class Card {
     setText(this.#part("age"), ageLabel(video.created_at));
     if (!isActive(video)) return;
     setText(this.#part("stage"), activityLabel(video));
-    setText(this.#part("left"), timeLeftLabel(this.secondsLeft(video)));
+    setText(this.#part("left"), timeLeftLabel(video, this.secondsLeft(video)));
   }
 
   /** @param {{x: number, y: number}} position @param {number} index @param {number} count -1 if unknown */

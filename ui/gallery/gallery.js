@@ -60,13 +60,20 @@ export class Gallery {
     for (const card of this.#cards.values()) card.tick();
   }
 
-  /** Scroll to the top of the list if it is above the viewport. */
-  toTop() {
-    if (this.list.getBoundingClientRect().top < 0) window.scrollTo({ top: 0 });
+  /** Scroll to the start of the list unless it is in view, to show a new video. @param {string} id @returns {boolean} whether it is in the list */
+  reveal(id) {
+    if (!this.library.ids.includes(id)) return false;
+    // Now, as an empty list has no height to scroll to.
+    this.#render();
+    const { top } = this.list.getBoundingClientRect();
+    const covered = parseFloat(getComputedStyle(this.list).scrollMarginTop);
+    if (top < covered || top + this.#layout.height > innerHeight) this.list.scrollIntoView({ block: "start" });
+    return true;
   }
 
-  /** @param {string} id @returns {boolean} whether it is in the list */
+  /** Also right after the list has changed. @param {string} id @returns {boolean} whether it is in the list */
   focus(id) {
+    this.#render();
     const index = this.#ids.indexOf(id);
     if (index < 0) return false;
     const { y } = positionOf(this.#layout, index);

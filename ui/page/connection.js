@@ -4,6 +4,7 @@ import { find, setText, showText } from "../browser/dom.js";
 
 // Interruptions shorter than this show no banner.
 const GRACE_MS = 700;
+const STATES = { "signed-out": "Signed out", down: "Disconnected", live: "Live", polling: "Polling" };
 
 /** Shows whether the page is up to date, and if not, why. */
 export class Connection {
@@ -18,14 +19,17 @@ export class Connection {
 
   /** @param {ApiError | null} error of the latest update @param {boolean} live whether events arrive */
   show(error, live) {
-    const state = error ? "down" : live ? "live" : "polling";
+    // The server answers: the dialog says what is missing.
+    const signedOut = error?.status === 401;
+    const state = signedOut ? "signed-out" : error ? "down" : live ? "live" : "polling";
     this.light.dataset.state = state;
-    setText(this.light, { down: "Disconnected", live: "Live", polling: "Polling" }[state]);
-    this.#showBanner(textOf(error));
+    setText(this.light, STATES[state]);
+    this.#showBanner(signedOut ? null : error);
   }
 
-  /** @param {string} text */
-  #showBanner(text) {
+  /** @param {ApiError | null} error */
+  #showBanner(error) {
+    const text = textOf(error);
     if (text === this.#text) return;
     this.#text = text;
     clearTimeout(this.#timer);
@@ -37,7 +41,7 @@ export class Connection {
 
 /** @param {ApiError | null} error */
 function textOf(error) {
-  if (error === null || error.status === 401) return "";
+  if (error === null) return "";
   if (!navigator.onLine) return "You're offline. The page reconnects when you're back online.";
   if (error.unreachable) return "Can't reach the server. Retrying…";
   return error.message;

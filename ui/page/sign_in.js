@@ -5,10 +5,13 @@ import { ApiError } from "../server/api.js";
 
 /** The dialog that asks for an API key where the server requires one, and the button to sign out. */
 export class SignIn {
-  /** @param {Api} api @param {() => void} onSignedIn */
-  constructor(api, onSignedIn) {
+  /**
+   * @param {Api} api
+   * @param {() => void} onRejected called before the dialog shows
+   */
+  constructor(api, onRejected) {
     this.api = api;
-    this.onSignedIn = onSignedIn;
+    this.onRejected = onRejected;
     this.dialog = find(document, "#sign-in", HTMLDialogElement);
     this.key = find(document, "#api-key", HTMLInputElement);
     this.error = find(document, "#api-key-error", HTMLElement);
@@ -26,6 +29,7 @@ export class SignIn {
   }
 
   ask() {
+    this.onRejected();
     if (this.dialog.open) return;
     const message = this.api.session.signedIn ? "The server rejected the saved API key." : "";
     this.#showError(message);
@@ -40,10 +44,8 @@ export class SignIn {
     try {
       this.api.session.signIn(key);
       await this.api.model();
-      this.key.value = "";
-      this.signOut.hidden = false;
-      this.dialog.close();
-      this.onSignedIn();
+      // With nothing of another account: neither videos, nor a position in its events.
+      location.reload();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.api.session.forget();

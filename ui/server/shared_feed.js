@@ -17,6 +17,9 @@ export class SharedFeed {
   #open = false;
   #leader = false;
   #started = false;
+  #stopped = false;
+  /** Lets another tab read the stream. */
+  #release = () => {};
   #channel = new BroadcastChannel(NAME);
 
   /**
@@ -42,9 +45,11 @@ export class SharedFeed {
     this.#started = true;
     if (navigator.locks) {
       navigator.locks.request(NAME, () => {
+        if (this.#stopped) return;
         this.#leader = true;
         this.feed.start();
-        return new Promise(() => {}); // held until the tab is closed
+        // Held until this tab stops or is closed.
+        return new Promise((resolve) => (this.#release = () => resolve(undefined)));
       });
       this.#post({ hello: true });
     } else {
@@ -53,8 +58,15 @@ export class SharedFeed {
     }
   }
 
+  /** Stop for good. */
+  stop() {
+    this.#stopped = true;
+    this.feed.stop();
+    this.#release();
+  }
+
   #followVisibility() {
-    if (document.hidden) this.feed.stop();
+    if (document.hidden || this.#stopped) this.feed.stop();
     else this.feed.start();
   }
 

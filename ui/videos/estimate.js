@@ -52,11 +52,6 @@ export class Estimate {
       + median(samples.map((sample) => sample.other))
     );
   }
-
-  /** Render time as a multiple of that of `reference`. @param {Effort} effort @param {Effort} reference */
-  relative(effort, reference) {
-    return denoisingWork(effort) / denoisingWork(reference);
-  }
 }
 
 /** The settings of a video; null if its request was not valid. @param {Video} video @returns {Effort | null} */

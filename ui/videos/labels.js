@@ -14,6 +14,9 @@ const STAGES = {
   uploading: "Uploading",
 };
 
+// From this percentage on, an estimate that has run out was only slightly wrong.
+const ALMOST_DONE = 90;
+
 /** @param {Video} video */
 export function stateLabel(video) {
   return isCancelled(video) ? "Cancelled" : STATES[video.status];
@@ -22,6 +25,11 @@ export function stateLabel(video) {
 /** The video in one line, for announcements. @param {Video} video */
 export function summaryLabel(video) {
   return `${stateLabel(video)}: ${shortPrompt(video.prompt)}`;
+}
+
+/** Videos that were just created, in one line. @param {Video[]} videos at least one */
+export function newLabel(videos) {
+  return videos.length === 1 ? summaryLabel(/** @type {Video} */ (videos[0])) : `${videos.length} new videos`;
 }
 
 /** @param {Video} video */
@@ -51,10 +59,13 @@ export function activityLabel(video) {
   return `${stageLabel(video.stage)} · ${video.progress}%${attempt}`;
 }
 
-/** @param {number | null} seconds null if unknown */
-export function timeLeftLabel(seconds) {
+/** @param {Video} video an active one @param {number | null} seconds null if unknown, 0 if the estimate has run out */
+export function timeLeftLabel(video, seconds) {
   if (seconds === null) return "";
-  return seconds < 1.5 ? "almost done" : `${durationLabel(Math.round(seconds))} left`;
+  const ending = video.progress >= ALMOST_DONE;
+  if (seconds <= 0 && !ending) return "taking longer than usual";
+  if (seconds < 1.5 && video.status === "in_progress") return "almost done";
+  return `${durationLabel(Math.max(1, Math.round(seconds)))} left`;
 }
 
 /** A rough duration. @param {number} seconds */

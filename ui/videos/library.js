@@ -31,8 +31,8 @@ export class Library {
   #cursor = null;
   /** @type {Set<string>} ids that the server has listed for the query */
   #listed = new Set();
-  /** @type {Set<string>} ids of which only the server can tell, and was or will be asked */
-  #asked = new Set();
+  /** @type {Map<string, string>} the status with which the server was or will be asked about a video */
+  #asked = new Map();
   /** @type {Map<string, number>} ids that the server's list may not have yet, and since when */
   #fresh = new Map();
   /** @type {Set<string>} deleted ids, which responses sent earlier may still contain */
@@ -76,6 +76,16 @@ export class Library {
     await this.reload();
   }
 
+  /** Forget everything. Pages that are under way are ignored. */
+  clear() {
+    this.#restart();
+    this.loaded = false;
+    this.hasMore = false;
+    for (const kept of [this.#videos, this.#listed, this.#asked, this.#fresh, this.#hidden]) kept.clear();
+    this.#order = [];
+    this.onList();
+  }
+
   /** Read the list from the start. */
   async reload() {
     const generation = this.#restart();
@@ -84,6 +94,10 @@ export class Library {
     this.loaded = true;
     this.#order = [];
     this.#append(page);
+    for (const id of this.#fresh.keys()) {
+      const video = this.get(id);
+      if (video && this.#isFresh(id)) this.#place(video);
+    }
   }
 
   /** Read the next page. Calls share the request that is in flight. */
@@ -224,8 +238,9 @@ export class Library {
     if (this.#listed.has(id)) return mayMatch(video, { ...ALL_VIDEOS, status: query.status });
     if (!mayMatch(video, query)) return false;
     if (query.q.trim() === "") return true;
-    if (!this.#asked.has(id)) {
-      this.#asked.add(id);
+    // Again after a change: the first answer may have come from a list that did not have the video yet.
+    if (this.#asked.get(id) !== video.status) {
+      this.#asked.set(id, video.status);
       this.onUnknown();
     }
     return false;

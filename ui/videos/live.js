@@ -26,11 +26,14 @@ export class Live {
   #changed = new Set();
   #failures = 0;
   #running = false;
+  #stopped = false;
   #again = false;
   /** Whether events may have been missed. */
   #stale = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** When the timer ends, on the clock of `performance.now()`. */
+  #due = Infinity;
 
   /**
    * @param {Api} api
@@ -62,11 +65,26 @@ export class Live {
     this.schedule(0);
   }
 
-  /** Update in `wait` milliseconds, instead of when planned before. @param {number} [wait] */
-  schedule(wait = DEBOUNCE_MS) {
+  /** Stop for good, without another report. */
+  stop() {
+    this.#stopped = true;
     clearTimeout(this.#timer);
-    if (this.#running) this.#again = true;
-    else this.#timer = setTimeout(() => this.#update(), wait);
+    this.feed.stop();
+  }
+
+  /** Update in `wait` milliseconds at the latest. @param {number} [wait] */
+  schedule(wait = DEBOUNCE_MS) {
+    if (this.#stopped) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    const due = performance.now() + wait;
+    // Events that never pause for longer than `wait` must not put off the update again and again.
+    if (due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => this.#update(), wait);
   }
 
   /** @param {ServerSentEvent} event */
@@ -84,33 +102,45 @@ export class Live {
       const { progress = 0, stage = null, attempt = video.attempt } = data;
       const running = { status: /** @type {const} */ ("in_progress"), progress, stage, attempt };
       this.library.put({ ...video, ...running, queue_position: null, eta_seconds: null });
-    } else {
+    } else if (name !== "progressed" || !this.#searching) {
+      // Progress of a video that a search has not found does not make it one that it finds.
       this.#changed.add(id);
       this.schedule();
     }
   }
 
+  /** Whether only the server can tell if a video belongs to the list. */
+  get #searching() {
+    return this.library.query.q.trim() !== "";
+  }
+
   async #update() {
     this.#running = true;
     this.#again = false;
+    this.#due = Infinity;
     let wait = POLL_IDLE_MS;
     try {
       await this.#read();
       // The list comes first: people are waiting for it.
-      this.feed.start();
+      if (!this.#stopped) this.feed.start();
       this.#failures = 0;
-      this.report(null, this.feed.open);
+      this.#report(null);
       wait = this.#interval();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#stale = true;
       wait = backoffMs(this.#failures, error.retryAfterMs);
       this.#failures += 1;
-      this.report(error, this.feed.open);
+      this.#report(error);
     } finally {
       this.#running = false;
       this.schedule(this.#again ? DEBOUNCE_MS : wait);
     }
+  }
+
+  /** @param {ApiError | null} error */
+  #report(error) {
+    if (!this.#stopped) this.report(error, this.feed.open);
   }
 
   /** How long until the next update, in milliseconds. */
@@ -122,13 +152,15 @@ export class Live {
   }
 
   async #read() {
-    const changed = this.#changed;
+    const changed = [...this.#changed];
     this.#changed = new Set();
-    if (this.#stale || !this.feed.open || changed.size > MAX_SINGLE_READS) {
+    // In a search, one question about all new videos instead of reading each, and then asking.
+    const asks = this.#searching && changed.some((id) => !this.library.get(id));
+    if (this.#stale || asks || !this.feed.open || changed.length > MAX_SINGLE_READS) {
       this.#stale = false;
       await this.library.refresh();
     } else {
-      await Promise.all([...changed].map((id) => this.#readOne(id)));
+      await Promise.all(changed.map((id) => this.#readOne(id)));
     }
     if (this.library.active.length > 0) await this.#readActive();
   }

@@ -5,15 +5,20 @@ The parent imports this module to name `main`, so `model` is imported only when 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Final
 
 from functions.generate.engine.messages import EngineConfig
+
+_PR_SET_PDEATHSIG: Final = 1  # from linux/prctl.h
 
 
 def main(connection: Connection, config: EngineConfig, rank: int, rendezvous: Path) -> None:
@@ -22,6 +27,7 @@ def main(connection: Connection, config: EngineConfig, rank: int, rendezvous: Pa
     # decides when it exits, so that a draining server can finish its video.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _die_with_parent()
     threading.Thread(target=_exit_with_parent, name="exit-with-parent", daemon=True).start()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("functions").setLevel(logging.INFO)  # logs the device and the kernel in use
@@ -29,6 +35,15 @@ def main(connection: Connection, config: EngineConfig, rank: int, rendezvous: Pa
     from functions.generate.engine.model import serving  # noqa: PLC0415 - not in the parent
 
     serving.serve(connection, config, rank, rendezvous)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, even while it is stopped (Linux).
+
+    The parent is the thread that started it: the supervisor's, which outlives its processes.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _exit_with_parent() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from functions.shared.errors import AttemptFailed
+from functions.shared.video.profiles import SigmaSchedule
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import Warnings
@@ -36,6 +37,7 @@ class EngineConfig:
         compiled: whether to compile the transformer; None to do so on GPUs only.
         warm_up: shapes to render once before the first job, besides the smallest video.
         needs_gpu: whether the model is too large to run on a CPU.
+        sigmas: the model's schedule.
     """
 
     model: str
@@ -43,6 +45,7 @@ class EngineConfig:
     compiled: bool | None
     warm_up: tuple[Shape, ...]
     needs_gpu: bool = False
+    sigmas: SigmaSchedule = field(default_factory=SigmaSchedule)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Model(BaseModel):
     @classmethod
     def from_profile(cls, profile: Profile) -> Model:
         """The model that `profile` describes."""
-        limits = profile.model_dump(exclude={"name", "model"})
+        limits = profile.model_dump(exclude={"name", "model", "sigmas"})
         limits["num_frames"]["multiple"] = FRAMES_PER_LATENT
         size = f"{profile.width.default}x{profile.height.default}"
         return cls(id=profile.name, default_size=size, **limits)

@@ -14,7 +14,13 @@ from functions.shared.video.events import State
 class VideoError(TypedDict):
     """Why the video failed."""
 
-    code: Annotated[str, Field(description="Machine-readable, such as `cancelled`.")]
+    code: Annotated[
+        str,
+        Field(
+            description="Machine-readable, such as `cancelled`; `state_lost` if the server has "
+            "lost what became of the video."
+        ),
+    ]
     message: Annotated[str, Field(description="Human-readable: what happened, and the remedy.")]
 
 

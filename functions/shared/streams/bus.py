@@ -122,6 +122,12 @@ class Bus(Protocol):
     def backlog(self) -> int:
         """The number of requests that `dispatch` has not settled, delivered or not."""
 
+    def settled_requests(self) -> int:
+        """A sequence of REQUESTS: `dispatch` has settled every request up to it.
+
+        A request is settled once its video has a terminal event, and is not delivered again.
+        """
+
     def undelivered(self, account: str) -> int:
         """The number of `account`'s requests that were never delivered to `dispatch`."""
 
@@ -182,6 +188,9 @@ class Bus(Protocol):
 
     def last_seq(self, stream: str) -> int:
         """The last sequence stored in `stream`; 0 if it is empty."""
+
+    def message_count(self, stream: str) -> int:
+        """How many messages `stream` holds, according to its leader."""
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """Call `on_message` with the subject of each publish on `subject` from now on.

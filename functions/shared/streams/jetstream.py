@@ -80,6 +80,11 @@ class JetStream:
         info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
+    def settled_requests(self) -> int:
+        """See `Bus.settled_requests`."""
+        info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
+        return int(info["ack_floor"]["stream_seq"])
+
     def undelivered(self, account: str) -> int:
         """See `Bus.undelivered`."""
         info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
@@ -143,6 +148,10 @@ class JetStream:
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""
         return int(self._api.info(f"STREAM.INFO.{stream}")["state"]["last_seq"])
+
+    def message_count(self, stream: str) -> int:
+        """See `Bus.message_count`."""
+        return int(self._api.info(f"STREAM.INFO.{stream}")["state"]["messages"])
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """See `Bus.watch`."""

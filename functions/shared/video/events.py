@@ -12,6 +12,8 @@ from functions.shared.video.requests import RemixedRequest, ResolvedRequest
 from functions.shared.video.warnings import Warnings
 
 MAX_ATTEMPTS: Final = 3
+# The code of a video whose events the stream has lost, and of which no files were found.
+STATE_LOST: Final = "state_lost"
 
 
 class EventName(StrEnum):
@@ -35,9 +37,10 @@ E = EventName
 RUNNING: Final = frozenset({E.STARTED, E.PROGRESSED})
 TERMINAL: Final = frozenset({E.COMPLETED, E.FAILED, E.CANCELLED, E.DELETED})
 
-# Which events may follow each one; None stands for a video with only a request.
+# Which events may follow each one; None stands for a video with only a request, or of which the
+# stream has lost all events: it is then completed again, from its record.
 TRANSITIONS: Final[dict[EventName | None, frozenset[EventName]]] = {
-    None: frozenset({E.STARTED, E.FAILED, E.CANCELLED, E.DELETED}),
+    None: frozenset({E.STARTED, E.COMPLETED, E.FAILED, E.CANCELLED, E.DELETED}),
     E.STARTED: RUNNING | TERMINAL,
     E.PROGRESSED: RUNNING | TERMINAL,
     E.COMPLETED: frozenset({E.DELETED}),
@@ -93,7 +96,10 @@ class Lease(_Data):
 class Failure(_Data):
     """Why a video, or one attempt to render it, failed."""
 
-    code: str = Field(description="A code for programs, such as `out_of_memory`.")
+    code: str = Field(
+        description="A code for programs, such as `out_of_memory`; `state_lost` if the server has "
+        "lost what became of the video."
+    )
     message: str = Field(description="A message for people: what happened, and what to do.")
 
 

@@ -37,6 +37,12 @@ Prompt = Annotated[
     Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS),
     AfterValidator(_not_blank),
 ]
+NegativePrompt = Annotated[
+    str,
+    Field(max_length=MAX_PROMPT_CHARACTERS),
+    # The model treats an empty text differently from one without any visible character.
+    AfterValidator(lambda text: text if has_visible_text(text) else ""),
+]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=64)],
@@ -81,8 +87,8 @@ WITHOUT_EFFECT: Final = frozenset({"n", "num_outputs_per_prompt", "generator_dev
 class VideoRequest(NewVideo):
     """A caller's request. Only `prompt` is required; the model's profile has the other defaults."""
 
-    negative_prompt: str | None = Field(
-        None, max_length=MAX_PROMPT_CHARACTERS, description="What the video should not show."
+    negative_prompt: NegativePrompt | None = Field(
+        None, description="What the video should not show; blank is the same as empty."
     )
     size: str | None = Field(
         None, pattern=r"^[0-9]{1,5}x[0-9]{1,5}$", description="WIDTHxHEIGHT in pixels."

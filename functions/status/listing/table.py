@@ -79,6 +79,15 @@ class VideoRecord:
         )
 
 
+@dataclass(frozen=True)
+class IndexedVideo:
+    """The newest messages of a video that the table has seen; a sequence of 0 is none."""
+
+    request_seq: int
+    event_seq: int
+    event: EventName
+
+
 class VideoTable:
     """Rows by (account, id). Messages may come in any order: stale ones change nothing."""
 
@@ -129,6 +138,17 @@ class VideoTable:
             "SELECT created, id FROM videos WHERE account = ? AND id = ?", (account, video_id)
         ).fetchone()
         return None if row is None else (int(row["created"]), str(row["id"]))
+
+    def newest_messages(self, since: int) -> list[tuple[VideoKey, IndexedVideo]]:
+        """The newest messages of all videos that were created at `since` or later."""
+        rows = self.db.execute(
+            "SELECT account, id, request_seq, event_seq, event FROM videos WHERE created >= ?",
+            (since,),
+        )
+        return [
+            (VideoKey(account, video_id), IndexedVideo(request, event, EventName(name)))
+            for account, video_id, request, event, name in rows
+        ]
 
     def delete_older(self, since: int) -> list[VideoKey]:
         """Delete the videos created before `since`; returns their keys."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,7 +14,8 @@ import av
 from tests.e2e.faults.history import History
 
 BUCKET: Final = "kinora"
-FILES: Final = frozenset({"video.mp4", "thumbnail.jpg", "spritesheet.jpg"})
+RECORD: Final = "completed.json"
+FILES: Final = frozenset({"video.mp4", "thumbnail.jpg", "spritesheet.jpg", RECORD})
 # The functions write it to learn whether the store takes writes.
 CHECK: Final = ".kinora/write-check"
 
@@ -54,6 +56,9 @@ class Bucket:
 
     def _check_video(self, data: dict[str, Any], fields: dict[str, Any]) -> Iterator[str]:
         output = data["output"]
+        record = self._client.get_object(Bucket=BUCKET, Key=output["prefix"] + RECORD)["Body"]
+        if json.loads(record.read())["data"] != data:
+            yield "has a record that is not its event"
         key = output["prefix"] + "video.mp4"
         content = self._client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         announced = (output["bytes"], output["sha256"])

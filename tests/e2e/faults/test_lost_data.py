@@ -36,12 +36,6 @@ def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         stack.close()
 
 
-@pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    """A client of the gateway."""
-    return Client(kinora.url)
-
-
 def _lose_data(stack: RunningStack, server: str) -> None:
     stack.kill(server)
     stack.remove_data(server)

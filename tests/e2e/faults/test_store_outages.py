@@ -45,20 +45,6 @@ def kinora(shared: RunningStack) -> Iterator[RunningStack]:
 
 
 @pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    """A client of the gateway."""
-    return Client(kinora.url)
-
-
-@pytest.fixture
-def engines(kinora: RunningStack) -> Iterator[Engines]:
-    """The engines of both replicas, which are resumed after the test."""
-    engines = Engines(kinora)
-    yield engines
-    engines.resume()
-
-
-@pytest.fixture
 def bus(kinora: RunningStack) -> Iterator[JetStream]:
     """A connection to NATS."""
     bus = JetStream(kinora.nats_url)

@@ -22,11 +22,6 @@ SOON = 2.0
 TIMEOUT = 90
 
 
-@pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    return Client(kinora.url)
-
-
 @contextmanager
 def _frozen(kinora: RunningStack, name: str) -> Iterator[None]:
     """A server that accepts connections, and answers nothing."""

@@ -63,7 +63,7 @@ def page(new_context: NewContext, kinora: RunningStack) -> Page:
     return page
 
 
-KEYS = {"crowd-key": "crowd", "street-key": "street", "solo-key": "solo", "empty-key": "empty"}
+KEYS = {f"{name}-key": name for name in ("crowd", "street", "lane", "solo", "empty")}
 
 
 @pytest.fixture(scope="session")

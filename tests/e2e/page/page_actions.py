@@ -32,10 +32,20 @@ def new_prompt(text: str) -> str:
     return f"{text}, number {next(_numbers)}"
 
 
+def unfold(page: Page) -> None:
+    """Show the form, which is folded on narrow screens."""
+    button = page.get_by_role("button", name="New video")
+    if button.is_visible() and button.get_attribute("aria-expanded") == "false":
+        button.click()
+
+
 def fill(page: Page, prompt: str, /, **settings: str) -> None:
     """Fill in the form; settings are named as in the API."""
     expect(page.locator("#size input").first).to_be_attached()
+    unfold(page)
     page.get_by_label("Prompt", exact=True).fill(prompt)
+    if settings:
+        page.locator("#settings").evaluate("e => e.open = true")
     for name, value in settings.items():
         if page.locator(f"fieldset#{name}").count():
             page.locator(f"#{name} input[value='{value}']").check()

@@ -19,6 +19,7 @@ from playwright.sync_api import Page, Route, expect, sync_playwright
 from functions.shared.streams.jetstream import JetStream
 from tests.e2e.client import Client
 from tests.e2e.page.browsers import launch
+from tests.e2e.page.page_actions import unfold
 from tests.harness import RunningStack
 from tests.patience import wait_until
 
@@ -34,6 +35,7 @@ PROMPTS: Final = (
 
 
 def _failing(page: Page) -> None:
+    unfold(page)
     page.get_by_label("Prompt", exact=True).fill("")
     page.locator("#settings").evaluate("e => e.open = true")
     page.locator("#num_inference_steps").fill("9999")
@@ -41,6 +43,7 @@ def _failing(page: Page) -> None:
 
 
 def _composing(page: Page) -> None:
+    unfold(page)
     page.locator("#settings").evaluate("e => e.open = true")
     page.locator("#examples button").first.click()
     page.locator("#variations input").nth(2).check()

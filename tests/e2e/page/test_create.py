@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -47,7 +48,7 @@ def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:
     wait_until(completed, seconds=90, what="the card shows completed")
     assert seen == sorted(seen)
     assert len({value for value in seen if 0 < value < 100}) >= 2, "the bar moved"
-    assert any(re.search("left|almost done", text) for text in left)
+    assert any(re.search("left|almost done|longer than usual", text) for text in left)
     image = card.locator("img")
     expect(image).to_be_visible()
     assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [160, 96]
@@ -128,6 +129,30 @@ def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
     assert kinora.url in page.url
 
 
+def test_the_length_in_seconds_stays_when_the_frame_rate_changes(page: Page) -> None:
+    """Digit by digit, and as nearly as the model allows; the length that was chosen comes back."""
+    fill(page, "two seconds", fps="12", num_frames="25")
+    chosen = page.locator("#num_frames label:has(:checked) [data-part=label]")
+    expect(chosen).to_have_text("2 s")
+    page.locator("#fps").press("Control+a")
+    page.locator("#fps").press_sequentially("24")
+    expect(chosen).to_have_text("2 s")
+    expect(page.locator("#num_frames input[value='49']")).to_be_checked()
+    page.locator("#fps").fill("60")
+    expect(chosen).to_have_text("1 s")  # the longest that the model can render
+    page.locator("#fps").fill("12")
+    expect(chosen).to_have_text("2 s")
+
+
+def test_without_a_completed_video_no_cost_is_shown(signed_in: Callable[..., Page]) -> None:
+    """Nothing is known about this server's speed then, and a multiple of it says nothing."""
+    page = signed_in("empty-key")
+    expect(page.locator("#size input").first).to_be_attached()
+    expect(page.get_by_text("No videos yet.")).to_be_visible()
+    expect(page.locator("#cost")).to_be_empty()
+    assert not any(page.locator("[data-part=cost]").all_inner_texts())
+
+
 def test_sizes_and_lengths_say_what_they_cost(page: Page) -> None:
     """After the first video, each size and length shows seconds: the larger, the more."""
     expect_state(create(page, new_prompt("to learn from"), **SHORT), "completed")
@@ -164,6 +189,24 @@ def test_errors_of_the_server_appear_at_their_fields(page: Page) -> None:
     page.get_by_role("button", name="Create video").click()
     expect(page.locator("#num_inference_steps-error")).to_contain_text("200")
     expect(page.locator("#num_inference_steps")).to_be_focused()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 620), (390, 700)])
+def test_the_message_of_an_error_is_in_view(
+    new_context: NewContext, kinora: RunningStack, width: int, height: int
+) -> None:
+    """All of it, and not behind the bar with the button, also on a low screen."""
+    page = new_context(viewport={"width": width, "height": height}).new_page()
+    page.goto(kinora.url)
+    fill(page, "fine", num_inference_steps="500")
+    page.get_by_role("button", name="Create video").click()
+    message = page.locator("#num_inference_steps-error")
+    expect(message).to_be_in_viewport(ratio=1)
+    # Its lower edge is what the user sees there, and not something that lies over it.
+    assert message.evaluate(
+        "e => { const box = e.getBoundingClientRect();"
+        " return e.contains(document.elementFromPoint(box.left + 1, box.bottom - 1)) }"
+    )
 
 
 def test_the_demo_model_is_named_and_examples_are_offered(page: Page) -> None:

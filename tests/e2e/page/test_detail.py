@@ -105,7 +105,7 @@ def test_download_and_remix(page: Page, tmp_path: Path) -> None:
     assert "_seed-21_" in video_file.name
     with av.open(video_file) as container:
         assert sum(1 for _ in container.decode(video=0)) == 13
-    assert _download(page, dialog, "Poster", tmp_path).read_bytes().startswith(b"\xff\xd8")
+    assert _download(page, dialog, "Download poster", tmp_path).read_bytes().startswith(b"\xff\xd8")
 
     page.evaluate("localStorage.removeItem('kinora.form')")
     _press(dialog, "Remix")
@@ -134,8 +134,8 @@ def test_copied_commands_create_the_same_video(page: Page, kinora: RunningStack)
 
     assert copied("Copy prompt") == prompt
     programs = [
-        ["sh", "-c", copied("Copy as curl")],
-        [sys.executable, "-c", copied("Copy as Python")],
+        ["sh", "-c", copied("Copy curl command")],
+        [sys.executable, "-c", copied("Copy Python program")],
     ]
     first = Client(kinora.url).get(str(card.get_attribute("data-id")))
     for program in programs:

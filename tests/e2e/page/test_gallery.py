@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import requests
 from playwright.sync_api import CDPSession, Locator, Page, expect
@@ -163,6 +165,27 @@ def test_a_search_that_ignores_case_reads_each_page_once(signed_in: Open) -> Non
     assert len(requested) < 10, requested
 
 
+def test_a_search_asks_the_server_about_new_videos(signed_in: Open, keyed: RunningStack) -> None:
+    """What it finds appears, what it does not find does not, and neither is read one by one."""
+    page = signed_in("lane-key", "/?q=STRASSE")
+    expect(page.get_by_text("No videos found.")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("Live")
+    requested: list[str] = []
+    page.on("request", lambda r: requested.append(r.url) if "/v1/videos" in r.url else None)
+    headers = {"Authorization": "Bearer lane-key"}
+    for prompt in [f"Allee {number}" for number in range(12)] + ["Große Straße"]:
+        answer = requests.post(
+            f"{keyed.url}/v1/videos", json={"prompt": prompt}, headers=headers, timeout=scaled(20)
+        )
+        answer.raise_for_status()
+    expect(card_of(page, "Große Straße")).to_be_visible()
+    assert prompts_shown(page) == ["Große Straße"]
+    listed = [url for url in requested if "q=STRASSE" in url]
+    others = [url for url in requested if "q=STRASSE" not in url]
+    assert len(listed) <= 15, "at most one question for each new video, and one after a change"
+    assert all("status=queued" in url for url in others), others
+
+
 def test_the_gallery_works_with_the_keyboard_alone(signed_in: Open) -> None:
     """The keyboard leads from the address bar through the list, into a video, and back."""
     page = signed_in("crowd-key")
@@ -190,6 +213,18 @@ def test_the_gallery_works_with_the_keyboard_alone(signed_in: Open) -> None:
     expect(card_of(page, prompt_of(91)).get_by_role("link")).to_be_focused()
 
 
+def test_the_link_of_a_card_lies_within_the_card(signed_in: Open) -> None:
+    """However long the prompt, so that voice control and automation click the right card."""
+    page = signed_in("crowd-key")
+    card = card_of(page, prompt_of(0))
+    expect(card).to_be_visible()
+    outer, link = card.bounding_box(), card.get_by_role("link").bounding_box()
+    assert outer is not None
+    assert link is not None
+    assert link["x"] >= outer["x"]
+    assert link["x"] + link["width"] <= outer["x"] + outer["width"]
+
+
 def test_sign_in_lasts_until_sign_out(new_context: NewContext, keyed: RunningStack) -> None:
     """A wrong key is refused, a valid one survives a reload, and sign-out deletes it."""
     page = new_context().new_page()
@@ -212,6 +247,62 @@ def test_sign_in_lasts_until_sign_out(new_context: NewContext, keyed: RunningSta
     expect(dialog).to_be_visible()
     expect(page.locator(".card")).to_have_count(0)
     assert page.evaluate("localStorage.getItem('kinora.api-key')") is None
+
+
+@contextmanager
+def _revoked(stack: RunningStack, key: str) -> Iterator[None]:
+    """Restart `status` without this key, as after a change of keys; with it again afterwards."""
+    keys = stack.stack.data.parent / "keys"
+    before = keys.read_text()
+    digest = hashlib.sha256(key.encode()).hexdigest()
+
+    def restart(lines: str) -> None:
+        keys.write_text(lines)
+        stack.kill("status")
+        stack.start("status")
+
+    try:
+        restart(before.replace(digest, "0" * len(digest)))
+        yield
+    finally:
+        restart(before)
+
+
+def test_a_key_that_is_no_longer_valid_shows_nothing_of_its_account(
+    signed_in: Open, keyed: RunningStack
+) -> None:
+    """In every tab. After another sign-in, both follow the events of the other account."""
+    first = signed_in("street-key", "/videos/video_00000")
+    second = first.context.new_page()
+    second.goto(keyed.url)
+    for tab in (first, second):
+        expect(card_of(tab, "Straße 0")).to_be_attached()
+        expect(tab.locator("#live")).to_have_text("Live")
+    with _revoked(keyed, "street-key"):
+        for tab in (first, second):
+            expect(tab.get_by_role("dialog", name="Sign in")).to_be_visible(timeout=scaled(30_000))
+            expect(tab.locator(".card")).to_have_count(0)
+            expect(tab.locator("#detail")).to_be_hidden()
+            expect(tab.get_by_text("Straße")).to_have_count(0)
+            expect(tab.locator("#live")).to_have_text("Signed out")
+        second.get_by_label("API key").fill("crowd-key")
+        second.get_by_label("API key").press("Enter")
+        for tab in (first, second):
+            expect(tab.locator("#live")).to_have_text("Live")
+            expect(card_of(tab, prompt_of(0))).to_be_attached()
+            expect(tab.get_by_role("dialog", name="Sign in")).to_be_hidden()
+
+
+def test_a_visitor_who_is_not_signed_in_is_not_told_of_an_outage(
+    new_context: NewContext, keyed: RunningStack
+) -> None:
+    """The server answers: it asks for a key."""
+    page = new_context().new_page()
+    page.goto(keyed.url)
+    expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("Signed out")
+    expect(page.locator("#live")).to_have_attribute("data-state", "signed-out")
+    expect(page.locator("#banner")).to_be_hidden()
 
 
 def test_a_server_that_goes_away_and_comes_back(signed_in: Open, keyed: RunningStack) -> None:

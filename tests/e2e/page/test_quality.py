@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from local.stack import ROOT
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import prompt_of
-from tests.e2e.page.page_actions import card_of
+from tests.e2e.page.page_actions import card_of, unfold
 from tests.harness import RunningStack
 from tests.patience import wait_until
 
@@ -105,7 +107,7 @@ def test_the_page_is_small_and_shows_the_list_quickly(
     assert (median if free else alone) < 500, loads
 
 
-def _show(view: str, signed_in: Open, **settings: str) -> Page:
+def _show(view: str, signed_in: Open, **settings: Any) -> Page:
     """Open the page in one of its states."""
     if view in {"gallery", "no match", "detail", "failure"}:
         path = {"no match": "/?q=nothing+like+it", "detail": "/videos/video_00000"}
@@ -129,6 +131,8 @@ def _show(view: str, signed_in: Open, **settings: str) -> Page:
         expect(page.get_by_text("No videos yet.")).to_be_visible()
     if view == "queued":
         page.get_by_label("Prompt", exact=True).fill("it is queued")
+    if view in {"queued", "wrong form", "form"}:
+        unfold(page)
     if view in {"queued", "wrong form"}:
         page.get_by_role("button", name="Create video").click()
         shown = page.locator(".card").first if view == "queued" else page.locator("#prompt-error")
@@ -140,7 +144,16 @@ def _show(view: str, signed_in: Open, **settings: str) -> Page:
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing(signed_in: Open, view: str, theme: str) -> None:
     """Every state passes axe's checks of WCAG 2.2 AA: roles, names, contrast and more."""
-    page = _show(view, signed_in, color_scheme=theme)
+    _check(_show(view, signed_in, color_scheme=theme))
+
+
+@pytest.mark.parametrize("view", ["gallery", "form", "wrong form"])
+def test_axe_finds_nothing_on_a_phone(signed_in: Open, view: str) -> None:
+    """With the form folded, and with the form that covers the gallery."""
+    _check(_show(view, signed_in, viewport={"width": 390, "height": 844}))
+
+
+def _check(page: Page) -> None:
     page.evaluate(AXE.read_text())
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     options = {"runOnly": {"type": "tag", "values": tags}}
@@ -149,11 +162,27 @@ def test_axe_finds_nothing(signed_in: Open, view: str, theme: str) -> None:
     assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in result["violations"]] == []
 
 
+def test_every_control_says_what_it_does(signed_in: Open) -> None:
+    """Each has a name, and the name says what happens, also where only screen readers read it."""
+    gallery = _controls(_show("gallery", signed_in))
+    detail = _controls(_show("detail", signed_in))
+    assert "" not in gallery + detail
+    assert {"Theme", "System theme", "Reset settings", "Search prompts"} <= set(gallery)
+    assert {"Download poster", "Copy curl command", "Copy Python program"} <= set(detail)
+
+
+def _controls(page: Page) -> list[str]:
+    """The accessible names of the controls that can be reached."""
+    roles = "button|checkbox|combobox|link|option|radio|searchbox|spinbutton|textbox"
+    snapshot = page.locator("body").aria_snapshot()
+    return re.findall(rf"^ *- (?:{roles})(?: \"(.*?)\")?(?=[: ]|$)", snapshot, re.MULTILINE)
+
+
 @pytest.mark.parametrize("width", [320, 390, 820, 1280, 2560])
 def test_no_view_scrolls_sideways(signed_in: Open, width: int) -> None:
     """From small phones to wide screens, nothing scrolls sideways."""
     for view in ("gallery", "detail", "wrong form"):
-        page = _show(view, signed_in, viewport={"width": width, "height": 800})  # type: ignore[arg-type]  # a setting of the browser profile
+        page = _show(view, signed_in, viewport={"width": width, "height": 800})
         wide = page.evaluate(
             "[document.documentElement.scrollWidth - innerWidth,"
             " ...[...document.querySelectorAll('.masthead, .about, .scroll')]"

@@ -28,8 +28,9 @@ _BACKENDS: Final = {
     AttentionKernel.CUDNN: SDPBackend.CUDNN_ATTENTION,
     AttentionKernel.FLASH: SDPBackend.FLASH_ATTENTION,
 }
-# Since this compute capability (Hopper), cuDNN has kernels of its own: 631 TFLOP/s at Mochi's head
-# sizes on an H100, where torch's default (FlashAttention 2) reaches 329.
+# Since this compute capability (Hopper), cuDNN has kernels of its own, and torch prefers them too
+# (since 2.11). Published figures for an H100 at Mochi's head sizes: 631 TFLOP/s, FlashAttention 2
+# 329. Naming the kernel makes it a part of what a video reports, and an error where it is missing.
 _CUDNN_IS_FASTER_SINCE: Final = (9, 0)
 # Shapes of an even and an odd sequence with Mochi's heads and head size. A kernel that can't run
 # them, in the memory layout of a transformer block, is not used.
@@ -146,8 +147,10 @@ class TrimmedTextEmbedding(nn.Module):
         conditioning, text = self.embed(
             timestep, encoder_hidden_states, encoder_attention_mask, hidden_dtype=hidden_dtype
         )
-        # A copy, because a view would make torch compile a separate graph for the first block.
-        return conditioning, text[:, : int(encoder_attention_mask.sum())].clone()
+        # A copy with strides like those of the blocks' results: others would make torch compile a
+        # separate graph for the first block.
+        valid = text[:, : int(encoder_attention_mask.sum())]
+        return conditioning, valid.clone(memory_format=torch.contiguous_format)
 
 
 def use_dense_attention(transformer: Any, kernel: AttentionKernel) -> None:

@@ -42,7 +42,6 @@ class Checkpoint:
     Attributes:
         folder: the folder with `model_index.json`.
         weights: the safetensors files of each of `WEIGHTS`.
-        force_zeros_for_empty_prompt: whether an empty prompt is encoded as zeros.
         revision: identifies the weights: the commit of a download from the hub, or else a digest
             (`sha256:` and 16 digits) of the configuration, the tokenizer, and evenly spaced
             samples of 2 MiB in total from each weights file, or the whole file if it is smaller.
@@ -50,7 +49,6 @@ class Checkpoint:
 
     folder: Path
     weights: dict[str, tuple[Path, ...]]
-    force_zeros_for_empty_prompt: bool
     revision: str
 
 
@@ -67,12 +65,11 @@ def locate_checkpoint(model: str) -> Checkpoint:
         if not _HUB_ID.fullmatch(model):
             raise CheckpointError(f"{model}: no such folder (looked for {folder.absolute()})")
         folder = _download(model)
-    index = _read_index(folder)
+    _check_index(folder)
     weights = {part: tuple(_weights_files(folder, part)) for part in WEIGHTS}
     return Checkpoint(
         folder=folder,
         weights=weights,
-        force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
         revision=_revision(folder, [path for part in weights.values() for path in part]),
     )
 
@@ -91,13 +88,12 @@ def _download(model: str) -> Path:
         ) from error
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def _check_index(folder: Path) -> None:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != PIPELINE:
         raise CheckpointError(
             f"{folder}: is a {index.get('_class_name')}, but this engine only runs a {PIPELINE}"
         )
-    return index
 
 
 def _weights_files(folder: Path, part: str) -> list[Path]:

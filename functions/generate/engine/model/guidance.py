@@ -1,4 +1,4 @@
-"""Classifier-free guidance, one branch at a time, each with batch size 1 and its own text length.
+"""The branches of classifier-free guidance, each with batch size 1 and its own text length.
 
 A stock pipeline sends both branches through the transformer as one batch, with the text padded to
 256 tokens. Separate branches can be computed on two devices, with bit-identical results.
@@ -6,20 +6,18 @@ A stock pipeline sends both branches through the transformer as one batch, with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from functions.generate.engine.model.attention import AttentionKernel, use_dense_attention
 from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.text_encoder import EncodedPrompt
 
 
-class GuidedTransformer(nn.Module):
-    """Replaces the transformer of a `MochiPipeline`, and computes a batch branch by branch.
-
-    Latents, timesteps and text may be fp32: they are cast to the transformer's data type here, and
-    the pipeline's own arithmetic on latents keeps their precision.
+class GuidanceBranches:
+    """Computes a transformer's predictions, a branch on each rank, or all on the only one.
 
     Args:
         transformer: a `MochiTransformer3DModel`; its attention is replaced by the dense one.
@@ -27,64 +25,35 @@ class GuidedTransformer(nn.Module):
         ranks: the processes that share the branches.
     """
 
-    def __init__(self, transformer: nn.Module, kernel: AttentionKernel, ranks: Ranks) -> None:
-        super().__init__()
+    def __init__(self, transformer: Any, kernel: AttentionKernel, ranks: Ranks) -> None:
         use_dense_attention(transformer, kernel)
-        self.transformer = transformer
+        self._transformer = transformer
         self._ranks = ranks
 
-    @property
-    def config(self) -> Any:
-        """The transformer's configuration, which the pipeline reads."""
-        return self.transformer.config
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The data type of the transformer's computation."""
-        dtype: torch.dtype = self.transformer.dtype  # type: ignore[assignment]  # of a ModelMixin
-        return dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The transformer's device, which the pipeline reads."""
-        return next(self.transformer.parameters()).device
-
-    def cache_context(self, name: str) -> Any:
-        """The transformer's own; the pipeline enters it around each call."""
-        return self.transformer.cache_context(name)  # type: ignore[operator]  # of a CacheMixin
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        timestep: Tensor,
-        encoder_attention_mask: Tensor,
-        attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 - the pipeline's None
-        return_dict: bool = False,  # noqa: ARG002 - the pipeline's False
-    ) -> tuple[Tensor]:
-        """The predictions of all branches, on every rank.
+    def predict(
+        self, latents: Tensor, timestep: Tensor, prompts: Sequence[EncodedPrompt]
+    ) -> list[Tensor]:
+        """The prediction for each of `prompts`, in their order, on every rank.
 
         Args:
-            hidden_states: latents, branches x channels x frames x height x width.
-            encoder_hidden_states: text, branches x tokens x width, padded at the end.
-            timestep: one per branch.
-            encoder_attention_mask: branches x tokens, true for valid tokens.
-            attention_kwargs: ignored.
-            return_dict: ignored.
+            latents: 1 x channels x frames x height x width, of any data type.
+            timestep: a scalar.
+            prompts: one a branch.
 
         Raises:
             PeerFailed: another rank could not compute its branch.
         """
+        dtype = self._transformer.dtype
+        inputs = latents.to(dtype)
 
-        def predict(branch: int) -> Tensor:
-            one = slice(branch, branch + 1)
-            prediction: Tensor = self.transformer(
-                hidden_states=hidden_states[one].to(self.dtype),
-                encoder_hidden_states=encoder_hidden_states[one].to(self.dtype),
-                timestep=timestep[one],
-                encoder_attention_mask=encoder_attention_mask[one],
+        def predict_branch(branch: int) -> Tensor:
+            prediction: Tensor = self._transformer(
+                hidden_states=inputs,
+                encoder_hidden_states=prompts[branch].embeddings.to(dtype),
+                timestep=timestep.expand(1),
+                encoder_attention_mask=prompts[branch].mask,
                 return_dict=False,
             )[0]
             return prediction
 
-        return (torch.cat(self._ranks.all_gather(predict, hidden_states.shape[0])),)
+        return self._ranks.all_gather(predict_branch, len(prompts))

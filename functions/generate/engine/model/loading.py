@@ -11,18 +11,14 @@ import threading
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import diffusers
 import torch
 import transformers
-from diffusers import (
-    AutoencoderKLMochi,
-    FlowMatchEulerDiscreteScheduler,
-    MochiPipeline,
-    MochiTransformer3DModel,
-)
+from diffusers import AutoencoderKLMochi, MochiTransformer3DModel
 from safetensors import safe_open
 from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -33,13 +29,30 @@ from functions.generate.engine.model.checkpoint import Checkpoint, CheckpointErr
 READERS: Final = 4
 
 
-def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Any:
-    """The checkpoint's `MochiPipeline` on `device`, its weights in `dtype`.
+@dataclass(frozen=True)
+class Components:
+    """What of a checkpoint computes: two modules of diffusers, and two of transformers.
+
+    Attributes:
+        tokenizer: a T5 tokenizer.
+        text_encoder: a `T5EncoderModel`.
+        transformer: a `MochiTransformer3DModel`.
+        vae: an `AutoencoderKLMochi`.
+    """
+
+    tokenizer: Any
+    text_encoder: Any
+    transformer: Any
+    vae: Any
+
+
+def load_components(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Components:
+    """The checkpoint's components on `device`, their weights in `dtype`.
 
     Only safetensors are read, and nothing is downloaded.
 
     Raises:
-        CheckpointError: the weights do not match the configuration.
+        CheckpointError: the weights are damaged, or do not match the configuration.
         Exception: diffusers or transformers can't read a configuration.
     """
     _silence_libraries()
@@ -56,16 +69,10 @@ def load_pipeline(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
     for name, module in modules.items():
         load_weights(module, checkpoint.weights[name], device, dtype)
         module.eval()  # without T5's dropout, which would make renders differ
-    pipeline = MochiPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(
-            folder / "tokenizer", local_files_only=True
-        ),
-        force_zeros_for_empty_prompt=checkpoint.force_zeros_for_empty_prompt,
-        **modules,
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        folder / "tokenizer", local_files_only=True
     )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return Components(tokenizer=tokenizer, **modules)
 
 
 def load_weights(
@@ -74,12 +81,17 @@ def load_weights(
     """Read the weights of `module`, built on the device 'meta', from safetensors files to `device`.
 
     Raises:
-        CheckpointError: the tensors in the files do not match those of `module`.
+        CheckpointError: the tensors in the files do not match those of `module`, or have values
+            that are not finite.
     """
 
     def read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt", device=str(device)) as file:
-            return {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118 - not a dict
+            tensors = {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118 - not a dict
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(f"{path}: is damaged: {name} has values that are not finite")
+        return tensors
 
     with ThreadPoolExecutor(READERS) as readers:
         found = {name: tensor for one in readers.map(read, files) for name, tensor in one.items()}

@@ -1,17 +1,18 @@
 """The loaded model: text to embeddings, embeddings to latents, latents to frames.
 
-The maths is that of diffusers' `MochiPipeline`. The same request gives the same frames on the same
-machine, with one rank and with two: the noise is drawn on the CPU from the request's seed, and
-torch's number of threads is fixed for the life of the process (its default, the number of cores, or
-`OMP_NUM_THREADS`). A different number of threads, device, or version of torch sums in a different
-order, so the last bits differ.
+The maths is that of Mochi's own code and of diffusers' `MochiPipeline`. The same request gives the
+same frames on the same machine, with one rank and with two: the noise is drawn on the CPU from the
+request's seed, and torch's number of threads is fixed for the life of the process (its default, the
+number of cores, or `OMP_NUM_THREADS`). A different number of threads, device, or version of torch
+sums in a different order, so the last bits differ.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from itertools import chain
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -19,12 +20,15 @@ from torch import Tensor
 from functions.generate.engine.messages import EngineReport
 from functions.generate.engine.model.attention import select_attention_kernel
 from functions.generate.engine.model.checkpoint import Checkpoint
+from functions.generate.engine.model.checksums import verify_checksums
 from functions.generate.engine.model.compilation import compile_blocks
-from functions.generate.engine.model.guidance import GuidedTransformer
-from functions.generate.engine.model.loading import load_pipeline
+from functions.generate.engine.model.denoising import denoise, sigmas_of
+from functions.generate.engine.model.guidance import GuidanceBranches
+from functions.generate.engine.model.loading import load_components
 from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.streaming_decode import StreamingDecoder
-from functions.generate.engine.model.text_encoder import TextEncoder
+from functions.generate.engine.model.text_encoder import EncodedPrompt, TextEncoder
+from functions.shared.video.profiles import SigmaSchedule
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import Warnings
 
@@ -37,14 +41,17 @@ class Mochi:
     Args:
         checkpoint: what to load.
         ranks: the processes that render together, each with a `Mochi` of its own.
+        sigmas: the model's schedule.
         compiled: whether to compile the transformer's blocks; None to do so on GPUs only, where
             the first videos make up for the minutes that it takes.
         dtype: the data type of the computation; None for bf16 on a GPU and fp32 on a CPU.
 
     Attributes:
+        components: what was loaded.
         device: where it was loaded.
         ranks: as given.
         report: how videos are rendered, without their peak memory.
+        sigmas: as given.
         revision: identifies the weights; see `Checkpoint.revision`.
 
     Raises:
@@ -55,6 +62,7 @@ class Mochi:
         self,
         checkpoint: Checkpoint,
         ranks: Ranks,
+        sigmas: SigmaSchedule,
         *,
         compiled: bool | None = None,
         dtype: torch.dtype | None = None,
@@ -66,13 +74,16 @@ class Mochi:
         compiled = on_gpu if compiled is None else compiled
         dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
         kernel = select_attention_kernel(self.device, dtype)
-        self._pipeline = load_pipeline(checkpoint, self.device, dtype)
-        guided = GuidedTransformer(self._pipeline.transformer, kernel, ranks)
+        if ranks.rank == 0:  # the other ranks read the same files
+            verify_checksums(checkpoint.folder, chain.from_iterable(checkpoint.weights.values()))
+        components = load_components(checkpoint, self.device, dtype)
+        self._text_encoder = TextEncoder(components.tokenizer, components.text_encoder)
+        self._branches = GuidanceBranches(components.transformer, kernel, ranks)
         if compiled:
-            compile_blocks(guided.transformer)
-        self._pipeline.transformer = guided
-        self._text_encoder = TextEncoder(self._pipeline)
-        self._decoder = StreamingDecoder(self._pipeline.vae)
+            compile_blocks(components.transformer)
+        self._decoder = StreamingDecoder(components.vae)
+        self.sigmas: Final = sigmas
+        self.components: Final = components
         self.report: Final = EngineReport(
             device=torch.cuda.get_device_name(self.device) if on_gpu else "CPU",
             ranks=ranks.size,
@@ -84,7 +95,7 @@ class Mochi:
         )
         _log.info("rank %d of the engine: %s", ranks.rank, self.report)
 
-    def encode_text(self, request: ResolvedRequest) -> dict[str, Tensor]:
+    def encode_text(self, request: ResolvedRequest) -> tuple[EncodedPrompt, ...]:
         """The request's prompts as `denoise` takes them; see `TextEncoder.encode`."""
         return self._text_encoder.encode(request)
 
@@ -95,7 +106,7 @@ class Mochi:
     def denoise(
         self,
         request: ResolvedRequest,
-        text: dict[str, Tensor],
+        prompts: tuple[EncodedPrompt, ...],
         on_step: Callable[[int], None] = lambda _: None,
     ) -> Tensor:
         """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized, fp32.
@@ -104,30 +115,42 @@ class Mochi:
 
         Args:
             request: everything but its prompts is used.
-            text: the prompts, from `encode_text`.
+            prompts: from `encode_text`.
             on_step: called after each step with the number of steps queued on the device so far.
 
         Raises:
             PeerFailed: another rank failed.
         """
-
-        def step_ended(_: Any, step: int, __: Any, state: dict[str, Any]) -> dict[str, Any]:
-            on_step(step + 1)
-            return state
-
-        result = self._pipeline(
-            **text,
-            width=request.width,
-            height=request.height,
-            num_frames=request.num_frames,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator().manual_seed(request.seed),
-            callback_on_step_end=step_ended,
-            output_type="latent",
+        return denoise(
+            lambda latents, timestep: self._branches.predict(latents, timestep, prompts),
+            self.draw_noise(request),
+            sigmas_of(self.sigmas, request.num_inference_steps, self.device),
+            request.guidance_scale,
+            on_step,
         )
-        latents: Tensor = result.frames
-        return latents
+
+    def predict_text_of(self, request: ResolvedRequest, tokens: int) -> None:
+        """Compute one step's prediction for a text of `tokens` tokens, on each rank by itself.
+
+        Args:
+            request: its size and length are used.
+            tokens: up to `MAX_TOKENS`.
+        """
+        text, noise = self._text_encoder.placeholder(tokens), self.draw_noise(request)
+        self._branches.predict(noise, torch.zeros((), device=self.device), [text])
+
+    def draw_noise(self, request: ResolvedRequest) -> Tensor:
+        """What denoising starts from, drawn on the CPU: it does not depend on the device."""
+        vae = self.components.vae
+        shape = (
+            1,
+            self.components.transformer.config.in_channels,
+            (request.num_frames - 1) // vae.temporal_compression_ratio + 1,
+            request.height // vae.spatial_compression_ratio,
+            request.width // vae.spatial_compression_ratio,
+        )
+        generator = torch.Generator().manual_seed(request.seed)
+        return torch.randn(shape, generator=generator, dtype=torch.float32).to(self.device)
 
     def decode(self, latents: Tensor) -> Generator[Tensor]:
         """Frames, in chunks; see `StreamingDecoder.decode`."""

@@ -12,11 +12,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from functions.generate.engine.messages import Rendered, RenderJob
+from functions.generate.engine.model.finite import require_finite
 from functions.generate.engine.model.gpu import DeviceLost
 from functions.generate.engine.model.memory import PeakMemory, is_out_of_memory
 from functions.generate.engine.model.mochi import Mochi
 from functions.generate.engine.model.recording import open_recording
 from functions.generate.engine.model.stage_metrics import StageMetrics
+from functions.generate.engine.model.text_encoder import EncodedPrompt
 from functions.shared.errors import OutOfMemory
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
@@ -30,16 +32,16 @@ class Renderer:
     """Renders one job after another with `model`."""
 
     def __init__(self, model: Mochi) -> None:
-        self._model: Final = model
+        self.model: Final = model
 
     @property
     def model_revision(self) -> str:
         """Identifies the weights; see `Checkpoint.revision`."""
-        return self._model.revision
+        return self.model.revision
 
     def find_warnings(self, request: ResolvedRequest) -> Warnings:
         """What this model can't use of `request`."""
-        return self._model.find_warnings(request)
+        return self.model.find_warnings(request)
 
     def render(self, job: RenderJob, report_progress: ReportProgress) -> Rendered | None:
         """Render the video. All ranks call this at the same time, with the same job.
@@ -54,18 +56,19 @@ class Renderer:
 
         Raises:
             RenderCancelled: from `report_progress`, on any rank.
+            NotFinite: a stage's result was not finite, on every rank that has it.
             OutOfMemory: the video does not fit; the model is still usable.
             PeerFailed: another rank failed.
             DeviceLost: this process can't render any more.
         """
-        metrics = StageMetrics(PeakMemory(self._model.device))
+        metrics = StageMetrics(PeakMemory(self.model.device))
         try:
             with torch.no_grad():
                 with metrics.measure(Stage.ENCODING):
-                    text = self._encode_text(job.request, report_progress)
+                    prompts = self._encode_text(job.request, report_progress)
                 with metrics.measure(Stage.DENOISING):
-                    latents = self._denoise(job.request, text, report_progress)
-                if self._model.ranks.rank != 0:
+                    latents = self._denoise(job.request, prompts, report_progress)
+                if self.model.ranks.rank != 0:
                     return None
                 return self._write_files(job, latents, report_progress, metrics)
         except (MemoryError, RuntimeError) as error:
@@ -73,11 +76,11 @@ class Renderer:
                 self._check_device(error)
                 raise
         # Outside the handler: inside it, the traceback would keep the tensors alive.
-        if self._model.device.type == "cuda":
+        if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         raise OutOfMemory(
             f"{job.request.size} with {job.request.num_frames} frames does not fit into the memory "
-            f"of this {self._model.device.type.upper()}. Ask for a smaller size or fewer frames."
+            f"of this {self.model.device.type.upper()}. Ask for a smaller size or fewer frames."
         )
 
     def _check_device(self, error: Exception) -> None:
@@ -89,33 +92,38 @@ class Renderer:
         if isinstance(error, dist.DistBackendError):
             raise DeviceLost from error
         try:
-            self._model.synchronize()
+            self.model.synchronize()
         except RuntimeError as lost:
             raise DeviceLost from lost
 
     def _encode_text(
         self, request: ResolvedRequest, report_progress: ReportProgress
-    ) -> dict[str, Tensor]:
-        with self._model.ranks.failing_together():
+    ) -> tuple[EncodedPrompt, ...]:
+        with self.model.ranks.failing_together():
             report_progress(Stage.ENCODING, 0, 1)
-            text = self._model.encode_text(request)
-            self._model.synchronize()
+            prompts = self.model.encode_text(request)
+            require_finite(Stage.ENCODING, *(prompt.embeddings for prompt in prompts))
             report_progress(Stage.ENCODING, 1, 1)
-        return text
+        return prompts
 
     def _denoise(
-        self, request: ResolvedRequest, text: dict[str, Tensor], report_progress: ReportProgress
+        self,
+        request: ResolvedRequest,
+        prompts: tuple[EncodedPrompt, ...],
+        report_progress: ReportProgress,
     ) -> Tensor:
-        ranks, steps = self._model.ranks, request.num_inference_steps
+        ranks, steps = self.model.ranks, request.num_inference_steps
 
         def report_step(done: int) -> None:
             with ranks.failing_together():
-                self._model.synchronize()
+                self.model.synchronize()
                 report_progress(Stage.DENOISING, done, steps)
 
         with ranks.failing_together():
             report_progress(Stage.DENOISING, 0, steps)
-        return self._model.denoise(request, text, report_step)
+        latents = self.model.denoise(request, prompts, report_step)
+        require_finite(Stage.DENOISING, latents)
+        return latents
 
     def _write_files(
         self,
@@ -128,10 +136,10 @@ class Renderer:
         request, frames = job.request, job.request.num_frames
         with ExitStack() as stack:
             with metrics.measure(Stage.DECODING):
-                recording = stack.enter_context(open_recording(job, self._model.revision))
+                recording = stack.enter_context(open_recording(job, self.model.revision))
                 report_progress(Stage.DECODING, 0, frames)
                 recording.add_chunks(
-                    self._model.decode(latents),
+                    self.model.decode(latents),
                     lambda done: report_progress(Stage.DECODING, done, frames),
                 )
             with metrics.measure(Stage.SAVING):
@@ -147,6 +155,6 @@ class Renderer:
             height=request.height,
             frames=frames,
             timings=metrics.seconds,
-            model_revision=self._model.revision,
-            engine=replace(self._model.report, peak_memory=metrics.peak_bytes),
+            model_revision=self.model.revision,
+            engine=replace(self.model.report, peak_memory=metrics.peak_bytes),
         )

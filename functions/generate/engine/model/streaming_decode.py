@@ -15,6 +15,9 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCaus
 from torch import Tensor
 from torch.nn.functional import pad
 
+from functions.generate.engine.model.finite import require_finite
+from functions.shared.video.progress import Stage
+
 CHUNK_LATENT_FRAMES: Final = 2  # needs about 6 GiB at 848x480
 
 
@@ -40,6 +43,9 @@ class StreamingDecoder:
 
         Args:
             latents: 1 x 12 x latent frames x height/8 x width/8, normalized.
+
+        Raises:
+            NotFinite: the previous chunk had values that are not finite.
         """
         self._reset_caches()
         # The first latent frame encodes a single frame, but the decoder expands it like the others.
@@ -48,6 +54,8 @@ class StreamingDecoder:
             for chunk in torch.split(self._denormalized(latents), CHUNK_LATENT_FRAMES, dim=2):
                 video = self._vae.decoder(chunk.to(self._vae.dtype))[0]
                 yield _to_rgb_bytes(video[0, :, surplus:])
+                # Only now, when the caller has used the chunk, because this waits for the device.
+                require_finite(Stage.DECODING, video)
                 surplus = 0
         finally:
             self._reset_caches()

@@ -2,69 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from functions.generate.engine.model.denoising import uses_guidance
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import VideoWarning, Warnings, truncated
 
-# The pipeline's arguments, which start with `negative_` for the negative prompt.
-_ARGUMENTS: Final = ("prompt_embeds", "prompt_attention_mask")
-# Of one prompt, with the end mark: what Mochi 1 was trained with, and the pipeline's default.
+# Of one prompt, with the end mark: what Mochi 1 was trained with.
 MAX_TOKENS: Final = 256
 
 
-class TextEncoder:
-    """Encodes prompts with the T5 of `pipeline`.
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as the transformer takes it.
 
-    Caches the empty negative prompt, which most videos have.
+    Attributes:
+        embeddings: 1 x `MAX_TOKENS` x T5's width, padded at the end.
+        mask: 1 x `MAX_TOKENS`, true for valid tokens.
     """
 
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-        self._empty_prompt: tuple[Tensor, Tensor] | None = None
+    embeddings: Tensor
+    mask: Tensor
 
-    def encode(self, request: ResolvedRequest) -> dict[str, Tensor]:
-        """The prompts as the pipeline's arguments: embeddings and masks of one or two branches.
 
-        The embeddings are fp32 whatever T5 computes in, because the pipeline gives latents and
-        timesteps the same type. In bf16, most steps would be too small to change a latent.
-        """
-        text = dict(zip(_ARGUMENTS, self._embed(request.prompt), strict=True))
-        if request.guidance_scale > 1:  # the pipeline's own condition
-            negative = self._embed_negative(request.negative_prompt)
-            text |= {f"negative_{n}": t for n, t in zip(_ARGUMENTS, negative, strict=True)}
-        return text
+class TextEncoder:
+    """Encodes prompts with a `T5EncoderModel` and its tokenizer.
+
+    An empty prompt has no valid token, as in Mochi's own code and training, so T5 is not called.
+    """
+
+    def __init__(self, tokenizer: Any, t5: Any) -> None:
+        self._tokenizer = tokenizer
+        self._t5 = t5
+        self._nothing = self.placeholder(0)
+
+    def placeholder(self, tokens: int) -> EncodedPrompt:
+        """A text of `tokens` tokens that say nothing."""
+        t5 = self._t5
+        return EncodedPrompt(
+            torch.zeros(1, MAX_TOKENS, t5.config.d_model, device=t5.device, dtype=t5.dtype),
+            (torch.arange(MAX_TOKENS, device=t5.device) < tokens)[None],
+        )
+
+    def encode(self, request: ResolvedRequest) -> tuple[EncodedPrompt, ...]:
+        """The request's prompt and, with guidance, its negative prompt."""
+        return tuple(self._encode(prompt) for prompt in _prompts(request).values())
 
     def find_truncated(self, request: ResolvedRequest) -> Warnings:
         """A warning for each prompt of which `encode` uses only the first tokens."""
-        prompts = {"prompt": request.prompt}
-        if request.guidance_scale > 1:
-            prompts["negative_prompt"] = request.negative_prompt
-        found = (self._find_truncated(name, prompt) for name, prompt in prompts.items())
+        found = (self._find_truncated(name, prompt) for name, prompt in _prompts(request).items())
         return tuple(one for one in found if one is not None)
 
     def _find_truncated(self, name: str, prompt: str) -> VideoWarning | None:
-        tokenizer = self._pipeline.tokenizer
-        tokens = tokenizer(prompt, add_special_tokens=False).input_ids
-        # The pipeline cuts at MAX_TOKENS, of which the end mark takes some.
-        used = MAX_TOKENS - tokenizer.num_special_tokens_to_add()
+        tokens = self._tokenizer(prompt, add_special_tokens=False).input_ids
+        # The end mark takes some of MAX_TOKENS.
+        used = MAX_TOKENS - self._tokenizer.num_special_tokens_to_add()
         if len(tokens) <= used:
             return None
-        text = tokenizer.decode(tokens[:used], skip_special_tokens=True)
+        text = self._tokenizer.decode(tokens[:used], skip_special_tokens=True)
         return truncated(name, len(tokens), used, text)
 
-    def _embed_negative(self, prompt: str) -> tuple[Tensor, Tensor]:
-        if prompt:
-            return self._embed(prompt)
-        if self._empty_prompt is None:
-            self._empty_prompt = self._embed("")
-        return self._empty_prompt
+    def _encode(self, prompt: str) -> EncodedPrompt:
+        if not prompt:
+            return self._nothing
+        tokens = self._tokenizer(
+            prompt,
+            padding="max_length",
+            max_length=MAX_TOKENS,
+            truncation=True,
+            return_tensors="pt",
+        ).to(self._t5.device)
+        mask = tokens.attention_mask.bool()
+        return EncodedPrompt(self._t5(tokens.input_ids, attention_mask=mask)[0], mask)
 
-    def _embed(self, prompt: str) -> tuple[Tensor, Tensor]:
-        embeddings, mask, _, _ = self._pipeline.encode_prompt(
-            prompt, do_classifier_free_guidance=False, max_sequence_length=MAX_TOKENS
-        )
-        return embeddings.to(torch.float32), mask
+
+def _prompts(request: ResolvedRequest) -> dict[str, str]:
+    """The prompts that the video depends on, by their fields of the request."""
+    prompts = {"prompt": request.prompt}
+    if uses_guidance(request.guidance_scale):
+        prompts["negative_prompt"] = request.negative_prompt
+    return prompts

@@ -32,6 +32,7 @@ from functions.generate.engine.parent.rank_count import choose_rank_count
 from functions.generate.engine.parent.rank_group import RankGroup
 from functions.generate.engine.parent.rank_process import RankLost
 from functions.shared.errors import DeadlineExceeded, EngineCrashed, RenderCancelled
+from functions.shared.video.profiles import SigmaSchedule
 from functions.shared.video.requests import ResolvedRequest
 
 
@@ -49,6 +50,7 @@ class Engine:
         compiled: whether to compile the transformer; None to do so on GPUs only.
         warm_up: shapes to render once before the engine is ready.
         needs_gpu: whether the model is too large to run where torch can't use a GPU.
+        sigmas: the model's schedule; None for Mochi 1's own.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -64,10 +66,18 @@ class Engine:
         compiled: bool | None = None,
         warm_up: tuple[Shape, ...] = (),
         needs_gpu: bool = False,
+        sigmas: SigmaSchedule | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
-            return EngineConfig(model, choose_rank_count(ranks), compiled, warm_up, needs_gpu)
+            return EngineConfig(
+                model,
+                choose_rank_count(ranks),
+                compiled,
+                warm_up,
+                needs_gpu,
+                sigmas or SigmaSchedule(),
+            )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)
         self._hang_seconds = hang_seconds
@@ -121,6 +131,7 @@ class Engine:
             RenderCancelled: `cancelled` was set.
             EngineCrashed: a process died, hung, or was not ready.
             DeadlineExceeded: it took longer than `render_seconds`.
+            NotFinite: a stage's result was not finite.
             OutOfMemory: there is not enough memory for this size and length.
             AttemptFailed: anything else failed in a process.
             RuntimeError: another thread is rendering.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import subprocess
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -122,8 +121,13 @@ class GroupSupervisor:
                 self._record_failure(str(error))
                 self._on_load_failure()
                 return
-            except (RankLost, OSError, subprocess.CalledProcessError) as error:
+            except RankLost as error:
                 self._record_failure(f"{error} It was loading {self._model}.")
+                self._closing.wait(next(backoff))
+            except Exception as error:  # noqa: BLE001 - nothing else would start the next group
+                _log.exception("engine: could not start")
+                reason = f"The engine could not start: {type(error).__name__}: {error}"
+                self._record_failure(reason.splitlines()[0])
                 self._closing.wait(next(backoff))
 
     def _run_group(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Final
 
 from functions.generate.engine.messages import (
@@ -19,6 +17,7 @@ from functions.generate.engine.messages import (
     RenderJob,
 )
 from functions.generate.engine.parent.rank_process import RankLost, RankProcess
+from functions.generate.engine.parent.scratch import ScratchFolder
 
 # Ranks finish a job at most one step apart. This bounds the wait when one of them failed where it
 # could not notify the others, which are waiting for it.
@@ -37,11 +36,11 @@ class RankGroup:
 
     def __init__(self, config: EngineConfig) -> None:
         # The ranks meet through a file that only this user can read, not through a port.
-        self._rendezvous = tempfile.TemporaryDirectory(prefix="kinora-engine-")
+        self._scratch = ScratchFolder()
         self.processes: list[RankProcess] = []
         try:
             for rank in range(config.ranks):
-                self.processes.append(RankProcess(config, rank, Path(self._rendezvous.name)))
+                self.processes.append(RankProcess(config, rank, self._scratch.path))
         except OSError:  # no memory or no process id for another process
             self.kill()
             self.join()
@@ -120,10 +119,10 @@ class RankGroup:
             process.kill()
 
     def join(self) -> None:
-        """Wait until all processes have exited, and remove their rendezvous file."""
+        """Wait until all processes have exited, and remove their temporary folder."""
         for process in self.processes:
             process.join()
-        self._rendezvous.cleanup()
+        self._scratch.remove()
 
     def _next_message_of_rank0(self, timeout: float) -> Progress | Rendered | RenderFailed:
         seconds, deadline = timeout, time.monotonic() + timeout

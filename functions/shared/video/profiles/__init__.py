@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 FOLDER: Final = Path(__file__).parent
 
@@ -39,6 +39,23 @@ class RealSpan(_Frozen):
     default: float
 
 
+class SigmaSchedule(_Frozen):
+    """How a model's denoising steps divide the way from noise to a clip.
+
+    Attributes:
+        threshold_noise: the share of the way that the first, equal steps cover.
+        linear_steps: the number of these steps, after which steps grow; None for half of all.
+    """
+
+    threshold_noise: float = 0.025  # Mochi 1's own
+    linear_steps: int | None = None
+
+    @property
+    def fewest_steps(self) -> int:
+        """The number of steps that a video has at least."""
+        return 1 + (1 if self.linear_steps is None else self.linear_steps)
+
+
 class Profile(_Frozen):
     """The limits and defaults of one model.
 
@@ -55,6 +72,7 @@ class Profile(_Frozen):
         fps: frames per second.
         num_inference_steps: denoising steps.
         guidance_scale: weight of the prompt.
+        sigmas: how the denoising steps divide the way from noise to a clip.
         max_text_tokens: the text encoder's limit.
         example_prompts: suggestions for the web page.
     """
@@ -71,8 +89,15 @@ class Profile(_Frozen):
     fps: Span
     num_inference_steps: Span
     guidance_scale: RealSpan
+    sigmas: SigmaSchedule
     max_text_tokens: int
     example_prompts: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _enough_steps(self) -> Self:
+        if self.num_inference_steps.min < self.sigmas.fewest_steps:
+            raise ValueError(f"num_inference_steps.min is below {self.sigmas.fewest_steps}")
+        return self
 
 
 @cache
