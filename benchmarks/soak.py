@@ -3,22 +3,39 @@
 `python -m benchmarks.soak --videos 1000 --faults 200` starts its own stack on free ports with the
 default lease, and prints the outcomes and how fast lost videos restart. It exits with 1 if a check
 of `docs/faults.md` failed.
+
+Beside the faults of the schedule, it injects those of `tests/e2e/faults/schedule.py`'s
+`with_operations`, whose end is asked of an operator:
+
+- The object store refuses for two minutes (`--outage`): no attempt may be burnt by that.
+- The disk of NATS is full and then freed (as root only), and NATS is restarted, as `make run` and
+  the liveness probe do: nothing that was acknowledged is lost.
+- The clock of each function in turn is two hours wrong for a while: nothing is decided by it.
+- An operator deletes the consumer of `dispatch`, and runs `python -m functions.setup`: what ended
+  is not made again, and what waits is made.
+- An operator purges the requests and all but the last event of videos that have ended: their state
+  and their files stay as they are. The last event of a video is its state; to purge that, or the
+  request of one that has not ended, is a loss of data.
+
+At the end it prints how many videos were lost, doubled, stuck or burnt: each is a violation.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from functions.shared.config import Settings
 from tests.e2e.faults.campaign import Outcome, run_schedule
-from tests.e2e.faults.schedule import make_schedule
+from tests.e2e.faults.schedule import make_schedule, with_operations
 from tests.e2e.faults.stack import SHORT, faulty_stack
 
 # Videos per second that two cores can generate despite the faults, so that the queue stays short.
@@ -30,6 +47,15 @@ FROZE_TARGET: Final = 45.0
 # A frozen worker is detected late: `dispatch` first waits for a line of its response, then up to
 # ten seconds for the redelivery, and then for the rest of the lease.
 NOTICE: Final = 1.5
+# Many times what the streams of a thousand videos and their audit need.
+DISK_MEGABYTES: Final = 192
+# What a violation of these kinds says.
+LOSSES: Final = {
+    "lost": ("does not exist", "lacks the objects", "never received"),
+    "doubled": ("became", "finished", "after a final state", "deleted twice"),
+    "stuck": ("not a final state", "timed out"),
+    "burnt": ("was burnt",),
+}
 
 
 def main() -> None:
@@ -47,11 +73,18 @@ def main() -> None:
         seconds=seconds,
         past_lease=NOTICE * (silence + 10),
     )
+    # Without root, NATS can't have a disk of its own.
+    disk = DISK_MEGABYTES if os.geteuid() == 0 else None
+    schedule = with_operations(schedule, seconds=seconds, outage=options.outage)
+    if disk is None:
+        faults = [fault for fault in schedule.faults if fault.kind != "fill the disk"]
+        schedule = replace(schedule, faults=faults)
+        print("skipped: filling the disk of NATS, which needs root")
     print(f"seed {options.seed}, lease {lease:g} s, faults over {seconds:.0f} s", flush=True)
     start = time.monotonic()
     with (
         tempfile.TemporaryDirectory(dir=options.folder) as folder,
-        faulty_stack(Path(folder) / "stack", settings) as stack,
+        faulty_stack(Path(folder) / "stack", settings, disk_megabytes=disk) as stack,
     ):
         outcome = run_schedule(stack, schedule, rest_seconds=options.rest)
     print_table(outcome, time.monotonic() - start)
@@ -66,6 +99,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="use the short lease of the tests")
     parser.add_argument(
         "--rest", type=float, default=300, help="seconds after the last fault to finish all videos"
+    )
+    parser.add_argument(
+        "--outage", type=float, default=120, help="seconds for which the object store refuses"
     )
     parser.add_argument("--folder", help="where to write data and logs; default: the system's")
     return parser.parse_args()
@@ -91,6 +127,9 @@ def print_table(outcome: Outcome, seconds: float) -> None:
         times, middle = outcome.restarts[how], outcome.median_restart(how)
         text = "none" if middle is None else f"{middle:.1f} s (target: under {target:g})"
         _row(f"worker {how} to restart, median of {len(times)}", text)
+    for name, words in LOSSES.items():
+        found = [v for v in verdict.violations if any(word in v for word in words)]
+        _row(name, len(found))
     print(f"{videos} videos in {seconds:.0f} s, {len(verdict.violations)} violations")
     print(verdict.report)
 

@@ -46,7 +46,11 @@ BODY: Final = json.dumps(
     {"prompt": "a red circle moving right", "seconds": "2", "size": "96x64", "seed": 7}
 ).encode()
 # Requests are never consumed, and must not hit the limits.
-SETTINGS: Final = {"QUEUE_LIMIT": "100000000", "REQUESTS_MAX_BYTES": str(1 << 36)}
+SETTINGS: Final = {
+    "ACCOUNT_REQUESTS_PER_SECOND": "1e6",
+    "QUEUE_LIMIT": "100000000",
+    "REQUESTS_MAX_BYTES": str(1 << 36),
+}
 
 
 @dataclass(frozen=True)

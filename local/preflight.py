@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from functions.shared.api.accounts import Accounts
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.config import Settings
-from functions.shared.endpoints import read_endpoints
 from functions.shared.video.profiles import load_profile
 from local.ports import SettingsError
 from local.probes import is_free
@@ -74,13 +73,9 @@ def _check_settings(stack: Stack) -> None:
         name = str(problem["loc"][0]).upper()
         raise SettingsError(f"{name} is {problem['input']!r}: {problem['msg']}") from error
     try:
-        name = "API_KEYS_FILE"
-        if settings.api_keys_file is not None:
-            Accounts.from_file(settings.api_keys_file)
-        name = "WEBHOOKS_FILE"
-        read_endpoints(settings)
+        AccountsFile.of(settings)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{name} can't be used: {error}") from error
+        raise SettingsError(f"ACCOUNTS_FILE can't be used: {error}") from error
 
 
 def _check_data(data: Path) -> None:

@@ -24,13 +24,16 @@ USERS = ("submit", "status", "dispatch", "generate", "forward", "setup", "operat
 # Of nats-server's trace: what a user publishes and subscribes to.
 _USED = re.compile(r'"\w+/user:(\w+)" - <<- \[(H?PUB|SUB) (\S+)')
 _USER = re.compile(r"^ +user: (\w+)$(.*?)^    }]$", re.MULTILINE | re.DOTALL)
-_LIST = re.compile(r"(publish|subscribe): \[(.*?)\]$", re.MULTILINE | re.DOTALL)
+_LIST = re.compile(r"(publish|subscribe): (?:{allow: )?\[(.*?)\]$", re.MULTILINE | re.DOTALL)
 _ACCOUNT = re.compile(r"^  (\w+) \{$(.*?)^  }$", re.MULTILINE | re.DOTALL)
 _SERVICE = re.compile(r'{service: {account: KINORA, subject: "([^"]+)"}}')
 
 
 def permissions() -> dict[tuple[str, str], list[str]]:
-    """What `users.conf` allows: `(user, verb)` -> subjects, with wildcards."""
+    """What `users.conf` allows: `(user, verb)` -> subjects, with wildcards.
+
+    Of these it denies some to `dispatch`.
+    """
     text = (BASE / "users.conf").read_text()
     return {
         (user[1], allowed[1]): re.findall(r'"([^"]+)"', allowed[2])

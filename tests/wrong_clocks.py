@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
+
+
+def adjustable_clock(offset: Path) -> dict[str, str]:
+    """Environment of a process whose wall clock is off by what the file `offset` says.
+
+    It has the form of `wrong_clock`'s. The clock jumps within a second of a change.
+    """
+    environ = wrong_clock("") | {
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_CACHE_DURATION": "1",
+    }
+    # It would win over the file.
+    del environ["FAKETIME"]
+    return environ
 
 
 def wrong_clock(offset: str) -> dict[str, str]:

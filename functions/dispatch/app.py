@@ -21,9 +21,9 @@ from functions.dispatch.requests.sink import HttpSink
 from functions.dispatch.sinks import parse_ce_overrides
 from functions.dispatch.sweeper import SWEEP_SECONDS, Sweeper
 from functions.dispatch.webhooks.workers import WebhookWorkers
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
-from functions.shared.endpoints import Endpoint, read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.networks import parse_networks
 from functions.shared.storage import S3Store, Store
@@ -48,6 +48,7 @@ def create_app(
     it knows the address.
     """
     settings = settings or load_settings()
+    accounts = AccountsFile.at_start(settings)
     stream = bus or JetStream(settings.nats_url)
     registry = CollectorRegistry()
 
@@ -57,6 +58,9 @@ def create_app(
             raise Unavailable("K_SINK is not set: where should requests go?")
         stream.check()
         dispatcher.check()
+        webhooks: WebhookWorkers | None = app.extensions.get("kinora.webhooks")
+        if webhooks is not None:
+            webhooks.check()
 
     app = new_app(
         "dispatch",
@@ -64,13 +68,15 @@ def create_app(
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
         registry=registry,
+        accounts=accounts,
     )
     if settings.forward_events is not None:
         if settings.k_sink:
             app.extensions["kinora.dispatcher"] = _forwarding(settings, settings.k_sink, stream)
         return app
-    if endpoints := read_endpoints(settings):
-        app.extensions["kinora.webhooks"] = _webhooks(settings, endpoints, registry)
+    if accounts is not None:
+        accounts.follow()
+        app.extensions["kinora.webhooks"] = _webhooks(settings, accounts, registry)
     if settings.k_sink:
         profile = load_profile(settings.model_profile)
         ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
@@ -112,12 +118,13 @@ def _forwarding(settings: Settings, url: str, stream: Bus) -> Dispatcher:
 
 
 def _webhooks(
-    settings: Settings, endpoints: list[Endpoint], registry: CollectorRegistry
+    settings: Settings, accounts: AccountsFile, registry: CollectorRegistry
 ) -> WebhookWorkers:
     return WebhookWorkers(
-        endpoints,
+        accounts,
         NatsConnection(settings.nats_url),
         networks=parse_networks(settings.webhook_allowed_networks),
         timeout_seconds=settings.webhook_timeout_seconds,
+        max_pending=settings.queue_limit,
         registry=registry,
     )

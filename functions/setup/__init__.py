@@ -1,1 +1,1 @@
-"""The operator's command: creates or updates the streams, the consumers and the bucket."""
+"""The operator's commands: streams, consumers and bucket; and the file of accounts."""

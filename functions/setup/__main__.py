@@ -22,7 +22,6 @@ import nats.errors
 from functions.setup.restore import Restored, VideoRestorer
 from functions.setup.streams import set_up_streams_with_retries
 from functions.shared.config import Settings, load_settings
-from functions.shared.endpoints import read_endpoints
 from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
 from functions.shared.streams.jetstream import JetStream
@@ -58,12 +57,8 @@ def set_up(settings: Settings) -> None:
 
     Raises:
         Unavailable: the object store does not answer, or refuses.
-        SystemExit: NATS does not, or a file is invalid.
+        SystemExit: NATS does not.
     """
-    try:
-        read_endpoints(settings)
-    except (OSError, ValueError) as problem:
-        raise SystemExit(f"WEBHOOKS_FILE can't be used: {problem}") from None
     try:
         asyncio.run(set_up_streams_with_retries(settings))
     except (nats.errors.Error, OSError, TimeoutError) as problem:

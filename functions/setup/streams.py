@@ -23,7 +23,6 @@ from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from functions.shared.backoff import Backoff
 from functions.shared.config import Settings
-from functions.shared.endpoints import CONSUMER_PREFIX, Endpoint, read_endpoints
 from functions.shared.streams.consumers import FORWARD_CONSUMER, GENERATE_CONSUMER
 from functions.shared.streams.nats_address import client_options
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
@@ -127,26 +126,8 @@ def forward_consumer(events: str) -> ConsumerConfig:
     )
 
 
-def webhook_consumer(endpoint: Endpoint, settings: Settings) -> ConsumerConfig:
-    """The queue of one endpoint's webhooks, with their numbers of attempts."""
-    return ConsumerConfig(
-        durable_name=endpoint.consumer,
-        # A new endpoint is notified of events from now on, and of no history.
-        deliver_policy=DeliverPolicy.NEW,
-        ack_policy=AckPolicy.EXPLICIT,
-        # Twice as long as an attempt may take, so that only a dead replica's are redelivered.
-        ack_wait=2 * settings.webhook_timeout_seconds,
-        # Includes webhooks that wait for a retry. As many as there may be queued videos, so that an
-        # endpoint that fails for some videos is still notified of the others.
-        max_ack_pending=settings.queue_limit,
-        # Our code ends the retries, and logs it.
-        max_deliver=-1,
-        filter_subjects=endpoint.subjects,
-    )
-
-
 async def set_up_streams(settings: Settings) -> None:
-    """Create or update both streams and the consumers.
+    """Create or update both streams and their consumers; `dispatch` creates those of webhooks.
 
     Raises:
         nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refuses.
@@ -161,25 +142,8 @@ async def set_up_streams(settings: Settings) -> None:
         await stream.add_consumer(REQUESTS, requests_consumer(settings))
         if settings.forward_events is not None:
             await stream.add_consumer(VIDEOS, forward_consumer(settings.forward_events))
-        if settings.webhooks_file is not None:
-            await _set_up_webhooks(stream, settings)
     finally:
         await client.close()
-
-
-async def _set_up_webhooks(stream: JetStreamContext, settings: Settings) -> None:
-    """Create a consumer for each endpoint in the file, and delete those of former endpoints."""
-    endpoints = read_endpoints(settings)
-    for endpoint in endpoints:
-        await stream.add_consumer(VIDEOS, webhook_consumer(endpoint, settings))
-    wanted = {endpoint.consumer for endpoint in endpoints}
-    names: list[str] = []
-    while page := await stream.consumers_info(VIDEOS, offset=len(names)):
-        names += [info.name for info in page]
-    for name in names:
-        if name.startswith(CONSUMER_PREFIX) and name not in wanted:
-            await stream.delete_consumer(VIDEOS, name)
-            log.info("consumer %s deleted: its endpoint is no longer in the file", name)
 
 
 async def _set_up_stream(stream: JetStreamContext, config: StreamConfig) -> None:

@@ -57,6 +57,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Limit of waiting requests per account. At the limit, new ones get 429.",
     )
+    account_requests_per_second: float = Field(
+        # A process of `submit` answers about 700 on two cores.
+        500,
+        gt=0,
+        allow_inf_nan=False,
+        description="Requests per second of an account to one process. Above it, they get 429.",
+    )
     s3_endpoint: str | None = Field(
         None, description="URL of the object store. Not set: Amazon S3."
     )
@@ -72,13 +79,9 @@ class Settings(BaseSettings):
         "demo",
         description="Limits and defaults of the model: `demo`, or `mochi-1`, which needs a GPU.",
     )
-    api_keys_file: str | None = Field(
+    accounts_file: str | None = Field(
         None,
-        description="File of `sha256(key) account` lines. Not set: no keys, one account `default`.",
-    )
-    webhooks_file: str | None = Field(
-        None,
-        description="File of `account url whsec_secret` lines. Not set: no webhooks.",
+        description="File of accounts: keys, webhooks. Not set: no keys, one account `default`.",
     )
     webhook_timeout_seconds: float = Field(
         15, gt=0, le=60, description="Time limit for a webhook endpoint to respond."

@@ -221,6 +221,15 @@ class QueueFull(KinoraError):
     default_retry_after = 60
 
 
+class RateLimited(KinoraError):
+    """Your account sends too many requests a second. Send fewer of them."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    default_retry_after = 1
+
+
 class TooManyStreams(KinoraError):
     """Your account has too many open event streams. Close one, then try again."""
 

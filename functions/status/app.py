@@ -7,6 +7,7 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes
@@ -42,6 +43,12 @@ def create_app(
     the worker process.
     """
     settings = settings or load_settings()
+    file = AccountsFile.at_start(settings)
+    accounts = Accounts(
+        file,
+        requests_per_second=settings.account_requests_per_second,
+        max_queued=settings.account_queue_limit,
+    )
     stream = bus or JetStream(settings.nats_url, Silence())
     profile = load_profile(settings.model_profile)
     index = VideoIndex(
@@ -66,8 +73,15 @@ def create_app(
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
+        accounts=file,
     )
-    accounts = Accounts.from_file(settings.api_keys_file)
+    feeds = Feeds(
+        stream,
+        max_open=MAX_FEEDS,
+        max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.accounts_file else MAX_FEEDS,
+    )
+    if file is not None:
+        file.follow(feeds.check_keys)
     StatusRoutes(
         accounts,
         profile,
@@ -76,11 +90,7 @@ def create_app(
         store=store or S3Store.from_settings(settings),
         index=index,
         replay=replay,
-        feeds=Feeds(
-            stream,
-            max_open=MAX_FEEDS,
-            max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.api_keys_file else MAX_FEEDS,
-        ),
+        feeds=feeds,
         downloads=ThreadShare(MAX_DOWNLOADS, "downloads"),
         max_age_days=settings.max_age_days,
     ).register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Final
 
 from flask import Flask, Response, jsonify, request
@@ -139,7 +140,8 @@ class StatusRoutes:
 
     def stream_events(self) -> Response:
         """`GET /v1/events`: events from now on, or since `Last-Event-ID`."""
-        account = self._account()
+        authorization = request.headers.get("Authorization")
+        account = self._accounts.account(authorization)
         refuse_unknown(request.args, ("video_id",))
         video_id = WATCHED_VIDEO.value(request)
         last_event_id = LAST_EVENT_ID.value(request)
@@ -149,7 +151,8 @@ class StatusRoutes:
         client = FeedClient(request.environ)
         # A client that was cut off may never read the end, and would keep its connection.
         close_connection()
-        feed = self._feeds.open(account, video_id, last_event_id, client)
+        may_read = partial(self._accounts.is_key_of, account, authorization)
+        feed = self._feeds.open(account, video_id, last_event_id, client, may_read=may_read)
         # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(feed, mimetype="text/event-stream", headers=headers)

@@ -7,6 +7,7 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes, explain_large_body
@@ -22,13 +23,16 @@ from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
 from functions.submit.cancellation import Cancellations
 from functions.submit.deletion import Deletions
+from functions.submit.large_bodies import LargeBodies
 from functions.submit.queue_limits import QueueLimits
 from functions.submit.remix import Remixes
 from functions.submit.routes import SubmitRoutes
 from functions.submit.submission import Submissions
 
-# Of gunicorn's 36 threads: a deletion waits for the store, and nothing else of submit does.
+# Of gunicorn's 36 threads: a deletion waits for the store, and nothing else of submit does; large
+# bodies wait for each other.
 MAX_DELETIONS: Final = 16
+MAX_LARGE_BODIES: Final = 8
 # How long `GET /health` believes that NATS stores what is published, or that it does not.
 WRITES_BELIEVED_SECONDS: Final = 1.0
 
@@ -42,7 +46,12 @@ def create_app(
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
     deadline = settings.http_deadline_seconds
-    accounts = Accounts.from_file(settings.api_keys_file)
+    file = AccountsFile.at_start(settings)
+    accounts = Accounts(
+        file,
+        requests_per_second=settings.account_requests_per_second,
+        max_queued=settings.account_queue_limit,
+    )
 
     # Whoever asks needs no key, and in a cluster each purge is written down by all servers.
     writes = RememberedCheck(
@@ -64,14 +73,15 @@ def create_app(
         allowed_hosts=settings.allowed_hosts,
         registry=CollectorRegistry(),
         cors_origins=settings.cors_origins,
+        accounts=file,
         authenticate=accounts.account,
         explain_large=explain_large_body,
     )
-    limits = QueueLimits(
-        stream, limit=settings.queue_limit, account_limit=settings.account_queue_limit
-    )
+    limits = QueueLimits(stream, limit=settings.queue_limit, account_limit=accounts.max_queued)
     submissions = Submissions(stream, ledger, profile, limits, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
+    if file is not None:
+        file.follow()
     SubmitRoutes(
         accounts,
         submissions,
@@ -84,6 +94,7 @@ def create_app(
             ThreadShare(MAX_DELETIONS, "deletions"),
             deadline=deadline,
         ),
+        LargeBodies(ThreadShare(MAX_LARGE_BODIES, "large bodies")),
         max_age_days=settings.max_age_days,
     ).register(app)
     add_media_routes(app, accounts, "POST")

@@ -42,8 +42,11 @@ class QueueLimits:
     A reservation lasts until the next refresh. By then its request should be in the stream.
     """
 
-    def __init__(self, bus: Bus, *, limit: int, account_limit: int | None) -> None:
-        """Allow `limit` requests, waiting or running, and `account_limit` waiting per account."""
+    def __init__(self, bus: Bus, *, limit: int, account_limit: Callable[[str], int | None]) -> None:
+        """Allow `limit` requests, waiting or running.
+
+        `account_limit` is how many of them an account may have waiting; None: all of them.
+        """
         self._bus = bus
         self._limit = limit
         self._account_limit = account_limit
@@ -58,7 +61,8 @@ class QueueLimits:
             InvalidEvent: `places` is above a limit, so waiting would not help.
             Unavailable: NATS did not answer.
         """
-        most = min(self._limit, self._account_limit or self._limit)
+        of_account = self._account_limit(account)
+        most = min(self._limit, of_account or self._limit)
         if places > most:
             raise InvalidEvent(
                 f"The batch requests {places} videos, but at most {most} may be queued at a time. "
@@ -69,8 +73,8 @@ class QueueLimits:
             raise QueueFull(
                 f"The queue has {total} videos, and its limit is {self._limit}. Try again later."
             )
-        if self._account_limit is not None:
-            self._reserve_for(account, places, self._account_limit)
+        if of_account is not None:
+            self._reserve_for(account, places, of_account)
         self._total.add(places)
 
     def _reserve_for(self, account: str, places: int, limit: int) -> None:

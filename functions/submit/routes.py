@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, Response, jsonify, request
 from pydantic_core import to_json
 
@@ -19,6 +21,7 @@ from functions.shared.timestamps import parse_rfc3339
 from functions.submit.bodies import numbered_errors, read_events, read_fields
 from functions.submit.cancellation import Cancellations
 from functions.submit.deletion import Deletions
+from functions.submit.large_bodies import LargeBodies
 from functions.submit.prepared_request import PreparedRequest
 from functions.submit.remix import Remixes
 from functions.submit.submission import Accepted, Submissions
@@ -35,6 +38,7 @@ class SubmitRoutes:
         remixes: Remixes,
         cancellations: Cancellations,
         deletions: Deletions,
+        large_bodies: LargeBodies,
         *,
         max_age_days: int,
     ) -> None:
@@ -44,6 +48,7 @@ class SubmitRoutes:
         self._remixes = remixes
         self._cancellations = cancellations
         self._deletions = deletions
+        self._large_bodies = large_bodies
         self._max_age_days = max_age_days
 
     def register(self, app: Flask) -> None:
@@ -58,14 +63,14 @@ class SubmitRoutes:
     def create(self) -> Response:
         """`POST /v1/videos`: the video, once JetStream has stored the request."""
         account = self._account()
-        body = check_body(read_fields(request))
+        body = check_body(self._fields())
         key, idempotent = _new_key(account)
         return self._accept(key, self._submissions.submit(key, body, idempotent=idempotent))
 
     def remix(self, video_id: str) -> Response:
         """`POST /v1/videos/{id}/remix`: a new video with the same settings and seed."""
         source = self._key(video_id)
-        body = check_remix(read_fields(request))
+        body = check_remix(self._fields())
         key, idempotent = _new_key(source.account)
         return self._accept(key, self._remixes.remix(key, source, body, idempotent=idempotent))
 
@@ -85,7 +90,7 @@ class SubmitRoutes:
         # A batch is accepted as a whole or not at all: check every event before publishing one.
         requested: dict[VideoKey, PreparedRequest] = {}
         new: dict[VideoKey, PreparedRequest] = {}
-        for number, event in enumerate(events := read_events(request)):
+        for number, event in enumerate(events := self._events()):
             with numbered_errors(number, len(events)):
                 key, prepared = self._check_event(account, event)
                 if requested.setdefault(key, prepared).request_hash != prepared.request_hash:
@@ -126,6 +131,14 @@ class SubmitRoutes:
         self._deletions.delete(self._key(video_id))
         body: DeletedVideo = {"id": video_id, "object": "video.deleted", "deleted": True}
         return jsonify(body)
+
+    def _fields(self) -> dict[str, Any]:
+        with self._large_bodies.turn(request.content_length or 0):
+            return read_fields(request)
+
+    def _events(self) -> list[ReceivedEvent]:
+        with self._large_bodies.turn(request.content_length or 0):
+            return read_events(request)
 
     def _account(self) -> str:
         return self._accounts.account(request.headers.get("Authorization"))

@@ -63,6 +63,7 @@ def test_generated_files_are_up_to_date() -> None:
         ("headers", [limit_request_fields]),
         ("time to send a request", [int(REQUEST_SECONDS)]),
         ("time without reading a response", [SEND_SECONDS, int(STALL_SECONDS)]),
+        ("requests a second", [int(Settings().account_requests_per_second)]),
         ("open event streams", [MAX_FEEDS, MAX_FEEDS_OF_ACCOUNT]),
         ("downloads at a time", [MAX_DOWNLOADS]),
         ("deletions at a time", [MAX_DELETIONS]),
@@ -112,9 +113,9 @@ def test_kubectl_knows_the_options_of_the_commands_in_the_readme() -> None:
     )
     assert "drain" in [verb for verb, _ in commands]
     for verb, rest in commands:
-        # Some options are a subcommand's own: of `create secret generic`.
-        words = re.findall(r" ([a-z]+)(?= |$)", rest.partition(" -")[0])
-        known = _kubectl(verb, *words, "--help") + _kubectl("options")
+        # The options of `create` depend on what is created.
+        kind = rest.split()[:2] if verb == "create" else []
+        known = _kubectl(verb, *kind, "--help") + _kubectl("options")
         for option in re.findall(r" (--[a-z-]+)", rest.partition(" #")[0]):
             assert f"{option}=" in known, (verb, option)
 

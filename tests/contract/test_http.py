@@ -17,6 +17,7 @@ from functions.shared.errors import (
     SequenceConflict,
     Unavailable,
 )
+from tests.accounts import write_accounts
 from tests.contract.api import Api, complete, error_of, make_api
 from tests.patience import wait_until
 
@@ -103,13 +104,17 @@ def test_a_model_is_found_by_its_id(api: Api) -> None:
         assert error_of(response)["code"] == "model_not_found"
 
 
-def test_an_invalid_keys_file_stops_the_start(tmp_path: Path) -> None:
-    """The error has the line number, and not the content, which may be a key."""
-    path = tmp_path / "keys"
-    path.write_text("secret-key-in-clear account\n")
-    with pytest.raises(ValueError, match="line 1") as error:
-        make_api(Settings(api_keys_file=str(path)))
-    assert "secret" not in str(error.value)
+def test_an_invalid_file_of_accounts_stops_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line of the log names the place, and not the content, which may be a key."""
+    path = tmp_path / "accounts"
+    path.write_text('[[accounts.acme.keys]]\nname = "laptop"\nsha256 = "secret-key-in-clear"\n')
+    with pytest.raises(SystemExit):
+        make_api(Settings(accounts_file=str(path)))
+    (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith(f"ACCOUNTS_FILE can't be used: {path}: accounts.acme.keys[0].sha256: ")
+    assert "secret" not in line
 
 
 def test_unknown_routes_and_methods_are_json_errors(api: Api) -> None:
@@ -191,9 +196,7 @@ def test_the_body_of_a_read_is_ignored(api: Api, method: str, path: str) -> None
 @pytest.mark.parametrize("path", ["/", "/v1/videos", "/v1/videos/v/cancel", "/nope"])
 def test_without_a_key_no_body_is_read(tmp_path: Path, path: str, headers: dict[str, str]) -> None:
     """401, or 404 where there is nothing; then the connection closes."""
-    keys = tmp_path / "keys"
-    keys.write_text(f"{'ab' * 32} acme\n")
-    api = make_api(Settings(api_keys_file=str(keys)))
+    api = make_api(Settings(accounts_file=write_accounts(tmp_path / "accounts", {"key": "acme"})))
     body = _UnfinishedBody()
     response = api.submit.post(
         path, headers=headers, environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": "10"}

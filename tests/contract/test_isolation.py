@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from functions.shared.api.openapi import document
 from functions.shared.config import Settings
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.profiles import load_profile
+from tests.accounts import write_accounts
 from tests.contract.api import BINARY, Api, complete, make_api
 from tests.unit.events import put_request
 
@@ -39,10 +39,8 @@ Call = Callable[..., TestResponse]
 @pytest.fixture
 def api(tmp_path: Path) -> Api:
     """Two accounts; alice has a completed video and two queued ones."""
-    lines = [f"{hashlib.sha256(f'key-{n}'.encode()).hexdigest()} {n}" for n in ("alice", "bob")]
-    path = tmp_path / "keys"
-    path.write_text("# comment\n\n" + "\n".join(lines) + "\n")
-    api = make_api(Settings(api_keys_file=str(path), http_deadline_seconds=0.2))
+    accounts = write_accounts(tmp_path / "accounts", {"key-alice": "alice", "key-bob": "bob"})
+    api = make_api(Settings(accounts_file=accounts, http_deadline_seconds=0.2))
     complete(api, DONE, "alice")
     data = {
         "prompt": "her secret prompt",

@@ -62,8 +62,7 @@ def test_every_pod_may_pull_from_a_private_registry(name: str, first: bool, tmp_
 @pytest.mark.parametrize(
     ("component", "setting", "users"),
     [
-        ("api-keys", "API_KEYS_FILE", ("submit", "status")),
-        ("webhooks", "WEBHOOKS_FILE", ("dispatch",)),
+        ("accounts", "ACCOUNTS_FILE", ("submit", "status", "dispatch")),
     ],
 )
 @EACH_OVERLAY

@@ -184,13 +184,13 @@ def _spawned_processes() -> set[psutil.Process]:
 
 
 def test_closing_leaves_nothing_behind(shared_pair: Engine) -> None:
-    """No process, no port, and no rendezvous file."""
+    """No process, no port, and no folder in which the ranks met."""
     assert shared_pair.wait(START_SECONDS)
     processes = [psutil.Process(pid) for pid in pids_of(shared_pair)]
     assert shared_pair._supervisor.group is not None
-    rendezvous = Path(shared_pair._supervisor.group._rendezvous.name)
-    assert rendezvous.is_relative_to(tempfile.gettempdir())
-    assert rendezvous.stat().st_mode & 0o077 == 0
+    scratch = shared_pair._supervisor.group._scratch.path
+    assert scratch.is_relative_to(tempfile.gettempdir())
+    assert scratch.stat().st_mode & 0o077 == 0
     shared_pair.close()
     assert not [process for process in processes if process.is_running()]
-    assert not rendezvous.exists()
+    assert not scratch.exists()

@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import nats
 import nats.errors
@@ -130,35 +131,64 @@ def test_no_answer_to_a_function_becomes_a_message(servers: NatsUsersStack, user
     assert not asyncio.run(_stored(servers)) & set(_forged(user))
 
 
-def test_no_consumer_of_status_delivers_into_a_stream(servers: NatsUsersStack) -> None:
+@pytest.mark.parametrize("user", ["status", "dispatch"])
+def test_no_consumer_of_a_function_delivers_into_a_stream(
+    servers: NatsUsersStack, user: str
+) -> None:
     """A consumer with a stream's subject to deliver to stays idle, beside one that delivers."""
-    target_of_a_stream = "kinora.requests.acme.by-consumer"
+    target_of_a_stream = f"kinora.requests.acme.by-consumer-of-{user}"
 
     async def follow_both() -> int:
-        client = await _connect(servers, "status")
+        client = await _connect(servers, user)
+        # Nobody else can be delivered to.
+        status = await _connect(servers, "status")
         operator = await _connect(servers, "operator")
-        inbox = client.new_inbox()
-        delivered = await client.subscribe(inbox)
+        inbox = status.new_inbox()
+        delivered = await status.subscribe(inbox)
         names = []
-        for target in (target_of_a_stream, inbox):
+        for number, target in enumerate((target_of_a_stream, inbox)):
             config = {"deliver_subject": target, "deliver_policy": "all", "ack_policy": "none"}
-            answer = await client.request(
-                f"$JS.API.CONSUMER.CREATE.{VIDEOS}",
-                json.dumps(
-                    {"stream_name": VIDEOS, "config": {**config, "replay_policy": "instant"}}
-                ).encode(),
-                timeout=scaled(10),
-            )
-            names.append(json.loads(answer.data)["name"])
+            answer = await _create_consumer(client, user, f"webhook-{number}", config)
+            names.append(answer["name"])
         await delivered.next_msg(timeout=scaled(10))
         info = await operator.jetstream(timeout=scaled(10)).consumer_info(VIDEOS, names[0])
-        await client.close()
-        await operator.close()
+        for connection in (client, status, operator):
+            await connection.close()
         assert info.delivered is not None
         return int(info.delivered.consumer_seq)
 
     assert asyncio.run(follow_both()) == 0
     assert target_of_a_stream not in asyncio.run(_stored(servers))
+
+
+async def _create_consumer(
+    client: Client, user: str, name: str, config: dict[str, str], *, asked_as: str | None = None
+) -> dict[str, Any]:
+    """Create a consumer of VIDEOS as a function's user may; `asked_as` is the subject's name."""
+    if user == "status":
+        subject = f"$JS.API.CONSUMER.CREATE.{VIDEOS}"
+    else:
+        subject = f"$JS.API.CONSUMER.DURABLE.CREATE.{VIDEOS}.{asked_as or name}"
+        config = {**config, "durable_name": name}
+    request = {"stream_name": VIDEOS, "config": {**config, "replay_policy": "instant"}}
+    answer = await client.request(subject, json.dumps(request).encode(), timeout=scaled(10))
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
+
+
+def test_dispatch_can_not_change_the_consumer_that_forwards(servers: NatsUsersStack) -> None:
+    """Its permissions deny that name, and the server one that differs from the subject's."""
+
+    async def change() -> dict[str, Any]:
+        client = await _connect(servers, "dispatch")
+        config = {"deliver_policy": "new", "ack_policy": "explicit"}
+        answer = await _create_consumer(
+            client, "dispatch", "forward", config, asked_as="webhook-acme"
+        )
+        await client.close()
+        return answer
+
+    assert "does not match" in asyncio.run(change())["error"]["description"]
 
 
 def test_the_set_up_repairs_a_consumer_that_status_changed(servers: NatsUsersStack) -> None:

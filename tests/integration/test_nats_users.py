@@ -27,6 +27,7 @@ from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from functions.shared.video.profiles import load_profile
 from local.probes import Probe
+from tests.accounts import write_accounts
 from tests.nats_users import USERS, NatsUsersStack, matches, permissions
 from tests.patience import scaled, wait_until
 from tests.ports import free_ports
@@ -40,14 +41,13 @@ UNDER_LOAD = {("status", "$JS.FC.>")}
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]:
     """All of Kinora on one NATS server with users."""
     folder = tmp_path_factory.mktemp("guarded")
-    webhooks = folder / "webhooks"
     # Nothing listens on this port, so the consumer also uses what failed deliveries need.
     secret = base64.b64encode(bytes(24)).decode()
-    webhooks.write_text(f"default http://127.0.0.1:9/hook whsec_{secret}\n")
+    webhook = ("default", "http://127.0.0.1:9/hook", f"whsec_{secret}")
     settings = {
         # Often enough for every video to publish progress.
         "LEASE_RENEW_SECONDS": "0.2",
-        "WEBHOOKS_FILE": str(webhooks),
+        "ACCOUNTS_FILE": write_accounts(folder / "accounts", webhooks=[webhook]),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         # Without a limit, the requests of an account are not counted.
         "ACCOUNT_QUEUE_LIMIT": "1000",
@@ -180,7 +180,13 @@ def test_every_permission_is_used_and_none_is_missing(guarded: NatsUsersStack, s
     requests.delete(f"{guarded.url}/v1/videos/{video}", timeout=scaled(10)).raise_for_status()
     _publish(guarded, "operator", f"kinora.requests.default.{cancelled}x", b"no request")
     assert _wait_until_finished(guarded, f"{cancelled}x")["status"] == "failed"
-    (guarded.stack.data / "webhooks").write_text("")
+    write_accounts(guarded.stack.data / "accounts")
+    log = guarded.stack.log_of("dispatch")
+    wait_until(
+        lambda: "removed: its endpoint is no longer" in log.read_text(),
+        seconds=10,
+        what="the consumer of the endpoint is removed",
+    )
     guarded.set_up()
     _sweep_an_interrupted_deletion(guarded, s3)
     _fail_a_video_as_generate(guarded)
@@ -265,7 +271,15 @@ def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
         ("status", "kinora.videos.default.v1.deleted"),
         ("status", "$JS.API.STREAM.PURGE.VIDEOS"),
         ("dispatch", "kinora.requests.default.v1"),
-        ("dispatch", "kinora.videos.default.v1.completed"),
+        ("dispatch", "kinora.videos.default.v1.started"),
+        ("dispatch", "$JS.API.CONSUMER.DURABLE.CREATE.VIDEOS.forward"),
+        ("dispatch", "$JS.API.CONSUMER.DELETE.VIDEOS.forward"),
+        ("dispatch", "$JS.API.CONSUMER.MSG.NEXT.VIDEOS.forward"),
+        ("dispatch", "$JS.ACK.VIDEOS.forward.1.1.1.1.0"),
+        ("dispatch", "$JS.API.CONSUMER.DURABLE.CREATE.REQUESTS.generate"),
+        ("dispatch", "$JS.API.CONSUMER.DELETE.REQUESTS.generate"),
+        ("setup", "$JS.API.CONSUMER.DURABLE.CREATE.VIDEOS.webhook-acme"),
+        ("setup", "$JS.API.CONSUMER.DELETE.VIDEOS.webhook-acme"),
         ("generate", "kinora.videos.default.v1.deleted"),
         ("generate", "$JS.API.CONSUMER.MSG.NEXT.REQUESTS.generate"),
         ("forward", "$JS.ACK.REQUESTS.generate.1.1.1.1.0"),

@@ -7,7 +7,6 @@ printed with every failure; KINORA_SEED sets another.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -25,6 +24,7 @@ from functions.shared.streams.video_events import VideoEvent
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
+from tests.accounts import write_accounts
 from tests.harness import RunningStack
 from tests.patience import scaled
 from tests.unit.events import completed, started
@@ -41,9 +41,8 @@ CASES = 1500
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The functions behind the gateway, without workers."""
     folder = tmp_path_factory.mktemp("api")
-    keys = folder / "keys"
-    keys.write_text(f"{hashlib.sha256(KEY.encode()).hexdigest()} {DONE.account}\n")
-    stack = RunningStack(folder / "data", {"API_KEYS_FILE": str(keys)})
+    accounts = write_accounts(folder / "accounts", {KEY: DONE.account})
+    stack = RunningStack(folder / "data", {"ACCOUNTS_FILE": accounts})
     try:
         stack.start_servers()
         stack.start("submit", "status", "gateway")

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import InvalidWebhookSignatureError, OpenAI
 from prometheus_client import CollectorRegistry
 
 from functions.dispatch.webhooks.workers import WebhookWorkers
-from functions.setup.__main__ import main as set_up
+from functions.shared.accounts.endpoints import Endpoint
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.openapi import document
 from functions.shared.config import Settings
-from functions.shared.endpoints import Endpoint, read_endpoints
+from functions.shared.errors import Unavailable
 from functions.shared.networks import parse_networks
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
@@ -28,6 +29,7 @@ from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import Cancelled, Deleted, EventName
 from functions.shared.video.profiles import load_profile
+from tests.accounts import write_accounts
 from tests.harness import RunningStack
 from tests.patience import wait_until
 from tests.receiver import Receiver
@@ -50,37 +52,55 @@ class Webhooks:
         self.registry = CollectorRegistry()
         self._nats_url = nats_url
         self._running: list[WebhookWorkers] = []
+        self._was_run = False
         self._last = 0
         monkeypatch.setenv("NATS_URL", nats_url)
-        monkeypatch.setenv("WEBHOOKS_FILE", str(file))
+        monkeypatch.setenv("ACCOUNTS_FILE", str(file))
         monkeypatch.setenv("WEBHOOK_ALLOWED_NETWORKS", HERE)
         monkeypatch.setenv("WEBHOOK_TIMEOUT_SECONDS", "3")
 
-    def configure(self, *urls: str) -> list[Endpoint]:
-        """Write the file and create the consumers, as a deployment does."""
-        lines = [f"{self.account} {url} {SECRET}" for url in urls]
-        self.file.write_text("\n".join(lines))
-        set_up()
-        return read_endpoints(Settings())
+    def configure(self, *urls: str, secret: str = SECRET) -> list[Endpoint]:
+        """Write the file, which running replicas follow."""
+        hooks = [(self.account, url, secret) for url in urls]
+        write_accounts(self.file, webhooks=hooks)
+        return [*self._read().document.endpoints]
+
+    def _read(self) -> AccountsFile:
+        file = AccountsFile.of(Settings())
+        assert file is not None
+        return file
 
     def start(self, *urls: str, allowed: str = HERE) -> list[Endpoint]:
         """Configure these endpoints, and start one replica."""
         endpoints = self.configure(*urls)
-        self.run(endpoints, allowed=allowed)
+        self.run(allowed=allowed)
         return endpoints
 
-    def run(self, endpoints: list[Endpoint], *, allowed: str = HERE) -> None:
-        """Start one replica."""
+    def run(self, *, allowed: str = HERE) -> None:
+        """Start one replica, and wait until each endpoint has a consumer."""
+        file = self._read()
+        file.follow()
         replica = WebhookWorkers(
-            endpoints,
+            file,
             NatsConnection(self._nats_url),
             networks=parse_networks(allowed),
             timeout_seconds=Settings().webhook_timeout_seconds,
-            registry=CollectorRegistry() if self._running else self.registry,
+            max_pending=100,
+            registry=CollectorRegistry() if self._was_run else self.registry,
             retry_delays=RETRY_DELAYS,
         )
         replica.start()
         self._running.append(replica)
+        self._was_run = True
+
+        def ready() -> bool:
+            try:
+                replica.check()
+            except Unavailable:
+                return False
+            return True
+
+        wait_until(ready, seconds=20, what="each endpoint has a consumer")
 
     def complete(self, video_id: str = "v1", *, account: str | None = None) -> Snapshot:
         """Publish that a video was completed."""
@@ -90,6 +110,17 @@ class Webhooks:
         done = publish(self.ledger, running, EventName.COMPLETED, data)
         self._last = done.seq if account is None else self._last
         return done
+
+    def has_consumer(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint has a consumer."""
+        name = f"CONSUMER.INFO.{VIDEOS}.{endpoint.consumer}"
+        return self.bus._api.call(name, {}, absent=10014) is not None
+
+    def wait_for_consumer(self, endpoint: Endpoint, *, there: bool) -> None:
+        """Wait until the endpoint has a consumer, or has none."""
+        wait_until(
+            lambda: self.has_consumer(endpoint) is there, seconds=5, what=f"a consumer: {there}"
+        )
 
     def _info(self, endpoint: Endpoint) -> dict[str, Any]:
         return self.bus._api.info(f"CONSUMER.INFO.{VIDEOS}.{endpoint.consumer}")
@@ -118,10 +149,14 @@ class Webhooks:
 
         wait_until(reached, seconds=20, what="every delivery is settled")
 
+    def stop(self) -> None:
+        """Stop all replicas."""
+        while self._running:
+            self._running.pop().stop()
+
     def close(self) -> None:
         """Stop everything."""
-        for replica in self._running:
-            replica.stop()
+        self.stop()
         self.bus.close()
 
 
@@ -133,7 +168,7 @@ def webhooks(
     monkeypatch.setenv("S3_ENDPOINT", f"http://127.0.0.1:{servers.stack.ports['s3']}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.credentials.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.credentials.secret_key)
-    made = Webhooks(servers.nats_url, tmp_path / "webhooks", monkeypatch)
+    made = Webhooks(servers.nats_url, tmp_path / "accounts", monkeypatch)
     yield made
     made.close()
 
@@ -215,7 +250,7 @@ def test_410_ends_the_retries(webhooks: Webhooks, receiver: Receiver) -> None:
 
 
 def test_410_concerns_one_event(webhooks: Webhooks, receiver: Receiver) -> None:
-    """The endpoint stays in WEBHOOKS_FILE, so it gets later events, as the document says."""
+    """The endpoint stays in ACCOUNTS_FILE, so it gets later events, as the document says."""
     receiver.answers.append((410, {}))
     [endpoint] = webhooks.start(receiver.url)
     webhooks.complete("v1")
@@ -299,19 +334,88 @@ def test_deleting_a_video_cancels_its_webhooks(webhooks: Webhooks, receiver: Rec
 def test_a_new_endpoint_is_notified_of_later_events_only(
     webhooks: Webhooks, receiver: Receiver
 ) -> None:
-    """From when its consumer was created, even while `dispatch` is not running."""
+    """From when it has a consumer, also of those while `dispatch` is not running."""
     webhooks.complete("before")
-    endpoints = webhooks.configure(receiver.url)
+    endpoints = webhooks.start(receiver.url)
+    webhooks.stop()
     webhooks.complete("between")
-    webhooks.run(endpoints)
+    webhooks.run()
     webhooks.wait_until_settled(endpoints[0])
     assert [_video(request.body) for request in receiver.received] == ["between"]
+
+
+def test_an_endpoint_is_added_while_others_are_called(
+    webhooks: Webhooks, receiver: Receiver, other: Receiver
+) -> None:
+    """It is notified of what ends from then on; nothing is sent twice to the endpoint before it."""
+    receiver.hold.clear()
+    webhooks.start(receiver.url)
+    webhooks.complete("v1")
+    receiver.wait(1)
+    first, second = webhooks.configure(receiver.url, other.url)
+    webhooks.wait_for_consumer(second, there=True)
+    receiver.hold.set()
+    webhooks.complete("v2")
+    webhooks.wait_until_settled(first)
+    webhooks.wait_until_settled(second)
+    assert [_video(request.body) for request in receiver.received] == ["v1", "v2"]
+    assert [_video(request.body) for request in other.received] == ["v2"]
+
+
+def test_a_changed_secret_signs_what_is_sent_from_then_on(
+    webhooks: Webhooks, receiver: Receiver
+) -> None:
+    """The endpoint keeps its consumer, and what that holds."""
+    [endpoint] = webhooks.start(receiver.url)
+    secret = "whsec_" + base64.b64encode(b"n" * 32).decode()
+    webhooks.configure(receiver.url, secret=secret)
+    signed_with = OpenAI(api_key="any", webhook_secret=secret).webhooks
+
+    def is_used() -> bool:
+        webhooks.complete(f"v{uuid.uuid4().hex[:8]}")
+        webhooks.wait_until_settled(endpoint)
+        request = receiver.received[-1]
+        try:
+            signed_with.unwrap(request.body, dict(request.headers))
+        except InvalidWebhookSignatureError:
+            return False
+        return True
+
+    wait_until(is_used, seconds=5, what="the new secret signs")
+    videos = [_video(request.body) for request in receiver.received]
+    assert len(videos) == len(set(videos)), "nothing is sent twice"
+
+
+def test_a_removed_endpoint_is_called_no_more(
+    webhooks: Webhooks, receiver: Receiver, other: Receiver
+) -> None:
+    """Neither for what it is still to be told of, nor for anything later. Others are."""
+    receiver.answers.extend([(503, {})] * 100)
+    former, _ = webhooks.start(receiver.url, other.url)
+    webhooks.complete("v1")
+    receiver.wait(1)
+    [kept] = webhooks.configure(other.url)
+    webhooks.wait_for_consumer(former, there=False)
+    called = len(receiver.received)
+    webhooks.complete("v2")
+    webhooks.wait_until_settled(kept)
+    assert [_video(request.body) for request in other.received] == ["v1", "v2"]
+    assert len(receiver.received) == called
+
+
+def test_a_consumer_that_was_lost_is_created_again(webhooks: Webhooks, receiver: Receiver) -> None:
+    """As after a loss of all data, when the streams were set up again."""
+    [endpoint] = webhooks.start(receiver.url)
+    webhooks.bus._api.call(f"CONSUMER.DELETE.{VIDEOS}.{endpoint.consumer}", {})
+    webhooks.wait_for_consumer(endpoint, there=True)
+    webhooks.complete()
+    assert _video(receiver.wait(1)[0].body) == "v1"
 
 
 def test_two_replicas_share_the_work(webhooks: Webhooks, receiver: Receiver) -> None:
     """Each webhook is delivered once."""
     [endpoint] = webhooks.start(receiver.url)
-    webhooks.run([endpoint])
+    webhooks.run()
     videos = {f"v{number}" for number in range(20)}
     for video in videos:
         webhooks.complete(video)
@@ -321,23 +425,26 @@ def test_two_replicas_share_the_work(webhooks: Webhooks, receiver: Receiver) -> 
     assert set(delivered) == videos
 
 
-def test_a_removed_endpoint_leaves_no_consumer(webhooks: Webhooks) -> None:
-    """An endpoint that stays keeps its pending events."""
-    kept, former = webhooks.configure("https://a.example/", "https://b.example/")
+def test_a_removed_endpoint_leaves_no_consumer(webhooks: Webhooks, receiver: Receiver) -> None:
+    """Also if it was removed while no replica was running; one that stays keeps its events."""
+    receiver.hold.clear()
+    kept, former = webhooks.start(receiver.url, "https://b.example/")
+    webhooks.stop()
     webhooks.complete()
     webhooks.configure(kept.url)
+    webhooks.run()
+    assert not webhooks.has_consumer(former)
     webhooks.wait_for_pending(kept, 1)
-    gone = webhooks.bus._api.call(f"CONSUMER.INFO.{VIDEOS}.{former.consumer}", {}, absent=10014)
-    assert gone is None
+    receiver.hold.set()
+    assert _video(receiver.wait(1)[0].body) == "v1"
 
 
 @pytest.fixture
 def stack(tmp_path: Path, receiver: Receiver) -> Iterator[RunningStack]:
     """NATS, an object store and `dispatch`, with webhooks to `receiver` for the account acme."""
-    file = tmp_path / "webhooks"
-    file.write_text(f"acme {receiver.url} {SECRET}\n")
+    accounts = write_accounts(tmp_path / "accounts", webhooks=[("acme", receiver.url, SECRET)])
     settings = {
-        "WEBHOOKS_FILE": str(file),
+        "ACCOUNTS_FILE": accounts,
         "WEBHOOK_ALLOWED_NETWORKS": HERE,
         "WEBHOOK_TIMEOUT_SECONDS": "2",
     }
@@ -388,13 +495,3 @@ def test_attempts_are_counted_through_a_restart_of_nats(
 
 def _await_log(stack: RunningStack, text: str) -> None:
     wait_until(lambda: text in stack.log("dispatch"), seconds=20, what=f"the log has {text!r}")
-
-
-def test_an_invalid_file_fails_the_setup_at_once(webhooks: Webhooks) -> None:
-    """The message names the line; NATS is not contacted."""
-    webhooks.file.write_text("acme https://example.com/ whsec_short\n")
-    with pytest.raises(SystemExit, match=r"WEBHOOKS_FILE can't be used: .*line 1: the secret"):
-        set_up()
-    webhooks.file.unlink()
-    with pytest.raises(SystemExit, match=r"WEBHOOKS_FILE can't be used: .*No such file"):
-        set_up()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from functions.status.feeds import feed as feed_module
 from functions.status.feeds import tail
-from functions.status.feeds.blocks import KEEP_ALIVE, event_fields
+from functions.status.feeds.blocks import KEEP_ALIVE, REVOKED, event_fields
 from functions.status.feeds.client import FeedClient
 from functions.status.feeds.feed import Feed
 from functions.status.feeds.history import PORTION_BYTES
@@ -33,7 +34,7 @@ def feeds(bus: MemoryBus) -> Feeds:
 
 def _feed(feeds: Feeds, *, video_id: str | None = None, last: str | None = None) -> Feed:
     """A feed of a client that always reads."""
-    return feeds.open("acme", video_id, last, FeedClient({}))
+    return feeds.open("acme", video_id, last, FeedClient({}), may_read=lambda: True)
 
 
 def _open(feeds: Feeds, *, video_id: str | None = None, last: str | None = None) -> Iterator[bytes]:
@@ -188,9 +189,40 @@ def test_one_account_leaves_feeds_for_others(bus: MemoryBus) -> None:
     _feed(feeds)
     with pytest.raises(TooManyStreams):
         _feed(feeds)
-    feeds.open("other", None, None, FeedClient({}))
+    feeds.open("other", None, None, FeedClient({}), may_read=lambda: True)
     first.close()
     _feed(feeds)
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_a_feed_ends_when_its_key_no_longer_works(
+    feeds: Feeds, bus: MemoryBus, key: VideoKey, replay: bool
+) -> None:
+    """With a comment that says so, and without anything that it had not sent yet.
+
+    It may be waiting for an event, or be reading old ones. Feeds of other keys go on.
+    """
+    for n in range(100):
+        put_request(bus, VideoKey("acme", f"v{n}"), prompt="x" * 4000)
+    keys = {"its", "another"}
+    last = "0-0" if replay else None
+    its = feeds.open("acme", None, last, FeedClient({}), may_read=lambda: "its" in keys)
+    other = feeds.open("acme", None, None, FeedClient({}), may_read=lambda: "another" in keys)
+    sent, others = iter(its), _blocks(other)
+    assert next(sent).startswith(b": position ")
+    assert next(others).startswith(b": position ")
+    if replay:
+        next(sent)
+    feeds.check_keys()
+    keys.remove("its")
+    timer = threading.Timer(0.0 if replay else 0.2, feeds.check_keys)
+    timer.start()
+    if replay:
+        timer.join()
+    assert [*sent] == [REVOKED]
+    its.close()
+    put_request(bus, key)
+    assert _next(others)[2]["subject"] == key.video_id
 
 
 def test_a_reader_that_is_far_behind_is_told_everything(bus: MemoryBus, ledger: Ledger) -> None:

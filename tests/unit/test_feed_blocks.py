@@ -64,7 +64,9 @@ def _events(stream: str, headers: dict[str, str], payload: bytes) -> list[dict[s
         last = request_payload({}, type=EventName.DELETED.type)
         bus.inject(LAST.event_subject("deleted"), last)
     with contextlib.closing(
-        Feeds(bus, max_open=1, max_of_account=1).open("acme", None, "0-0", FeedClient({}))
+        Feeds(bus, max_open=1, max_of_account=1).open(
+            "acme", None, "0-0", FeedClient({}), may_read=lambda: True
+        )
     ) as feed:
         sent = iter(feed)
         text = ""

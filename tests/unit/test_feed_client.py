@@ -10,7 +10,7 @@ import pytest
 
 from functions.shared.subjects import VideoKey
 from functions.status.feeds import feed as feed_module
-from functions.status.feeds.blocks import CUT_OFF, CUT_OFF_INSIDE
+from functions.status.feeds.blocks import CUT_OFF, CUT_OFF_INSIDE, REVOKED_INSIDE
 from functions.status.feeds.client import PIECE_BYTES, SEND_BUFFER_BYTES, FeedClient
 from functions.status.feeds.opening import Feeds
 from tests.fakes import MemoryBus
@@ -84,7 +84,7 @@ def feed(
     monkeypatch.setattr(feed_module, "STALL_SECONDS", 0.01)
     feeds = Feeds(bus, max_open=1, max_of_account=1)
     client = FeedClient({"gunicorn.socket": connection[0]})
-    with closing(feeds.open("acme", None, "0-0", client)) as opened:
+    with closing(feeds.open("acme", None, "0-0", client, may_read=lambda: True)) as opened:
         yield iter(opened)
 
 
@@ -102,6 +102,28 @@ def test_a_client_that_does_not_read_is_cut_off_between_events(
     assert all(block.startswith(b"id: ") and block.endswith(b"\n\n") for block in blocks[1:-1])
     assert blocks[-1] == CUT_OFF
     assert CUT_OFF.startswith(b": cut off")
+
+
+def test_a_client_that_does_not_read_is_looked_at_again(
+    connection: tuple[socket.socket, socket.socket],
+    bus: MemoryBus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If its key no longer works, it is cut off before it has to be for not reading."""
+    monkeypatch.setattr(feed_module, "HOLD_SECONDS", 0.01)
+    put_request(bus, VideoKey("acme", "v1"), prompt="x" * 10_000_000)
+    feeds = Feeds(bus, max_open=1, max_of_account=1)
+    client = FeedClient({"gunicorn.socket": connection[0]})
+    allowed = [True]
+    with closing(feeds.open("acme", None, "0-0", client, may_read=lambda: allowed[0])) as feed:
+        blocks = []
+        for block in feed:
+            connection[0].sendall(block)
+            blocks.append(block)
+            if not client.wait(0):
+                allowed[0] = False
+                feeds.check_keys()
+    assert blocks[-1] == REVOKED_INSIDE
 
 
 def test_a_client_that_is_cut_off_inside_an_event_does_not_take_it_for_whole(

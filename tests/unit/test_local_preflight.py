@@ -139,8 +139,7 @@ def test_the_checkout_is_where_everything_runs(stack: Stack) -> None:
     [
         ("LEASE_SECONDS", "x", "LEASE_SECONDS is 'x': "),
         ("QUEUE_LIMIT", "-1", "QUEUE_LIMIT is '-1': "),
-        ("API_KEYS_FILE", "/nope", "API_KEYS_FILE can't be used: "),
-        ("WEBHOOKS_FILE", "/nope", "WEBHOOKS_FILE can't be used: "),
+        ("ACCOUNTS_FILE", "/nope", "ACCOUNTS_FILE can't be used: "),
     ],
 )
 def test_a_setting_that_no_function_could_use_is_said(

@@ -33,7 +33,7 @@ SQUARE = check_body({"prompt": "a blue square"})
 @pytest.fixture
 def submissions(bus: MemoryBus, ledger: Ledger, profile: Profile) -> Submissions:
     """With a short deadline, which keeps the tests short."""
-    limits = QueueLimits(bus, limit=3, account_limit=None)
+    limits = QueueLimits(bus, limit=3, account_limit=lambda _: None)
     return Submissions(bus, ledger, profile, limits, deadline=0.3)
 
 
@@ -173,7 +173,7 @@ def test_an_account_at_its_limit_leaves_room_for_others(
     bus: MemoryBus, ledger: Ledger, profile: Profile
 ) -> None:
     """429 with a code of its own until one of its videos starts; exact within a process."""
-    limits = QueueLimits(bus, limit=100, account_limit=2)
+    limits = QueueLimits(bus, limit=100, account_limit=lambda _: 2)
     submissions = Submissions(bus, ledger, profile, limits, deadline=0.3)
     for number in range(2):
         submissions.submit(VideoKey("acme", f"v{number}"), CIRCLE, idempotent=False)

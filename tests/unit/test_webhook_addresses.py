@@ -16,7 +16,7 @@ import trustme
 from functions.dispatch.webhooks.addresses import AddressRefused, GuardedNetwork, is_public
 from functions.dispatch.webhooks.message import Webhook
 from functions.dispatch.webhooks.sender import DeliveryResult, WebhookSender
-from functions.shared.endpoints import Endpoint
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.networks import parse_networks
 from tests.receiver import Receiver
 

@@ -13,7 +13,7 @@ from openai import InvalidWebhookSignatureError, OpenAI
 
 from functions.dispatch.webhooks.message import Webhook
 from functions.dispatch.webhooks.retries import RETRY_DELAYS, parse_retry_after, retry_delay
-from functions.shared.endpoints import Endpoint
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
 from functions.shared.streams.ledger import Ledger

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import nats.errors
@@ -15,14 +15,14 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 from prometheus_client import Counter
 
+from functions.dispatch.webhooks.consumers import EndpointConsumers
 from functions.dispatch.webhooks.message import Webhook
 from functions.dispatch.webhooks.retries import RETRY_DELAYS, retry_delay
 from functions.dispatch.webhooks.sender import DeliveryResult, WebhookSender
-from functions.shared.endpoints import Endpoint
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.consumers import FETCH_SECONDS, delivered_message, nak_payload
 from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
-from functions.shared.subjects import VIDEOS
 from functions.shared.timestamps import MINUTE_SECONDS
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ class EndpointWorker:
     def __init__(
         self,
         endpoint: Endpoint,
-        sender: WebhookSender,
+        sender_of: Callable[[Endpoint], WebhookSender],
+        consumers: EndpointConsumers,
         connection: NatsConnection,
         attempts: Counter,
         *,
@@ -56,27 +57,36 @@ class EndpointWorker:
     ) -> None:
         """Count in `attempts`, by account and outcome; wait `retry_delays` after failures."""
         self._endpoint = endpoint
-        self._sender = sender
+        self._sender_of = sender_of
+        self._sender = sender_of(endpoint)
+        self._consumers = consumers
         self._connection = connection
         self._attempts = attempts
         self._retry_delays = retry_delays
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._paused_until = 0.0
+        # Whether the endpoint has a consumer, or had one.
+        self.bound = False
+
+    def use(self, endpoint: Endpoint) -> None:
+        """Sign later attempts with the secrets of `endpoint`, the same but for those."""
+        if endpoint != self._endpoint:
+            self._endpoint, self._sender = endpoint, self._sender_of(endpoint)
 
     async def run(self) -> None:
         """Deliver for ever, through every outage of NATS and of the endpoint."""
         missing = False
         while True:
             try:
-                consumer = await self._bind()
-                missing = False
+                consumer = await self._consumers.bind(self._endpoint)
+                self.bound, missing = True, False
                 await self._deliver_from(consumer)
             except nats.js.errors.NotFoundError:
                 if not missing:
                     log.warning(
-                        "no webhooks for %s: its consumer is missing. Run "
-                        "`python -m functions.setup` with the same WEBHOOKS_FILE.",
+                        "no webhooks for %s: the stream is missing. Run "
+                        "`python -m functions.setup`.",
                         self._endpoint.name,
                     )
                 missing = True
@@ -94,11 +104,6 @@ class EndpointWorker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-    async def _bind(self) -> JetStreamContext.PullSubscription:
-        stream = (await self._connection.client()).jetstream()
-        await stream.consumer_info(VIDEOS, self._endpoint.consumer)
-        return await stream.pull_subscribe_bind(self._endpoint.consumer, stream=VIDEOS)
 
     async def _deliver_from(self, consumer: JetStreamContext.PullSubscription) -> None:
         try:
@@ -154,7 +159,7 @@ class EndpointWorker:
         attempt = msg.metadata.num_delivered
         delay = retry_delay(attempt, retry_after=result.retry_after, delays=self._retry_delays)
         if result.gone or delay is None:
-            remedy = " Remove it from WEBHOOKS_FILE." if result.gone else ""
+            remedy = " Remove it from ACCOUNTS_FILE." if result.gone else ""
             log.warning(
                 "%s: webhook to %s given up after attempt %d: %s.%s",
                 webhook.video_id,

@@ -10,8 +10,8 @@ from typing import Final, Self
 
 from standardwebhooks import Webhook as Signer
 
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.api.response_bodies import VideoEnded
-from functions.shared.endpoints import Endpoint
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
 from functions.shared.streams.video_state import snapshot_of

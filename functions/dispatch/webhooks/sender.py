@@ -16,7 +16,7 @@ import httpcore
 from functions.dispatch.webhooks.addresses import GuardedNetwork
 from functions.dispatch.webhooks.message import Webhook
 from functions.dispatch.webhooks.retries import parse_retry_after
-from functions.shared.endpoints import Endpoint
+from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.networks import Network
 
 log = logging.getLogger(__name__)

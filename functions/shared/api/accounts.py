@@ -1,84 +1,93 @@
-"""API keys, stored as SHA-256 hashes only, and the accounts they belong to."""
+"""Which account a caller uses: that of its API key, of which only the SHA-256 digest is known."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
-from collections.abc import Mapping
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Final
 
+from functions.shared.accounts.file import AccountsFile
+from functions.shared.api.rate_limits import RateLimits
 from functions.shared.errors import Unauthorized, VideoNotFound
 from functions.shared.subjects import VideoKey, is_token
 
 log = logging.getLogger(__name__)
 
 DEFAULT_ACCOUNT: Final = "default"
-_STANDARD_INPUT: Final = "-"
-_LINE: Final = re.compile(r"([0-9a-f]{64})\s+(\S+)")
 
 
 class Accounts:
-    """Maps an `Authorization` header to an account; without keys, there is only `default`."""
+    """Maps an `Authorization` header to an account; without keys, there is only `default`.
 
-    def __init__(self, by_key_hash: Mapping[str, str] | None) -> None:
-        """Accept the keys of `sha256(key) -> account`; None accepts every request."""
-        self._by_key_hash = by_key_hash
+    It also knows the limits of accounts, and refuses requests beyond that of requests a second.
+    """
 
-    @classmethod
-    def from_file(cls, path: str | None) -> Accounts:
-        """Read lines of `sha256(key) account`, ignoring blank lines and `#` comments.
+    def __init__(
+        self, file: AccountsFile | None, *, requests_per_second: float, max_queued: int | None
+    ) -> None:
+        """Accept the keys in `file`; without it, every request.
 
-        Raises:
-            ValueError: a line has another form, or gives a key to a second account; the message has
-                its number, not its content.
+        The limits are those of accounts without their own; None is no limit.
         """
-        if path is None:
-            log.warning("API_KEYS_FILE is not set: anyone may use the account 'default'")
-            return cls(None)
-        by_key_hash: dict[str, str] = {}
-        for number, text in enumerate(Path(path).read_text().splitlines(), 1):
-            line = text.strip()
-            if not line or line.startswith("#"):
-                continue
-            match = _LINE.fullmatch(line)
-            if match is None or not is_token(match[2]):
-                raise ValueError(f"{path}, line {number}: expected 'sha256-of-key account'")
-            if match[2] == _STANDARD_INPUT:
-                raise ValueError(
-                    f"{path}, line {number}: the account is '-', which sha256sum writes for its "
-                    "standard input; write the account's name in its place"
-                )
-            if by_key_hash.get(match[1], match[2]) != match[2]:
-                raise ValueError(
-                    f"{path}, line {number}: an earlier line gives this key to another account"
-                )
-            by_key_hash[match[1]] = match[2]
-        return cls(by_key_hash)
+        self._file = file
+        self._requests_per_second = requests_per_second
+        self._max_queued = max_queued
+        self._rates = RateLimits()
+        if file is None:
+            log.warning("ACCOUNTS_FILE is not set: anyone may use the account 'default'")
+        elif not file.document.keys_required:
+            log.warning("keys_required is false: anyone may use the account 'default'")
 
     def account(self, authorization: str | None) -> str:
-        """The account of a caller who sent this `Authorization` header.
+        """The account of who sent the current HTTP request, with this `Authorization` header.
+
+        Raises:
+            Unauthorized: see `account_of`.
+            RateLimited: the account sends too many requests.
+        """
+        account = self.account_of(authorization)
+        own = self._file and self._file.document.account(account).requests_per_second
+        self._rates.admit(account, own or self._requests_per_second)
+        return account
+
+    def max_queued(self, account: str) -> int | None:
+        """How many requests of an account may wait in the queue; None: as many as there is room."""
+        own = self._file and self._file.document.account(account).max_queued
+        return own or self._max_queued
+
+    def account_of(self, authorization: str | None) -> str:
+        """The account of an `Authorization` header. Counts no request.
 
         Raises:
             Unauthorized: a key is required, and this is not a valid one.
         """
-        if self._by_key_hash is None:
+        if self._file is None or not self._file.document.keys_required:
             return DEFAULT_ACCOUNT
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise Unauthorized
-        # Looking up a hash takes a time that says nothing about the keys themselves.
-        account = self._by_key_hash.get(hashlib.sha256(key.strip().encode()).hexdigest())
-        if account is None:
+        # Looking up a digest takes a time that says nothing about the keys themselves.
+        digest = hashlib.sha256(key.strip().encode()).hexdigest()
+        holder = self._file.document.holders.get(digest)
+        if holder is None:
             raise Unauthorized("This API key is not valid. Check it, or ask for a new one.")
-        return account
+        if holder.expires is not None and holder.expires <= datetime.now(UTC):
+            raise Unauthorized("This API key has expired. Ask for a new one.")
+        return holder.account
+
+    def is_key_of(self, account: str, authorization: str | None) -> bool:
+        """Whether a caller who sent this `Authorization` header is one of `account`, by now."""
+        try:
+            return self.account_of(authorization) == account
+        except Unauthorized:
+            return False
 
     def video_key(self, authorization: str | None, video_id: str) -> VideoKey:
         """The key of a caller's video, which may or may not exist.
 
         Raises:
-            Unauthorized: see `account`.
+            Unauthorized, RateLimited: see `account`.
             VideoNotFound: no video can have this id.
         """
         account = self.account(authorization)

@@ -9,9 +9,16 @@ from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response, g, jsonify, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from werkzeug.exceptions import HTTPException
 
+from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.callers import refuse_cross_origin_writes, refuse_unknown_hosts
 from functions.shared.api.cors import allow_origins
 from functions.shared.api.request_body import BodyReceiver
@@ -41,6 +48,7 @@ def new_app(
     registry: CollectorRegistry,
     allowed_hosts: str | None = None,
     cors_origins: str | None = None,
+    accounts: AccountsFile | None = None,
     authenticate: Callable[[str | None], object] = lambda _: None,
     explain_large: Callable[[bytes], KinoraError | None] = lambda _: None,
 ) -> Flask:
@@ -56,6 +64,7 @@ def new_app(
         registry: where the function's metrics are collected.
         allowed_hosts: the setting `ALLOWED_HOSTS`.
         cors_origins: the setting `CORS_ORIGINS`.
+        accounts: what becomes of changes of it is told by `/readyz` and a metric.
         authenticate: raises a `KinoraError` for an `Authorization` header that may not send a body.
         explain_large: see `BodyReceiver`.
     """
@@ -93,7 +102,13 @@ def new_app(
     if cors_origins is not None:
         allow_origins(app, cors_origins)
     _add_error_handlers(app)
-    _add_readiness(app, check, stays_ready=answers_without_nats)
+    _add_readiness(app, check, accounts, stays_ready=answers_without_nats)
+    if accounts is not None:
+        Gauge(
+            "kinora_accounts_file_in_use",
+            "1 if ACCOUNTS_FILE is in use as it is now, 0 if only an older one can be.",
+            registry=registry,
+        ).set_function(lambda: accounts.problem is None)
     _add_operator_routes(app, check_health or check, registry)
     return app
 
@@ -143,7 +158,9 @@ def _error_response(error: KinoraError) -> Response:
     return response
 
 
-def _add_readiness(app: Flask, check: Callable[[], None], *, stays_ready: bool) -> None:
+def _add_readiness(
+    app: Flask, check: Callable[[], None], accounts: AccountsFile | None, *, stays_ready: bool
+) -> None:
     was_ready = threading.Event()
 
     @app.get("/readyz")
@@ -155,6 +172,9 @@ def _add_readiness(app: Flask, check: Callable[[], None], *, stays_ready: bool) 
                 # Not raised: it would be logged at each probe.
                 return _error_response(Unavailable(error.message))
             was_ready.set()
+        if accounts is not None and accounts.problem is not None:
+            # With the accounts of before, it can answer.
+            return {"status": "ready", "warning": accounts.problem}
         return {"status": "ready"}
 
 

@@ -19,9 +19,11 @@ BELIEVED: Final = {
 }
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 CUT_OFF: Final = b": cut off: this client was not reading; resume with Last-Event-ID\n\n"
+REVOKED: Final = b": cut off: this API key no longer works\n\n"
 # In the middle of a block. Without the empty line at its end, clients drop what they have of it
 # (HTML standard, section 9.2.6).
 CUT_OFF_INSIDE: Final = b"\n" + CUT_OFF[:-1]
+REVOKED_INSIDE: Final = b"\n" + REVOKED[:-1]
 
 
 def event_fields(stream: str, message: Message) -> bytes:

@@ -12,6 +12,7 @@ longer has from the streams, a portion at a time.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Final
@@ -22,6 +23,8 @@ from functions.status.feeds.blocks import (
     CUT_OFF,
     CUT_OFF_INSIDE,
     KEEP_ALIVE,
+    REVOKED,
+    REVOKED_INSIDE,
     event_block,
     position_comment,
     reset_block,
@@ -55,6 +58,7 @@ class Feed:
         *,
         start: FeedPosition,
         end: FeedPosition,
+        may_read: Callable[[], bool],
         on_close: Callable[[], None],
     ) -> None:
         """Send to `client` what is published for `reader` after `start`.
@@ -66,6 +70,7 @@ class Feed:
             client: who reads the feed.
             start: the client's position.
             end: the streams' last sequences.
+            may_read: whether the client's key still works.
             on_close: called once the feed is closed.
         """
         self._tail = tail
@@ -74,6 +79,8 @@ class Feed:
         self._history = history
         self._position = start
         self._end = end
+        self._may_read = may_read
+        self._revoked = False
         self._on_close: list[Callable[[], None]] = [on_close]
 
     def __iter__(self) -> Iterator[bytes]:
@@ -87,10 +94,19 @@ class Feed:
                 yield from self._send_while_read()
         except _StalledError as stalled:
             log.info("cut off a client of %s that was not reading", self._reader.account)
-            yield stalled.last_words
+            yield CUT_OFF_INSIDE if stalled.inside_block else CUT_OFF
+        except _RevokedError as revoked:
+            log.info("cut off a client of %s whose key no longer works", self._reader.account)
+            yield REVOKED_INSIDE if revoked.inside_block else REVOKED
         else:
             # The client reconnects with this id, and gets everything in the new streams.
             yield reset_block(str(FeedPosition(0, 0)))
+
+    def check_key(self) -> None:
+        """End the feed if the client's key no longer works. Call it now and then."""
+        if not self._may_read():
+            self._revoked = True
+            self._reader.wake.set()
 
     def close(self) -> None:
         """Stop reading the streams. Servers call this even if nothing was iterated."""
@@ -100,23 +116,27 @@ class Feed:
 
     def _send_while_read(self) -> Iterator[bytes]:
         """Send blocks; return when the client pauses, without what was read ahead for it."""
-        self._await_client(CUT_OFF)
+        self._await_client(inside_block=False)
         with closing(self._blocks()) as blocks:
             for block in blocks:
                 yield block[:PIECE_BYTES]
                 for start in range(PIECE_BYTES, len(block), PIECE_BYTES):
-                    self._await_client(CUT_OFF_INSIDE)
+                    self._await_client(inside_block=True)
                     yield block[start : start + PIECE_BYTES]
                 if not self._client.wait(HOLD_SECONDS):
                     return
 
-    def _await_client(self, last_words: bytes) -> None:
-        if not self._client.wait(STALL_SECONDS):
-            raise _StalledError(last_words)
+    def _await_client(self, *, inside_block: bool) -> None:
+        deadline = time.monotonic() + STALL_SECONDS
+        while not self._revoked and not self._client.wait(min(HOLD_SECONDS, STALL_SECONDS)):
+            if time.monotonic() >= deadline:
+                raise _StalledError(inside_block=inside_block)
+        if self._revoked:
+            raise _RevokedError(inside_block=inside_block)
 
     def _blocks(self) -> Generator[bytes, None, None]:
-        """What the client has not been told yet, until the tail has ended."""
-        while not self._tail.ended:
+        """What the client has not been told yet, until the tail has ended or its key has."""
+        while not self._ended:
             try:
                 if self._tail.join(self._reader, self._position):
                     yield from self._new()
@@ -133,7 +153,7 @@ class Feed:
         """What comes into the tail."""
         while True:
             self._reader.wake.clear()
-            if self._tail.ended:
+            if self._ended:
                 return
             entry = self._tail.read(self._reader)
             if entry is None:
@@ -151,11 +171,15 @@ class Feed:
             self._position = position
             if text:
                 yield text
-            if self._tail.ended:
+            if self._ended:
                 return
         # Nothing was left out up to here. What was published since is in the tail.
         for stream in (REQUESTS, VIDEOS):
             self._advance(stream, kept_after.seq(stream))
+
+    @property
+    def _ended(self) -> bool:
+        return self._revoked or self._tail.ended
 
     def _advance(self, stream: str, seq: int) -> bool:
         """Move on to a message; False if the client has seen it."""
@@ -164,9 +188,17 @@ class Feed:
         return self._position != before
 
 
-class _StalledError(Exception):
+class _CutOffError(Exception):
+    """The client gets nothing more, perhaps in the middle of a block."""
+
+    def __init__(self, *, inside_block: bool) -> None:
+        super().__init__()
+        self.inside_block = inside_block
+
+
+class _StalledError(_CutOffError):
     """The client does not read."""
 
-    def __init__(self, last_words: bytes) -> None:
-        super().__init__()
-        self.last_words = last_words
+
+class _RevokedError(_CutOffError):
+    """The client's key no longer works."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from functions.shared.errors import TooManyStreams, Unavailable
 from functions.shared.streams.bus import Bus
 from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.feeds.client import FeedClient
-from functions.status.feeds.feed import KEEP_ALIVE_SECONDS, Feed
+from functions.status.feeds.feed import Feed
 from functions.status.feeds.history import History
 from functions.status.feeds.position import FeedPosition
 from functions.status.feeds.tail import Tail, TailReader
@@ -21,6 +22,8 @@ TAIL_BYTES: Final = 8 << 20
 # Clients for which old messages are read and rendered at a time: one waits for NATS while the other
 # computes. With more, Python would let all other requests wait for them.
 HISTORY_TURNS: Final = 2
+# Until a client that waits for its turn gets a keep-alive, and its key is looked at again.
+TURN_SECONDS: Final = 3.0
 
 
 class Feeds:
@@ -36,15 +39,30 @@ class Feeds:
         self._tail_bytes = tail_bytes
         self._lock = threading.Lock()
         self._open: Counter[str] = Counter()
+        self._feeds: set[Feed] = set()
         self._tail: Tail | None = None
         self._turns = threading.Semaphore(HISTORY_TURNS)
 
+    def check_keys(self) -> None:
+        """End the feeds of clients whose keys no longer work. Call it now and then."""
+        with self._lock:
+            feeds = [*self._feeds]
+        for feed in feeds:
+            feed.check_key()
+
     def open(
-        self, account: str, video_id: str | None, last_event_id: str | None, client: FeedClient
+        self,
+        account: str,
+        video_id: str | None,
+        last_event_id: str | None,
+        client: FeedClient,
+        *,
+        may_read: Callable[[], bool],
     ) -> Feed:
         """A feed of all videos of an account, or of one, for `client`.
 
-        Without `last_event_id`, or with an empty one, it starts with the next event.
+        Without `last_event_id`, or with an empty one, it starts with the next event. It ends once
+        `may_read`, which says whether the client's key still works, is false.
 
         Raises:
             InvalidRequest: `last_event_id` or `video_id` is invalid.
@@ -52,7 +70,7 @@ class Feeds:
             Unavailable: too many feeds are open, or NATS does not answer.
         """
         history = History(
-            self._bus, account, video_id, turns=self._turns, turn_seconds=KEEP_ALIVE_SECONDS
+            self._bus, account, video_id, turns=self._turns, turn_seconds=TURN_SECONDS
         )
         end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
         start = FeedPosition.parse(last_event_id) if last_event_id else end
@@ -60,15 +78,19 @@ class Feeds:
             self._check_limits(account)
             tail = self._tail_after(end)
             self._open[account] += 1
-        return Feed(
+        feed = Feed(
             tail,
             TailReader(account, video_id),
             history,
             client,
             start=start,
             end=end,
-            on_close=lambda: self._release(account),
+            may_read=may_read,
+            on_close=lambda: self._release(account, feed),
         )
+        with self._lock:
+            self._feeds.add(feed)
+        return feed
 
     def _check_limits(self, account: str) -> None:
         if self._open.total() >= self._max_open:
@@ -90,8 +112,9 @@ class Feeds:
             self._tail = tail
         return self._tail
 
-    def _release(self, account: str) -> None:
+    def _release(self, account: str, feed: Feed) -> None:
         with self._lock:
+            self._feeds.discard(feed)
             self._open[account] -= 1
             if not self._open[account]:
                 del self._open[account]

@@ -20,6 +20,7 @@ import pytest
 
 from local.ports import free_settings
 from local.stack import ROOT
+from tests.accounts import write_accounts
 from tests.e2e.clients.mailbox import Mailbox
 from tests.harness import RunningStack
 from tests.patience import scaled
@@ -83,15 +84,12 @@ def stack(mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A stack with an account for each version, and a second gateway to a short queue."""
     folder = tmp_path_factory.mktemp("clients")
     accounts = [client.account for client in CLIENTS]
-    keys = [f"{hashlib.sha256(name.encode()).hexdigest()} {name}" for name in accounts]
-    hooks = [f"{name} {mailbox.url}/ {SECRET}" for name in accounts]
-    (folder / "keys").write_text("\n".join(keys))
-    (folder / "webhooks").write_text("\n".join(hooks))
+    keys = {name: name for name in accounts}
+    hooks = [(name, f"{mailbox.url}/", SECRET) for name in accounts]
     # One replica is used; the ports of the other two are for the short queue.
     settings = {
         **free_settings(replicas=3),
-        "API_KEYS_FILE": str(folder / "keys"),
-        "WEBHOOKS_FILE": str(folder / "webhooks"),
+        "ACCOUNTS_FILE": write_accounts(folder / "accounts", keys, hooks),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         "HTTP_DEADLINE_SECONDS": "2",
     }

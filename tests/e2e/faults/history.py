@@ -17,6 +17,8 @@ FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
 FINAL: Final = FINISHED | {"deleted"}
 RUNNING: Final = frozenset({"started", "progressed"})
 MAX_ATTEMPTS: Final = 3
+# In the message of an error for which the object store is the reason.
+STORE: Final = "object store"
 # How much later than its original a copy in the audit may be stored.
 CLOCK_SLACK: Final = 0.25
 
@@ -61,6 +63,7 @@ class History:
         yield from self._check_final_state()
         yield from self._check_order()
         yield from self._check_attempts()
+        yield from self._check_store()
 
     def _check_final_state(self) -> Iterator[str]:
         if self.state not in FINAL:
@@ -83,6 +86,12 @@ class History:
             final = final or event.name in FINAL
         if sum(1 for event in self.events if event.name == "deleted") > 1:
             yield "was deleted twice"
+
+    def _check_store(self) -> Iterator[str]:
+        for event in self.events:
+            error = event.data.get("error") or {}
+            if STORE in error.get("message", ""):
+                yield f"attempt {event.data.get('attempt')} was burnt: {error['message']}"
 
     def _check_attempts(self) -> Iterator[str]:
         before: StoredMessage | None = None

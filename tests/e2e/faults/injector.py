@@ -14,6 +14,7 @@ from typing import Final
 import psutil
 
 from tests.cluster import replicas_in_sync
+from tests.e2e.faults.operations import Operations
 from tests.e2e.faults.proxy import Proxy
 from tests.e2e.faults.schedule import BUSY_WORKER, PAST_LEASE, Fault
 from tests.e2e.faults.stack import WORKERS, FaultyStack
@@ -64,6 +65,7 @@ class Injector:
             "stall": lambda fault: self._degrade(fault, Proxy.stall),
             "slow": lambda fault: self._degrade(fault, lambda p: p.slow(SLOW_SECONDS)),
             "errors": lambda fault: self._degrade(fault, Proxy.answer_errors),
+            **Operations(stack, self._stopping).kinds,
         }
 
     def inject(self, fault: Fault) -> None:

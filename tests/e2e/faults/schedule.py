@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.e2e.faults.poison import POISONS, SMALLEST, Poison
@@ -24,6 +24,8 @@ _FIELDS: Final[Mapping[str, dict[str, Any]]] = {
 }
 _LINKS: Final = ("client", "sink", "s3", *(f"nats/{name}" for name in FUNCTIONS))
 PAST_LEASE: Final = "freeze past the lease"
+# S3 accepts 15 minutes.
+WRONG_CLOCKS: Final = {"clock two hours slow": "-2h", "clock two hours fast": "+2h"}
 # Resolved when the fault is injected, to a replica that is rendering a video.
 BUSY_WORKER: Final = "a busy worker"
 # The targets of each kind of fault. Busy workers are listed twice: they hold the videos.
@@ -106,6 +108,30 @@ def make_schedule(
     schedule.submissions.sort(key=lambda submission: submission.at)
     schedule.faults.sort(key=lambda fault: fault.at)
     return schedule
+
+
+def with_operations(schedule: Schedule, *, seconds: float, outage: float) -> Schedule:
+    """Add faults that an operator causes or ends, evenly over `seconds`.
+
+    They are a store that refuses, a full disk of NATS, clocks that jump, a deleted consumer, and a
+    purge; the longest take `outage` seconds.
+    """
+    rng = random.Random(schedule.seed)
+    kinds = (
+        ("purge what ended", "streams", 0.0),
+        ("refuse", "s3", outage),
+        ("delete the consumer", "streams", outage / 6),
+        *(
+            (rng.choice(list(WRONG_CLOCKS)), name, outage / 4)
+            for name in rng.sample(FUNCTIONS, len(FUNCTIONS))
+        ),
+        ("fill the disk", "nats", outage / 4),
+        ("purge what ended", "streams", 0.0),
+    )
+    every = seconds / (len(kinds) + 1)
+    added = [Fault(n * every, *kind) for n, kind in enumerate(kinds, 1)]
+    faults = sorted([*schedule.faults, *added], key=lambda fault: fault.at)
+    return replace(schedule, faults=faults)
 
 
 def _submission(rng: random.Random, at: float, nonce: str) -> Submission:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import re
@@ -10,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,14 @@ import boto3
 import psutil
 from botocore.config import Config
 
+from tests.accounts import write_accounts
 from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
 from tests.engines import Engines
 from tests.harness import RunningStack, is_stopped
 from tests.patience import scaled, wait_until
-from tests.wrong_clocks import wrong_clock
+from tests.small_disk import SmallDisk, small_disk
+from tests.wrong_clocks import adjustable_clock
 
 FUNCTIONS: Final = ("submit", "status", "dispatch", "generate-1", "generate-2")
 WORKERS: Final = ("generate-1", "generate-2")
@@ -78,11 +79,12 @@ class FaultyStack(RunningStack):
         random one of them.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        keys = folder / "keys"
-        lines = [f"{hashlib.sha256(k.encode()).hexdigest()} {name}" for name, k in KEYS.items()]
-        keys.write_text("\n".join(lines))
-        super().__init__(folder, {"API_KEYS_FILE": str(keys), **settings}, clustered=clustered)
+        keys = {key: account for account, key in KEYS.items()}
+        accounts = write_accounts(folder / "accounts", keys)
+        super().__init__(folder, {"ACCOUNTS_FILE": accounts, **settings}, clustered=clustered)
         self.streams: Final = Streams(self.nats_url)
+        # Of NATS, if it has one of its own.
+        self.disk: SmallDisk | None = None
         self.engines: Final = Engines(self)
         self._loop = ProxyLoop()
         ports = self.stack.ports
@@ -101,9 +103,10 @@ class FaultyStack(RunningStack):
                 env={
                     **self.table[name].env,
                     **self._proxied_addresses(name),
-                    **wrong_clock(CLOCKS[name]),
+                    **adjustable_clock(self._clock_of(name)),
                 },
             )
+            self.set_clock(name, CLOCKS[name])
 
     def _proxied_addresses(self, name: str) -> dict[str, str]:
         # In a cluster, only one server is behind the proxy, so a function can use the other two.
@@ -114,6 +117,15 @@ class FaultyStack(RunningStack):
             "S3_ENDPOINT": f"http://127.0.0.1:{self.proxies['s3'].port}",
             "K_SINK": f"http://127.0.0.1:{self.proxies['sink'].port}",
         }
+
+    def _clock_of(self, name: str) -> Path:
+        return self.stack.data / f"clock-of-{name}"
+
+    def set_clock(self, name: str, offset: str) -> None:
+        """Let the wall clock of a function jump to `offset` from the true time, such as `-2h`."""
+        draft = self._clock_of(name).with_suffix(".draft")
+        draft.write_text(f"{offset}\n")
+        draft.rename(self._clock_of(name))
 
     @property
     def client_url(self) -> str:
@@ -224,14 +236,23 @@ class FaultyStack(RunningStack):
 
 @contextmanager
 def faulty_stack(
-    folder: Path, settings: Mapping[str, str] = SHORT, *, clustered: bool = False
+    folder: Path,
+    settings: Mapping[str, str] = SHORT,
+    *,
+    clustered: bool = False,
+    disk_megabytes: int | None = None,
 ) -> Iterator[FaultyStack]:
-    """A started stack; with `SHORT`, requests of a killed `dispatch` are redelivered soon."""
+    """A started stack; with `SHORT`, requests of a killed `dispatch` are redelivered soon.
+
+    With `disk_megabytes`, NATS has a disk of that size, which can be filled. That needs root.
+    """
     stack = FaultyStack(folder, settings, clustered=clustered)
-    try:
+    with ExitStack() as exits:
+        if disk_megabytes is not None:
+            disk = small_disk(stack.stack.data / "nats", megabytes=disk_megabytes)
+            stack.disk = exits.enter_context(disk)
+        exits.callback(stack.close)
         stack.start_all()
         if settings is SHORT:
             stack.streams.set_ack_wait(SHORT_ACK_WAIT)
         yield stack
-    finally:
-        stack.close()

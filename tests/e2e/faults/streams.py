@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -127,6 +127,28 @@ class Streams:
             stream = client.jetstream(timeout=scaled(10))
             config = (await stream.consumer_info("REQUESTS", "generate")).config
             await stream.add_consumer("REQUESTS", replace(config, ack_wait=seconds))
+
+    def delete_consumer(self) -> float:
+        """Delete the consumer of `dispatch`, as an operator may; returns its ack wait."""
+        return self._run(self._delete_consumer())
+
+    async def _delete_consumer(self) -> float:
+        async with await _connect(self._url) as client:
+            stream = client.jetstream(timeout=scaled(10))
+            config = (await stream.consumer_info("REQUESTS", "generate")).config
+            await stream.delete_consumer("REQUESTS", "generate")
+            return float(config.ack_wait or 0)
+
+    def purge(self, subjects: Mapping[str, Iterable[str]]) -> None:
+        """Remove the messages of these subjects of each stream, as an operator may."""
+        self._run(self._purge(subjects))
+
+    async def _purge(self, subjects: Mapping[str, Iterable[str]]) -> None:
+        async with await _connect(self._url) as client:
+            context = client.jetstream(timeout=scaled(10))
+            for stream, names in subjects.items():
+                for name in names:
+                    await context.purge_stream(stream, subject=name)
 
     def read(self, stream: str) -> list[StoredMessage]:
         """Every message that `stream` currently holds, in order."""

@@ -87,6 +87,13 @@ def test_gaps_in_the_audit_are_not_violations() -> None:
             "progress decreased from 5 to 4 %",
         ),
         ([_started(1, 100), _event(2, "deleted", 101, created_at="x")], "is deleted, but still"),
+        (
+            [
+                _started(1, 100),
+                _event(2, "failed", 101, error={"message": "The object store refuses"}),
+            ],
+            "attempt 1 was burnt",
+        ),
     ],
 )
 def test_a_violation_is_reported(events: list[StoredMessage], expected: str) -> None:

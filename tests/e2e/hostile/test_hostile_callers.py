@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import psutil
@@ -16,6 +18,10 @@ from tests.harness import RunningStack
 
 # More than `status` has threads.
 CALLERS = 140
+CREATIONS = 5
+# Beside one creation, which takes as long as one to three of them. Without turns, it is fifty.
+MAX_PARSED = 8
+TIMEOUT = 90
 # For an innocent caller's response beside an attack, in seconds of processor time served.
 SOON = 2.0
 
@@ -51,6 +57,34 @@ def test_unfinished_requests_hold_nobody_up(kinora: RunningStack, sent: bytes) -
         refused = requests.post(f"{kinora.stack.url}/v1/videos", json={}, timeout=60)
         assert (listed.status_code, refused.status_code) == (200, 400)
         assert patience.now().served - started < SOON
+
+
+def test_others_create_while_many_send_large_bodies(kinora: RunningStack) -> None:
+    """Python lets no other thread run while it parses one, so few are parsed meanwhile."""
+    names = ",".join(f'"{n:x}":1' for n in range(26_000))
+    body = f'{{{names},"0":1}}'
+    url, json = f"{kinora.stack.url}/v1/videos", {"content-type": "application/json"}
+    answers: list[int] = []
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.is_set():
+            answers.append(requests.post(url, data=body, headers=json, timeout=TIMEOUT).status_code)
+
+    with ThreadPoolExecutor(16) as pool:
+        calls = [pool.submit(send) for _ in range(16)]
+        try:
+            patience.wait_until(lambda: answers.count(400), seconds=60, what="one was parsed")
+            parsed = answers.count(400)
+            for _ in range(CREATIONS):
+                assert requests.post(url, json={"prompt": "x"}, timeout=TIMEOUT).ok
+            parsed = answers.count(400) - parsed
+        finally:
+            ended.set()
+        for call in calls:
+            call.result()
+    assert set(answers) <= {400, 503}
+    assert parsed < MAX_PARSED * CREATIONS
 
 
 def test_a_large_photo_is_refused_in_words_and_not_kept_in_memory(kinora: RunningStack) -> None:

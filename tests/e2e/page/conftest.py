@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.accounts import write_accounts
 from tests.e2e.page.browsers import launch
 from tests.e2e.page.crowd import publish
 from tests.e2e.page.page_actions import watched
@@ -70,10 +70,8 @@ KEYS = {f"{name}-key": name for name in ("crowd", "street", "lane", "solo", "emp
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack with API keys and without `generate`. `crowd` has 10,000 videos, `street` has 150."""
     folder = tmp_path_factory.mktemp("keyed")
-    keys = folder / "keys"
-    lines = [f"{hashlib.sha256(key.encode()).hexdigest()} {name}\n" for key, name in KEYS.items()]
-    keys.write_text("".join(lines))
-    stack = RunningStack(folder / "data", {"API_KEYS_FILE": str(keys)})
+    accounts = write_accounts(folder / "accounts", KEYS)
+    stack = RunningStack(folder / "data", {"ACCOUNTS_FILE": accounts})
     # Nothing has to survive the stack, so ten thousand messages need no sync to disk each.
     config = stack.stack.data / "nats.conf"
     config.write_text(config.read_text().replace("sync_interval: always", "sync_interval: 1m"))

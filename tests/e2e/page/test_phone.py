@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import prompt_of
@@ -17,9 +17,9 @@ from tests.patience import scaled
 
 Open = Callable[..., Page]
 
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 # What the keyboard of a phone leaves of that.
-WITH_KEYBOARD = {"width": 390, "height": 420}
+WITH_KEYBOARD: ViewportSize = {"width": 390, "height": 420}
 
 
 @pytest.fixture
@@ -44,6 +44,17 @@ def test_the_gallery_comes_first(signed_in: Open) -> None:
     expect(page.get_by_label("Prompt", exact=True)).to_be_hidden()
     expect(button).to_be_focused()
     assert page.evaluate("window.scrollY") == 4000, "the list stays where it was"
+
+
+def test_the_live_state_is_a_dot(phone: Page) -> None:
+    """Its text is left to screen readers, as there is no room for it."""
+    live = phone.locator("#live")
+    expect(live).to_have_text("Live")
+    box = live.bounding_box()
+    assert box is not None
+    dot = live.evaluate("e => parseFloat(getComputedStyle(e, '::before').width)")
+    assert dot == pytest.approx(box["width"], abs=0.5)
+    assert dot > 5  # CSS pixels
 
 
 def test_the_keyboard_does_not_cover_the_button(phone: Page) -> None:

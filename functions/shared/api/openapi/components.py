@@ -52,7 +52,7 @@ def components(profile: Profile) -> Json:
             "api_key": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "The API key determines the account. A server without API_KEYS_FILE "
+                "description": "The API key determines the account. A server without ACCOUNTS_FILE "
                 "requires no key, and has a single account, `default`.",
             }
         },

@@ -94,7 +94,8 @@ def _stream() -> Operation:
         summary="Stream events",
         description="Server-Sent Events without an end: one for each CloudEvent about the "
         "account's videos. `event` is the CloudEvent's type, and `data` has the schema `Event`. "
-        "The first line is a comment with the position at which the stream starts. "
+        "The first line is a comment with the position at which the stream starts. If the API key "
+        "is revoked or expires, the stream ends with a comment that says so. "
         "After an interruption, `Last-Event-ID` resumes the stream; events that were superseded "
         "meanwhile are skipped. A client that reads nothing for 20 s is cut off with a comment. "
         "`reset` means that the streams were recreated, so that earlier events may no longer be "

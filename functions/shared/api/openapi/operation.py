@@ -11,6 +11,7 @@ from functions.shared.errors import (
     CrossOrigin,
     InvalidRequest,
     KinoraError,
+    RateLimited,
     TooLarge,
     Unavailable,
     UnknownHost,
@@ -113,6 +114,8 @@ class Operation:
         raised: set[type[KinoraError]] = {*COMMON_ERRORS, *self.errors}
         if self.method != "get":
             raised.add(CrossOrigin)
+        if not self.public:
+            raised.add(RateLimited)
         kinds = sorted(raised, key=lambda kind: (kind.status, kind.code))
         found: Json = {str(status): ref("responses", str(status)) for status in SERVER_RESPONSES}
         for status, group in groupby(kinds, key=lambda kind: kind.status):

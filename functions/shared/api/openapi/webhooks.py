@@ -13,7 +13,7 @@ _HEADERS: Final = {
 }
 _GONE: Final = (
     "Not retried: this endpoint does not get this event again. It still gets later events, until "
-    "it is removed from WEBHOOKS_FILE."
+    "it is removed from ACCOUNTS_FILE."
 )
 _FAILED: Final = (
     "Retried for up to three days, with the same `webhook-id`, and no sooner than `Retry-After` "
@@ -38,7 +38,7 @@ def _webhook(kind: str, operation: str, summary: str) -> Json:
             "operationId": operation,
             "tags": ["events"],
             "summary": summary,
-            "description": "Sent to each endpoint of the account in WEBHOOKS_FILE.",
+            "description": "Sent to each endpoint of the account in ACCOUNTS_FILE.",
             "security": [],
             "parameters": [
                 {
