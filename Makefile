@@ -80,7 +80,7 @@ pin: .python-is-new-enough ## Write the current digests of public images into Do
 cluster: .python-is-new-enough ## Create a kind cluster with Knative on this machine
 	@knative/cluster.sh
 
-deploy: .tagged ## Deploy OVERLAY=kind or h100 with the images of REGISTRY, into NAMESPACE (kinora)
+deploy: .tagged ## Deploy OVERLAY=kind, h100 or h100-fleet with the images of REGISTRY, into NAMESPACE (kinora)
 	@knative/deploy.sh
 
 undeploy: ## Remove what `make deploy` created, except its data

@@ -5,7 +5,7 @@
 # SKIP_CHECKS  if set, the machine may be too small for OVERLAY=kind
 set -eu
 here="$(dirname "$0")"
-: "${OVERLAY:?set OVERLAY=kind or OVERLAY=h100}"
+: "${OVERLAY:?set OVERLAY=kind, h100 or h100-fleet}"
 : "${NAMESPACE:=kinora}"
 : "${REGISTRY:?set REGISTRY, such as REGISTRY=registry.example/team}"
 : "${TAG:?set TAG}"
@@ -32,6 +32,18 @@ wait_for_job() {
   exit 1
 }
 
+manifests="$(mktemp)"
+trap 'rm -f "$manifests"' EXIT
+"$here/render.sh" "$OVERLAY" > "$manifests"
+# Without its storage class, a claim waits for ever. Who may not list them is not asked to.
+classes="$(sed -n 's/^ *storageClassName: //p' "$manifests" | sort -u)"
+for class in $classes; do
+  if known="$(kubectl get storageclass "$class" --ignore-not-found -o name)" && [ -z "$known" ]; then
+    echo "There is no StorageClass $class; knative/README.md says where it comes from." >&2
+    exit 1
+  fi
+done
+
 kubectl get namespace "$NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$NAMESPACE"
 # No pod needs more than the Pod Security Standard "restricted" allows.
 kubectl label --overwrite namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted
@@ -48,13 +60,16 @@ fi
 
 # Jobs are immutable.
 kubectl -n "$NAMESPACE" delete job set-up weights --ignore-not-found
-manifests="$(mktemp)"
-trap 'rm -f "$manifests"' EXIT
-"$here/render.sh" "$OVERLAY" > "$manifests"
 if grep -q 'kinora.dev/first' "$manifests"; then
   kubectl -n "$NAMESPACE" apply -f "$manifests" -l kinora.dev/first=true
-  echo "Waiting for the weights: kubectl -n $NAMESPACE logs -f job/weights"
-  wait_for_job weights 21600
+  if grep -q '^kind: DaemonSet' "$manifests"; then
+    echo "Waiting for the weights on each node:" \
+      "kubectl -n $NAMESPACE logs -f -c weights -l app.kubernetes.io/name=weights --prefix"
+    kubectl -n "$NAMESPACE" rollout status daemonset/weights --timeout=6h
+  else
+    echo "Waiting for the weights: kubectl -n $NAMESPACE logs -f job/weights"
+    wait_for_job weights 21600
+  fi
 fi
 # Knative never retries a revision that was not ready in time; if it is deleted, it is re-created.
 reasons='{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].reason}{"\n"}{end}'
@@ -84,6 +99,18 @@ wait_for_job set-up 900
 echo "Waiting for the functions ..."
 kubectl -n "$NAMESPACE" wait services.serving.knative.dev --all --for=condition=Ready --timeout=30m
 kubectl -n "$NAMESPACE" rollout status deployment/dispatch --timeout=15m
+# What a component left that is no longer listed, once nothing uses it any more. Never ConfigMaps, to
+# which older revisions refer; nor claims and Secrets; nor what `kubectl apply` did not create.
+set --
+for kind in serving.knative.dev/v1/Service sources.knative.dev/v1/SinkBinding \
+  eventing.knative.dev/v1/Broker apps/v1/Deployment apps/v1/StatefulSet apps/v1/DaemonSet \
+  batch/v1/Job core/v1/Service core/v1/ServiceAccount core/v1/ResourceQuota \
+  networking.k8s.io/v1/NetworkPolicy policy/v1/PodDisruptionBudget \
+  rbac.authorization.k8s.io/v1/Role rbac.authorization.k8s.io/v1/RoleBinding; do
+  set -- "$@" "--prune-allowlist=$kind"
+done
+kubectl -n "$NAMESPACE" apply -f "$manifests" -l app.kubernetes.io/part-of=kinora --prune "$@"
+
 url="$(kubectl -n "$NAMESPACE" get services.serving.knative.dev ui -o 'jsonpath={.status.url}')"
 echo "Kinora is at $url"
 case "$url" in

@@ -5,6 +5,6 @@
 # that were applied before and are not in these files: a Service's selector, an operator's settings.
 set -eu
 here="$(dirname "$0")/platform"
-for file in "$here"/common/*.yaml "$here/${1:?name an overlay: kind or h100}"/*.yaml; do
+for file in "$here"/common/*.yaml "$here/${1:?name an overlay}"/*.yaml; do
   kubectl patch -f "$file" --patch-file "$file"
 done

@@ -9,15 +9,42 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.manifests import KNATIVE, kubectl
+from tests.manifests import KNATIVE, Manifest, kubectl
 
-# A kubectl that keeps Secrets in files, logs every call, and answers as a cluster would.
+# A kubectl that keeps Secrets and applied objects in files, logs every call, and answers as a
+# cluster would. Like the real one, `apply --prune` deletes those objects of the listed kinds that
+# have the labels and are not in the file, and were applied before.
 STAND_IN = """#!/usr/bin/env python3
-import json, os, pathlib, re, subprocess, sys
+import json, os, pathlib, re, sys
+
+def has_labels(item, selector):
+    labels = item["metadata"].get("labels", {})
+    return all(labels.get(k) == v for k, v in (pair.split("=") for pair in selector.split(",")))
+
+def identity(item):
+    group, _, version = item["apiVersion"].rpartition("/")
+    return f"{group or 'core'}/{version}/{item['kind']}", item["metadata"]["name"]
+
+def apply(args, text):
+    import yaml  # takes longer than all the rest, and few calls need it
+    selector = args[args.index("-l") + 1] if "-l" in args else None
+    given = [item for item in yaml.load_all(text, yaml.CSafeLoader) if item]
+    given = [item for item in given if selector is None or has_labels(item, selector)]
+    kinds = {arg.partition("=")[2] for arg in args if arg.startswith("--prune-allowlist=")}
+    known = {identity(item): item for item in json.loads(objects.read_text())}
+    names = {identity(item) for item in given}
+    if "--prune" in args:
+        known = {
+            (kind, name): item for (kind, name), item in known.items()
+            if (kind, name) in names or kind not in kinds or not has_labels(item, selector)
+        }
+    known |= {identity(item): item for item in given}
+    objects.write_text(json.dumps(list(known.values())))
 
 args, state = sys.argv[1:], pathlib.Path(os.environ["STATE"])
+objects = state / "objects"
 if args[0] == "kustomize":
-    sys.exit(subprocess.run([os.environ["KUBECTL"], *args]).returncode)
+    os.execv(os.environ["KUBECTL"], ["kubectl", *args])
 namespace = None
 if args[0] == "-n":
     namespace, args = args[1], args[2:]
@@ -42,6 +69,10 @@ elif args[:3] == ["create", "secret", "generic"]:
     (state / f"secret-{args[3]}").write_text("{}")
 elif args[:2] == ["patch", "secret"]:
     secret.write_text(json.dumps(json.loads(secret.read_text()) | json.loads(file)["stringData"]))
+elif args[0] == "apply" and file and "-k" not in args:
+    apply(args, file)
+elif args[:2] == ["get", "storageclass"]:
+    print("" if args[2] in os.environ.get("MISSING", "").split() else f"storageclass/{args[2]}")
 elif args[:2] == ["get", "namespace"]:
     sys.exit("not found")
 elif args[:2] == ["get", "revisions.serving.knative.dev"]:
@@ -82,7 +113,7 @@ MACHINE = {"NCPU": 8, "MemTotal": 16_000_000_000, "DockerRootDir": "/in/a/virtua
 # The only other programs that the scripts find: none of this machine's own.
 SYSTEM = (
     "basename", "cat", "date", "dirname", "env", "grep", "mkdir", "mktemp", "mv", "od", "rm", "sed",
-    "sh", "sha256sum", "sleep", "tee", "tr",
+    "sh", "sha256sum", "sleep", "sort", "tee", "tr",
 )  # fmt: skip
 
 
@@ -93,6 +124,7 @@ class FakeCluster:
         """Keep programs and their state in `folder`; `scripts` is `knative/`, or a copy of it."""
         self._folder = folder
         self._scripts = scripts
+        (folder / "objects").write_text("[]")
         program = folder / "kubectl"
         program.write_text(STAND_IN)
         program.chmod(0o755)
@@ -124,6 +156,12 @@ class FakeCluster:
         return subprocess.run(
             [self._scripts / script], env=environ, capture_output=True, text=True, check=False
         )
+
+    @property
+    def objects(self) -> list[Manifest]:
+        """The objects that were applied and not pruned."""
+        found: list[Manifest] = json.loads((self._folder / "objects").read_text())
+        return found
 
     @property
     def calls(self) -> list[dict[str, Any]]:

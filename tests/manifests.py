@@ -18,8 +18,11 @@ from functions.shared.config import Settings
 from local.stack import ROOT
 
 KNATIVE = ROOT / "knative"
-OVERLAYS = ("kind", "h100")
+OVERLAYS = ("kind", "h100", "h100-fleet")
 EACH_OVERLAY = pytest.mark.parametrize("name", OVERLAYS)
+# What downloads the weights, in the overlays that have GPUs.
+WEIGHTS = {"h100": "Job", "h100-fleet": "DaemonSet"}
+EACH_GPU_OVERLAY = pytest.mark.parametrize("name", WEIGHTS)
 FUNCTIONS = ("submit", "status", "dispatch", "generate")
 KNATIVE_SERVICES = ("submit", "status", "generate", "ui")
 
@@ -54,6 +57,11 @@ def render(folder: Path) -> list[Manifest]:
     # The tests call this a hundred times, and the loader in C is much faster.
     documents = yaml.load_all(_rendered(folder), yaml.CSafeLoader)
     return [document for document in documents if document]
+
+
+def documents(path: Path) -> list[Manifest]:
+    """The objects in one file, as they are in git."""
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 def overlay(name: str) -> list[Manifest]:
@@ -103,6 +111,12 @@ def pod_templates(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
         template = item.get("spec", {}).get("template")
         if isinstance(template, dict):
             yield f"{item['kind']}/{item['metadata']['name']}", template
+
+
+def containers_of(template: Manifest) -> list[Manifest]:
+    """The containers of a pod template, those that run before the others included."""
+    spec = template["spec"]
+    return [*spec.get("initContainers", []), *spec["containers"]]
 
 
 def environment(objects: list[Manifest], container: Manifest) -> dict[str, str]:

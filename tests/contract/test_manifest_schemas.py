@@ -16,6 +16,7 @@ from tests.manifests import (
     KNATIVE,
     OVERLAYS,
     Manifest,
+    containers_of,
     environment,
     find,
     names_selected,
@@ -28,7 +29,7 @@ EXAMPLES = sorted((KNATIVE / "eventing").glob("*.yaml"))
 
 
 def _everything() -> list[tuple[str, Manifest]]:
-    places = [KNATIVE / "base", KNATIVE / "nvme"]
+    places = [KNATIVE / part for part in ("base", "nvme", "nvme-fleet")]
     places += [KNATIVE / "overlays" / name for name in OVERLAYS]
     sets = {f"{place.parent.name}/{place.name}": manifests.render(place) for place in places}
     sets |= {f"platform/{name}": platform(name) for name in OVERLAYS}
@@ -105,10 +106,13 @@ def test_every_reference_resolves(name: str) -> None:
                 claim = volume["persistentVolumeClaim"]["claimName"]
                 find(objects, "PersistentVolumeClaim", claim)
         claims = {"data"} if owner.startswith("StatefulSet") else set()
-        for container in pod["containers"]:
-            mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
-            assert mounted == set(volumes) | claims, owner
+        mounted: set[str] = set()
+        for container in containers_of(template):
+            mounted |= {mount["name"] for mount in container.get("volumeMounts", [])}
             environment(objects, container)
+        assert mounted == set(volumes) | claims, owner
+        if "priorityClassName" in pod:
+            find(objects, "PriorityClass", pod["priorityClassName"])
 
 
 @EACH_OVERLAY

@@ -9,6 +9,7 @@ from tests.manifests import (
     FUNCTIONS,
     KNATIVE,
     OVERLAYS,
+    containers_of,
     environment,
     find,
     nats_files,
@@ -26,7 +27,7 @@ def test_pods_run_with_least_privilege(name: str) -> None:
         holds_token = owner == "Deployment/dispatch"
         assert pod["automountServiceAccountToken"] is holds_token, owner
         assert pod["enableServiceLinks"] is False, owner
-        for container in pod["containers"]:
+        for container in containers_of(template):
             context = {**pod.get("securityContext", {}), **container["securityContext"]}
             assert context["runAsNonRoot"] is True, owner
             assert context["readOnlyRootFilesystem"] is True, owner
@@ -53,7 +54,7 @@ def test_no_secret_is_in_git(name: str) -> None:
     """Manifests only refer to Secrets; `make deploy` creates them."""
     assert [item for item in overlay(name) if item["kind"] == "Secret"] == []
     for owner, template in pod_templates(overlay(name)):
-        for container in template["spec"]["containers"]:
+        for container in containers_of(template):
             for variable in container.get("env", []):
                 if re.search("PASSWORD|TOKEN|SECRET|KEY", variable["name"]):
                     assert "secretKeyRef" in variable["valueFrom"], owner
@@ -67,7 +68,7 @@ def test_deploying_creates_every_secret_that_is_read() -> None:
     created = {f"nats/{user}" for user in loop[1].split()} | {"s3/*"}
     for name in OVERLAYS:
         for _, template in pod_templates(overlay(name)):
-            for container in template["spec"]["containers"]:
+            for container in containers_of(template):
                 for variable in container.get("env", []):
                     reference = variable.get("valueFrom", {}).get("secretKeyRef", {})
                     if reference and not reference.get("optional"):

@@ -10,6 +10,7 @@ from functions.setup.streams import requests_consumer
 from functions.shared.config import Settings
 from local.stack import ROOT
 from tests.manifests import (
+    EACH_GPU_OVERLAY,
     EACH_OVERLAY,
     FUNCTIONS,
     container_of,
@@ -99,8 +100,9 @@ def test_every_nats_server_keeps_a_copy_of_the_streams(name: str) -> None:
     assert int(variables["STREAM_REPLICAS"]) == servers
 
 
-def test_a_replica_has_a_rank_for_each_of_its_gpus() -> None:
+@EACH_GPU_OVERLAY
+def test_a_replica_has_a_rank_for_each_of_its_gpus(name: str) -> None:
     """ENGINE_RANKS is the number of GPUs: one more fails to start, one less leaves a GPU idle."""
-    container = container_of(overlay("h100"), "generate")
+    container = container_of(overlay(name), "generate")
     gpus = container["resources"]["limits"]["nvidia.com/gpu"]
-    assert environment(overlay("h100"), container)["ENGINE_RANKS"] == gpus
+    assert environment(overlay(name), container)["ENGINE_RANKS"] == gpus

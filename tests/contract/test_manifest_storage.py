@@ -5,28 +5,38 @@ from __future__ import annotations
 import re
 
 from tests import manifests
-from tests.manifests import KNATIVE, find, overlay, pod_templates
+from tests.manifests import EACH_GPU_OVERLAY, KNATIVE, WEIGHTS, find, overlay, pod_templates
 
 
-def test_pods_with_data_tolerate_the_gpu_nodes_taint() -> None:
+@EACH_GPU_OVERLAY
+def test_pods_with_data_tolerate_the_gpu_nodes_taint(name: str) -> None:
     """The disks are the GPU node's, whose taint keeps other pods away."""
-    templates = dict(pod_templates(overlay("h100")))
+    templates = dict(pod_templates(overlay(name)))
     taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    for name in ("StatefulSet/nats", "StatefulSet/s3", "Job/weights", "Service/generate"):
-        assert templates[name]["spec"]["tolerations"] == [taint]
+    for owner in ("StatefulSet/nats", "StatefulSet/s3", "Service/generate"):
+        assert templates[owner]["spec"]["tolerations"] == [taint]
+    assert templates[f"{WEIGHTS[name]}/weights"]["spec"]["tolerations"] == [taint]
 
 
-def test_the_weights_job_can_run_before_everything_else() -> None:
-    """The objects that are applied first include a network policy: to DNS, and to the hub."""
+@EACH_GPU_OVERLAY
+def test_the_weights_can_be_downloaded_before_everything_else(name: str) -> None:
+    """The objects that are applied first include a network policy: to DNS, and to the hub.
+
+    And all that the pod refers to.
+    """
     first = [
         item
-        for item in overlay("h100")
+        for item in overlay(name)
         if item["metadata"].get("labels", {}).get("kinora.dev/first") == "true"
     ]
-    assert sorted(item["kind"] for item in first) == [
-        "Job", "NetworkPolicy", "PersistentVolumeClaim", "ServiceAccount",
-    ]  # fmt: skip
-    labels = find(first, "Job", "weights")["spec"]["template"]["metadata"]["labels"]
+    assert {item["kind"] for item in first} == {
+        WEIGHTS[name], "NetworkPolicy", "PersistentVolumeClaim", "ServiceAccount",
+        *(["PriorityClass"] if name == "h100-fleet" else []),
+    }  # fmt: skip
+    template = find(first, WEIGHTS[name], "weights")["spec"]["template"]
+    if "priorityClassName" in template["spec"]:
+        find(first, "PriorityClass", template["spec"]["priorityClassName"])
+    labels = template["metadata"]["labels"]
     policy = find(first, "NetworkPolicy", "weights-from-outside")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     assert policy["egress"] == [{}]

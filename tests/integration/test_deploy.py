@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,10 +14,27 @@ import yaml
 from local.stack import ROOT
 from tests.dockerfiles import DOCKERFILES, build_args, read_arg
 from tests.fake_cluster import FakeCluster
-from tests.manifests import KNATIVE, OVERLAYS, kubectl, platform_files, with_components
+from tests.manifests import (
+    KNATIVE,
+    OVERLAYS,
+    Manifest,
+    kubectl,
+    platform_files,
+    with_components,
+)
 
 # The arguments that ask for the conditions of a Job.
 JOB_CONDITIONS = """-o jsonpath={.status.conditions[?(@.status=="True")].type}"""
+# Kinds without a namespace: another one's objects of them may have the same labels.
+OF_THE_CLUSTER = {
+    "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+}  # fmt: skip
+# How `make deploy` waits for the weights.
+WEIGHTS = {
+    "kind": [],
+    "h100": [f"get job/weights {JOB_CONDITIONS}"],
+    "h100-fleet": ["rollout status daemonset/weights --timeout=6h"],
+}
 
 
 @pytest.fixture
@@ -50,7 +68,7 @@ def test_deploying_applies_in_order(cluster: FakeCluster, name: str) -> None:
         *(f"patch -f {file} --patch-file {file}" for file in platform_files(name)),
         "create secret generic nats",
         "delete job set-up weights --ignore-not-found",
-        *([f"get job/weights {JOB_CONDITIONS}"] if name == "h100" else []),
+        *WEIGHTS[name],
         "rollout status statefulset/nats --timeout=15m",
         f"get job/set-up {JOB_CONDITIONS}",
         "wait services.serving.knative.dev --all --for=condition=Ready --timeout=30m",
@@ -58,8 +76,11 @@ def test_deploying_applies_in_order(cluster: FakeCluster, name: str) -> None:
     places = [commands.index(command) for command in order]
     assert places == sorted(places)
     applied = [call for call in cluster.calls if call["args"][:2] == ["apply", "-f"]]
-    everything = applied[-1]
+    everything, pruned = applied[-2:]
     assert "-l" not in everything["args"]
+    assert "--prune" in pruned["args"]
+    # Not before all is ready: until then, what is no longer listed may still be in use.
+    assert cluster.calls.index(pruned) > places[-1]
     assert everything["namespace"] == "here"
     kinds = [item["kind"] for item in yaml.safe_load_all(everything["file"])]
     assert kinds.count("SinkBinding") == 1
@@ -164,6 +185,74 @@ def test_an_api_server_on_an_unusual_port_is_a_warning(
     assert (f"Add port {port}, the API server's" in done.stderr) is warned
 
 
+def test_a_missing_storage_class_is_named_before_anything_is_changed(cluster: FakeCluster) -> None:
+    """Its claims would wait for ever, and the deployment for its time limits."""
+    names = {"OVERLAY": "h100-fleet", "REGISTRY": "registry.example", "TAG": "0123abcd"}
+    done = cluster.run("deploy.sh", **names, MISSING="set-this")
+    assert done.returncode == 1
+    assert "There is no StorageClass set-this" in done.stderr
+    assert {call["args"][0] for call in cluster.calls} == {"get"}
+
+
+def _empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _identity(item: Manifest) -> tuple[str, str]:
+    return item["kind"], item["metadata"]["name"]
+
+
+def test_what_a_removed_component_left_is_pruned(tmp_path: Path) -> None:
+    """So is what a new component replaces; a claim, a Secret and all others stay."""
+    scripts = shutil.copytree(KNATIVE, tmp_path / "knative")
+    cluster = FakeCluster(_empty(tmp_path / "state"), scripts)
+    names = {"OVERLAY": "h100", "REGISTRY": "registry.example", "TAG": "0123abcd"}
+    overlay = scripts / "overlays" / "h100" / "kustomization.yaml"
+    text = overlay.read_text()
+    overlay.write_text(f"{text}components: [../../components/broker]\n")
+    assert cluster.run("deploy.sh", **names).returncode == 0
+    before, keys = set(map(_identity, cluster.objects)), cluster.secret("s3")
+    overlay.write_text(f"{text}components: [../../components/outside-s3]\n")
+    assert cluster.run("deploy.sh", **names).returncode == 0
+    after = set(map(_identity, cluster.objects))
+    assert before - after == {
+        ("Deployment", "forward"), ("SinkBinding", "forward"), ("Broker", "videos"),
+        ("NetworkPolicy", "forward"), ("NetworkPolicy", "nats-from-forward"),
+        ("StatefulSet", "s3"), ("Service", "s3"), ("ServiceAccount", "s3"),
+        ("NetworkPolicy", "s3"),
+    }  # fmt: skip
+    assert ("PersistentVolumeClaim", "weights") in after
+    assert cluster.secret("s3") == keys
+
+
+def test_pruning_covers_every_kind_but_those_that_are_kept(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    """A claim holds data, and older revisions refer to the ConfigMaps of their time.
+
+    kubectl itself prunes only what it applied; a Secret is neither listed nor applied.
+    """
+    done = cluster.run("deploy.sh", OVERLAY="h100", REGISTRY="registry.example", TAG="0123abcd")
+    assert done.returncode == 0, done.stderr
+    (call,) = [call for call in cluster.calls if "--prune" in call["args"]]
+    assert call["namespace"] == "here"
+    assert "-l app.kubernetes.io/part-of=kinora" in " ".join(call["args"])
+    flag = "--prune-allowlist="
+    pruned = {arg.removeprefix(flag) for arg in call["args"] if arg.startswith(flag)}
+    kinds = {kind.rpartition("/")[2] for kind in pruned}
+    assert not kinds & {"PersistentVolume", "PersistentVolumeClaim", "Secret", "Namespace"}
+    components = [path.name for path in (KNATIVE / "components").iterdir()]
+    for item in (
+        item
+        for name in OVERLAYS
+        for item in with_components(name, *components, folder=_empty(tmp_path / f"overlay-{name}"))
+    ):
+        group, _, version = item["apiVersion"].rpartition("/")
+        kept = item["kind"] in {"ConfigMap", "PersistentVolumeClaim", *OF_THE_CLUSTER}
+        assert (f"{group or 'core'}/{version}/{item['kind']}" in pruned) is not kept, item
+
+
 def _plural(kind: str) -> str:
     return re.sub(r"y$", "ie", kind.lower()) + "s"
 
@@ -174,7 +263,8 @@ def test_undeploying_deletes_everything_but_data(
 ) -> None:
     """By label, so also objects of a component that is no longer in the overlay.
 
-    The claim of the weights, which are slow to download, is kept; Secrets are in no manifest.
+    The claim of the weights, which are slow to download, is kept, and so are priority classes,
+    which other namespaces may use; Secrets are in no manifest.
     """
     assert cluster.run("undeploy.sh", OVERLAY=name).returncode == 0
     call, of_cluster = [call for call in cluster.calls if call["args"][0] == "delete"]
@@ -188,7 +278,7 @@ def test_undeploying_deletes_everything_but_data(
         resource = ".".join(filter(None, [_plural(item["kind"]), group]))
         assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kinora", item
         kept = item["metadata"]["labels"].get("kinora.dev/keep") == "true"
-        assert kept is (item["kind"] == "PersistentVolumeClaim")
+        assert kept is (item["kind"] in {"PersistentVolumeClaim", "PriorityClass"})
         if item["kind"].startswith("ValidatingAdmissionPolicy"):
             # By name: other namespaces have their own, with the same label.
             assert resource in of_cluster["args"][1].split(",")

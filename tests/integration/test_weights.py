@@ -19,7 +19,16 @@ from functions.generate.engine.model.checksums import verify_checksums
 from local.stack import ROOT
 from tests.dockerfiles import copy_into, read_image
 from tests.hub import Hub, HubHandler
-from tests.manifests import container_of, environment, expanded, find, overlay
+from tests.manifests import (
+    EACH_GPU_OVERLAY,
+    WEIGHTS,
+    container_of,
+    containers_of,
+    environment,
+    expanded,
+    overlay,
+    pod_templates,
+)
 from tests.patience import scaled
 
 CHECKPOINT = ROOT / "functions" / "generate" / "demo" / "checkpoint"
@@ -134,35 +143,39 @@ def test_a_download_that_changed_is_not_loaded(hub: Hub, tmp_path: Path) -> None
         verify_checksums(folder, files)
 
 
-def test_the_rendered_job_downloads_what_generate_loads(hub: Hub, tmp_path: Path) -> None:
-    """With the Job's command and variables, in a folder with only what its image copies.
+@EACH_GPU_OVERLAY
+def test_the_rendered_pod_downloads_what_generate_loads(
+    hub: Hub, tmp_path: Path, name: str
+) -> None:
+    """With its command and variables, in a folder with only what its image copies.
 
     Its volume is the one that `generate` mounts, and MODEL is the folder that it fills. Run again
     after the next `make deploy`, it downloads nothing.
     """
-    job = RenderedJob(hub, tmp_path)
-    before = _tree(job.image)
-    first = job.run()
+    pod = RenderedPod(hub, tmp_path, name)
+    before = _tree(pod.image)
+    first = pod.run()
     assert first.returncode == 0, first.stderr
-    assert _tree(job.image) == before, "the container's file system is read-only"
-    objects = overlay("h100")
+    assert _tree(pod.image) == before, "the container's file system is read-only"
+    objects = overlay(name)
     generate = container_of(objects, "generate")
     mounts = {mount["name"]: mount["mountPath"] for mount in generate["volumeMounts"]}
     assert mounts["weights"] == "/weights"
-    model = job.here(environment(objects, generate)["MODEL"])
+    model = pod.here(environment(objects, generate)["MODEL"])
     assert _read_by_the_engine(Path(model)) == _read_by_the_engine(CHECKPOINT)
     sent = hub.sent.total()
-    again = job.run()
+    again = pod.run()
     assert again.returncode == 0, again.stderr
     assert hub.sent.total() == sent
 
 
-class RenderedJob:
-    """The Job `weights` of the overlay `h100`, with this machine's folders as its volumes."""
+class RenderedPod:
+    """The pod of `weights` in an overlay, with this machine's folders as its volumes."""
 
-    def __init__(self, hub: Hub, folder: Path) -> None:
-        objects = overlay("h100")
-        (container,) = find(objects, "Job", "weights")["spec"]["template"]["spec"]["containers"]
+    def __init__(self, hub: Hub, folder: Path, name: str) -> None:
+        objects = overlay(name)
+        template = dict(pod_templates(objects))[f"{WEIGHTS[name]}/weights"]
+        container = containers_of(template)[0]
         self._folder = folder
         self.image = folder / "image"
         copy_into("generate", self.image)
@@ -182,7 +195,7 @@ class RenderedJob:
         return re.sub(r"^/(?=(weights|tmp)(/|$))", f"{self._folder}/", text)
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        """Run the Job's container to its end."""
+        """Run its first container to its end."""
         return subprocess.run(
             self._argv, cwd=self.image, env=self._env,
             capture_output=True, text=True, check=False, timeout=scaled(120),
