@@ -170,7 +170,7 @@ def _delete(stage: Stage, video_id: str) -> None:
 
 @contextmanager
 def silent_streams(stage: Stage) -> Iterator[None]:
-    """Open event streams that nobody reads, and let large events happen."""
+    """Open event streams that are not read, and let large events happen."""
     with (
         _connections(stage.port("gateway"), SILENT, _get(stage, "/v1/events")),
         large_events(stage, "beside"),

@@ -42,7 +42,7 @@ from functions.shared.video_objects import find_record
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 1.0 * MINUTE_SECONDS
-# For so long, the last event must have been missing. A leader that was just elected may lag behind
+# How long the last event must have been missing. A leader that was just elected may lag behind
 # by seconds, and a worker whose video is gone needs some until it gives up; see `Ledger.publish`.
 MISSING_SECONDS: Final = 50.0
 MESSAGE: Final = (

@@ -99,7 +99,7 @@ class AccountsDocument(_Part):
     """All accounts. Without `keys_required`, anyone may use the account `default`."""
 
     keys_required: bool = True
-    # Required, so that a file that is empty, or cut off at its start, locks nobody out.
+    # Required: a file that is empty, or cut off at its start, must not lock every caller out.
     accounts: dict[Annotated[str, AfterValidator(_check_account_name)], AccountEntry]
 
     @model_validator(mode="after")

@@ -86,7 +86,7 @@ def secret_bytes(secret: str) -> bytes:
     """The key in a secret as Standard Webhooks writes it.
 
     Raises:
-        ValueError: it is none; the message does not repeat it.
+        ValueError: it is invalid; the message does not repeat it.
     """
     expected = f"must be '{_PREFIX_OF_SECRETS}' and base64 of 24 to 64 random bytes"
     if not secret.startswith(_PREFIX_OF_SECRETS):

@@ -81,7 +81,7 @@ class VideoRecord:
 
 @dataclass(frozen=True)
 class IndexedVideo:
-    """The newest messages of a video that the table has seen; a sequence of 0 is none."""
+    """The newest messages of a video that the table has seen; sequence 0 stands for no message."""
 
     request_seq: int
     event_seq: int

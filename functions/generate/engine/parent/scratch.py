@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _PREFIX: Final = "kinora-engine-"
-# A folder gets its final name only once it is locked: nobody takes it for a leftover before.
+# A folder gets its final name once it is locked, so no other process takes it for a leftover.
 _NEW_PREFIX: Final = "kinora-new-engine-"
 _LOCK: Final = "lock"
 
