@@ -72,6 +72,24 @@ test("what the server finds is shown, whatever its prompt", async () => {
   deepEqual(library.ids, ["v1", "v2"]);
 });
 
+test("who waits for the list gets it, even if another call reads it again in the meantime", async () => {
+  api.stored = videos(1);
+  const shown = library.show(ALL_VIDEOS);
+  /** @type {() => void} */
+  let answer = () => {};
+  const asked = new Promise((resolve) => (answer = () => resolve(undefined)));
+  api.videos = async (query) => {
+    await asked;
+    return FakeApi.prototype.videos.call(api, query);
+  };
+  const again = library.refresh();
+  setTimeout(answer);
+  await shown;
+  deepEqual([library.loaded, library.ids], [true, ["v1"]]);
+  await again;
+  api.videos = FakeApi.prototype.videos;
+});
+
 test("during a search, the server is asked once about each video that it has not listed", async () => {
   await library.show({ ...ALL_VIDEOS, q: "strasse", status: "completed" });
   let asked = 0;

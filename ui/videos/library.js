@@ -43,6 +43,8 @@ export class Library {
   #generation = 0;
   /** @type {Promise<void> | null} */
   #more = null;
+  /** @type {Promise<void>} the last call of `reload` */
+  #reloading = Promise.resolve();
 
   /** @param {Pick<Api, "videos">} api */
   constructor(api) {
@@ -86,9 +88,18 @@ export class Library {
     this.onList();
   }
 
-  /** Read the list from the start. */
-  async reload() {
-    const generation = this.#restart();
+  /** Read the list from the start; wait for the last of several calls. @returns {Promise<void>} */
+  reload() {
+    /** @type {Promise<void>} */
+    const reloading = this.#reload(this.#restart()).then(() => {
+      if (this.#reloading !== reloading) return this.#reloading;
+    });
+    this.#reloading = reloading;
+    return reloading;
+  }
+
+  /** @param {number} generation */
+  async #reload(generation) {
     const page = await this.#read(FIRST_PAGE_SIZE);
     if (generation !== this.#generation) return;
     this.loaded = true;

@@ -234,6 +234,12 @@ class NatsConnection:
         connecting, self._connecting = self._connecting, None
         if connecting is None:
             return
-        connecting.cancel()  # no effect once connected
-        with contextlib.suppress(asyncio.CancelledError, nats.errors.Error, *NO_RESPONSE_ERRORS):
-            await (await connecting).close()
+        # Repeated: nats-py uses `asyncio.wait_for`, which in Python 3.11 loses a cancellation that
+        # comes as the inner call ends.
+        while not connecting.done():
+            connecting.cancel()
+            await asyncio.wait([connecting], timeout=0.05)
+        if connecting.cancelled() or connecting.exception():
+            return
+        with contextlib.suppress(nats.errors.Error, *NO_RESPONSE_ERRORS):
+            await connecting.result().close()
