@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import requests
 from botocore.config import Config
 
 from benchmarks.feeds import LARGE, LARGE_VIDEOS
+from tests.accounts import write_accounts
 from tests.harness import RunningStack, is_stopped
 from tests.patience import wait_until
 from tests.small_disk import SmallDisk
@@ -51,12 +51,9 @@ class Stage:
     """
 
     def __init__(self, folder: Path) -> None:
-        keys = folder / "keys"
-        accounts = (INNOCENT, *ATTACKERS)
-        keys.write_text(
-            "\n".join(f"{hashlib.sha256(_key(a).encode()).hexdigest()} {a}" for a in accounts)
-        )
-        self.stack: Final = RunningStack(folder / "stack", {"API_KEYS_FILE": str(keys)})
+        accounts = {_key(account): account for account in (INNOCENT, *ATTACKERS)}
+        file = write_accounts(folder / "accounts", accounts)
+        self.stack: Final = RunningStack(folder / "stack", {"ACCOUNTS_FILE": file})
         for name in _WORKERS:
             worker = self.stack.table[name]
             self.stack.table[name] = replace(worker, argv=[*_LOWEST_PRIORITY, *worker.argv])
