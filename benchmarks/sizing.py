@@ -111,8 +111,8 @@ def measure_nats(folder: Path, videos: int, progressed: int, *, clustered: bool)
     stack = RunningStack(folder, clustered=clustered)
     data = folder if clustered else stack.stack.data
     servers = {server.name: data / server.name for server in stack.nats_servers}
-    nobody = Usage(0, 0, 0)
-    before = dict.fromkeys([*servers, "status"], nobody)
+    empty = Usage(0, 0, 0)
+    before = dict.fromkeys([*servers, "status"], empty)
     try:
         stack.start_servers()
         for portion in (1, 2):

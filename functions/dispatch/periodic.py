@@ -6,14 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
 
+from functions.shared.backoff import PAUSE_FACTOR
 from functions.shared.errors import KinoraError
 
 log = logging.getLogger(__name__)
-
-# A pause of ten times its own duration leaves the work at most a tenth of NATS and of the CPU.
-PAUSE_FACTOR: Final = 10
 
 
 class Periodic:

@@ -116,8 +116,8 @@ class Attempt:
         except LostRace as lost:
             self._state = "lost"
             log.info("%s: lost to %s", key.video_id, lost.newest.name)
-            # Without an event, nobody has won: the stream has lost the video's state, and gets it
-            # again from these files.
+            # Without an event, the race has no winner: the stream has lost the video's state,
+            # which is restored from these files.
             if lost.newest.seq:
                 self._files.delete()
         except Exception:

@@ -1,4 +1,4 @@
-"""Exponential backoff with jitter, for everything that is retried."""
+"""Pauses: exponential backoff for everything that is retried, and those of background work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Final
 # Jitter takes off up to half of a pause: enough to separate rivals that failed together, and still
 # a lower bound that tests can rely on.
 _LEAST_JITTER: Final = 0.5
+# Background work that pauses for ten times its own duration takes at most a tenth of NATS and of
+# the CPU, however many videos there are.
+PAUSE_FACTOR: Final = 10
 
 
 class Backoff(Iterator[float]):

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import Final
 
+from functions.shared.backoff import PAUSE_FACTOR
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus
 from functions.shared.subjects import (
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 # All subjects are compared this often in any case.
 COMPARE_SECONDS: Final = 10 * MINUTE_SECONDS
-# A pause of ten times its own duration leaves the comparison at most a tenth of NATS and the CPU.
-PAUSE_FACTOR: Final = 10
 
 
 class LostMessages:

@@ -10,6 +10,7 @@ import heapq
 import time
 from typing import Final
 
+from functions.shared.backoff import PAUSE_FACTOR
 from functions.shared.streams.bus import Message
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
@@ -24,8 +25,6 @@ from functions.status.eta.running import RunningVideo
 # Refresh interval of the simulation while videos change, and while none does.
 REFRESH_SECONDS: Final = 0.25
 IDLE_REFRESH_SECONDS: Final = 5.0
-# A pause of ten times its own duration leaves the simulation at most a tenth of the CPU.
-PAUSE_FACTOR: Final = 10
 
 
 class QueueForecast:

@@ -37,12 +37,6 @@ def kinora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 
 @pytest.fixture
-def client(kinora: RunningStack) -> Client:
-    """A client of the gateway."""
-    return Client(kinora.url)
-
-
-@pytest.fixture
 def bus(kinora: RunningStack) -> Iterator[JetStream]:
     """The streams, as an operator sees them."""
     bus = JetStream(kinora.nats_url)
