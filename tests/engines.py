@@ -57,7 +57,7 @@ class Engines:
             text = f"{video_id}: attempt 1 begins"
             return next((name for name in self._names if text in self._stack.log(name)), None)
 
-        return wait_until(begun, seconds=5, what=f"a worker starts {video_id}")
+        return wait_until(begun, seconds=60, what=f"a worker starts {video_id}")
 
     def resume(self, *but: str) -> None:
         """Resume all except these; engines that have exited are skipped."""
