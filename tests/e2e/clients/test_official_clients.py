@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import free_settings
 from local.stack import ROOT
 from tests.accounts import write_accounts
 from tests.e2e.clients.mailbox import Mailbox
 from tests.engines import Engines
 from tests.harness import RunningStack
 from tests.patience import scaled
+from tests.ports import stack_settings
 
 HERE = Path(__file__).parent
 SECRET = "whsec_" + base64.b64encode(hashlib.sha256(b"webhooks").digest()).decode()
@@ -89,7 +89,7 @@ def stack(mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     hooks = [(name, f"{mailbox.url}/", SECRET) for name in accounts]
     # One replica is used; the ports of the other two are for the short queue.
     settings = {
-        **free_settings(replicas=3),
+        **stack_settings(replicas=3),
         "ACCOUNTS_FILE": write_accounts(folder / "accounts", keys, hooks),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
