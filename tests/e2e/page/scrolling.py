@@ -12,15 +12,15 @@ from tests import patience
 
 # Scrolls like a wheel, three screens in sixty frames, and returns the milliseconds between frames.
 _SCROLL: Final = """
-(seconds) => new Promise((resolve) => {
+(frames) => new Promise((resolve) => {
   const gaps = [];
-  let last = performance.now(), begun = last;
+  let last = performance.now();
   const step = (now) => {
     gaps.push(now - last);
     last = now;
     window.scrollBy(0, innerHeight * 3 / 60);
-    if (now - begun < seconds * 1000) requestAnimationFrame(step);
-    else resolve(gaps.slice(2));
+    if (gaps.length < frames + 2) requestAnimationFrame(step);
+    else resolve(gaps.slice(2));  // the first ones have waited for this call
   };
   requestAnimationFrame(step);
 })
@@ -46,7 +46,7 @@ _REFERENCE: Final = """
 })
 """
 _TURNS: Final = 8
-_SCROLL_SECONDS: Final = 0.5
+_SCROLL_FRAMES: Final = 20
 _REFERENCE_FRAMES: Final = 10
 # 60 frames a second, plus the clock error of a browser without a screen.
 _FRAME_MS: Final = 16.7 + 0.3
@@ -58,7 +58,7 @@ _IDLE: Final = 1.2
 
 @dataclass(frozen=True)
 class Scrolling:
-    """What was measured while the page scrolled for four seconds.
+    """What was measured while the page scrolled for some hundred frames.
 
     Attributes:
         gap: the median time between frames, in ms.
@@ -89,7 +89,7 @@ def scroll_and_measure(page: Page) -> Scrolling:
     work = reference = 0.0
     for _ in range(_TURNS):
         start = _busy_ms(session)
-        gaps += page.evaluate(_SCROLL, _SCROLL_SECONDS)
+        gaps += page.evaluate(_SCROLL, _SCROLL_FRAMES)
         middle = _busy_ms(session)
         page.evaluate(_REFERENCE, _REFERENCE_FRAMES)
         work += middle - start

@@ -25,8 +25,12 @@ Open = Callable[..., Page]
 TO_THE_END = """
 () => new Promise((resolve) => {
   const begun = performance.now(), end = document.querySelector('#end');
+  let height = 0;
   const step = () => {
-    window.scrollTo(0, document.documentElement.scrollHeight);
+    if (height !== document.documentElement.scrollHeight) {
+      height = document.documentElement.scrollHeight;
+      window.scrollTo(0, height);
+    }
     if (end.checkVisibility() || performance.now() - begun > 1000) resolve(end.checkVisibility());
     else setTimeout(step, 20);
   };
