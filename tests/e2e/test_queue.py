@@ -11,6 +11,7 @@ import requests
 from tests.e2e.client import Client
 from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
+from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 
 # Takes much longer than the time limit of the next video.
@@ -82,8 +83,8 @@ def test_deleting_a_running_video_leaves_nothing(
     engines.resume()
     wait_until(
         lambda: (
-            f"{video_id}: attempt 1 ended: lost"
-            in kinora.log("generate-1") + kinora.log("generate-2")
+            logged(kinora.log("generate-1"), "attempt ended: lost", video_id=video_id)
+            or logged(kinora.log("generate-2"), "attempt ended: lost", video_id=video_id)
         ),
         seconds=10,
         what="the worker abandoned the video",
@@ -115,9 +116,9 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
     assert video["attempt"] == 2
     assert client.frames(video_id).shape == (25, 64, 96, 3)
     logs = kinora.log(victim) + kinora.log(other)
-    assert logs.count(f"{video_id}: attempt 2 ended: completed") == 1
+    assert logged(logs, "attempt ended: completed", video_id=video_id, attempt=2) == 1
     if whole_replica:
-        assert f"{video_id}: attempt 2 ended: completed" in kinora.log(other)
+        assert logged(kinora.log(other), "attempt ended: completed", video_id=video_id, attempt=2)
         kinora.start(victim)
     else:
         kinora.wait_ready(victim)
@@ -125,6 +126,6 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
 
 def _worker_of(kinora: RunningStack, video_id: str) -> str | None:
     for name in ("generate-1", "generate-2"):
-        if f"{video_id}: attempt 1 begins" in kinora.log(name):
+        if logged(kinora.log(name), "attempt begins", video_id=video_id, attempt=1):
             return name
     return None
