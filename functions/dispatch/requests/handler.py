@@ -12,7 +12,7 @@ from structlog.contextvars import bound_contextvars
 from functions.dispatch.dispatcher import MAX_REDELIVERY_DELAY, redelivery_delay
 from functions.dispatch.requests.sink import RequestSink, SinkOutcome, SinkResponse
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
-from functions.shared.request_ids import EXTENSION, LOG_FIELD, request_id
+from functions.shared.request_ids import LOG_FIELD, request_id, request_id_of
 from functions.shared.streams.bus import Delivery, Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
 from functions.shared.streams.first_event import known_of, prompt_excerpt
@@ -120,7 +120,7 @@ class RequestHandler:
 
     def _send(self, snapshot: Snapshot, delivery: Delivery, event: ReceivedEvent) -> None:
         # Of a request that another program published, everything that follows has an id as well.
-        sent_for = request_id(str(event.attributes.get(EXTENSION, "")))
+        sent_for = request_id_of(event.attributes) or request_id()
         with bound_contextvars(**{LOG_FIELD: sent_for}):
             log.info("request sent to generate, attempt %d", snapshot.attempt + 1)
             response = self._sink.send_request(delivery.message, event)
