@@ -37,7 +37,8 @@ endef
 ifeq ($(MAKELEVEL),0)
 .NOTPARALLEL:
 endif
-.PHONY: images pin deploy undeploy cluster smoke test-images help run test test-page check lint format lock lock-images install chromium clean
+ID ?=
+.PHONY: follow images pin deploy undeploy cluster smoke test-images help run test test-page check lint format lock lock-images install chromium clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -125,6 +126,9 @@ lock-images: .python-is-new-enough ## Write the hashes of what each image instal
 clean: ## Remove the environment and all caches, but keep the data of `make run`
 	@rm -rf .venv .venv-clients node_modules screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+follow: .venv/run-installed ## Print what all of `make run` logged about ID=, a video's or a request's id
+	@.venv/bin/python -m local.follow '$(ID)'
 
 screenshots: .venv/all-installed chromium ## Take screenshots of the page's states into screenshots/
 	@.venv/bin/python -m tests.e2e.page.screenshots screenshots

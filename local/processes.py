@@ -119,6 +119,8 @@ def function_env(stack: Stack, credentials: Credentials) -> dict[str, str]:
         "MODEL": stack.model,
         "MODEL_PROFILE": stack.environ.get("MODEL_PROFILE") or "demo",
         "K_SINK": f"http://127.0.0.1:{stack.ports['activator']}",
+        # For people, and for `python -m local.follow`.
+        "LOG_FORMAT": "text",
         "PYTHONUNBUFFERED": "1",  # log lines reach the file at once
     }
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import psutil
 
 from tests.harness import RunningStack, is_stopped
+from tests.log_lines import logged
 from tests.patience import wait_until
 
 # Two seconds of a core, so that a video can be held in the middle of its steps.
@@ -54,8 +55,11 @@ class Engines:
         """The replica that has begun a video's first attempt, once there is one."""
 
         def begun() -> str | None:
-            text = f"{video_id}: attempt 1 begins"
-            return next((name for name in self._names if text in self._stack.log(name)), None)
+            fields = {"video_id": video_id, "attempt": 1}
+            return next(
+                (n for n in self._names if logged(self._stack.log(n), "attempt begins", **fields)),
+                None,
+            )
 
         return wait_until(begun, seconds=60, what=f"a worker starts {video_id}")
 

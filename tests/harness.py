@@ -157,7 +157,7 @@ class RunningStack:
     def log(self, name: str) -> str:
         """The end of a process's log; empty before the process is started."""
         path = self.stack.log_of(name)
-        return path.read_text(errors="replace")[-3000:] if path.exists() else ""
+        return path.read_text(errors="replace")[-20_000:] if path.exists() else ""
 
     def worker_pid(self, name: str) -> int:
         """The process that does the work: gunicorn's worker, which holds the engine."""

@@ -25,6 +25,7 @@ from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
 from functions.shared.errors import Unavailable
+from functions.shared.logs import configure_logging
 from functions.shared.networks import parse_networks
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
@@ -48,6 +49,7 @@ def create_app(
     it knows the address.
     """
     settings = settings or load_settings()
+    configure_logging("dispatch", settings.log_format)
     accounts = AccountsFile.at_start(settings)
     stream = bus or JetStream(settings.nats_url)
     registry = CollectorRegistry()

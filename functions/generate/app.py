@@ -16,9 +16,10 @@ from functions.generate.engine.parent.engine import Engine
 from functions.generate.render_engine import RenderEngine
 from functions.generate.routes import GenerateRoutes
 from functions.generate.worker import Worker
-from functions.shared.api.http import configure_logging, new_app
+from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
 from functions.shared.errors import Unavailable
+from functions.shared.logs import configure_logging
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
@@ -38,8 +39,8 @@ def create_app(
     The engine starts loading the model here, in processes of its own; `/readyz` succeeds once it is
     loaded. If it can't be loaded, this process and its gunicorn exit.
     """
-    configure_logging()
     settings = settings or load_settings()
+    configure_logging("generate", settings.log_format)
     stream = bus or JetStream(settings.nats_url)
     store = store or S3Store.from_settings(settings)
     engine = engine or _start_engine(settings)

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from structlog.contextvars import bound_contextvars
+
 from functions.generate.attempt_files import AttemptFiles
 from functions.generate.engine.messages import Progress
 from functions.generate.lease import HeldLease
@@ -57,15 +59,21 @@ class Attempt:
     """
 
     def __init__(
-        self, dependencies: AttemptDependencies, stored: StoredRequest, started: VideoState
+        self,
+        dependencies: AttemptDependencies,
+        stored: StoredRequest,
+        started: VideoState,
+        *,
+        worker: str,
     ) -> None:
-        """Continue from `started`, which claimed the video of `stored`."""
+        """Continue from `started`, by which `worker` claimed the video of `stored`."""
         self.finished: Final = threading.Event()
         # False once the response that reports on this attempt has been closed.
         self.connected = True
         self._dependencies = dependencies
         self._stored = stored
         self._number = started.attempt
+        self._log_fields = asdict(stored.key) | {"attempt": started.attempt, "worker": worker}
         self._state = "in_progress"
         self._progress, self._stage = 0, Stage.ENCODING
         self._steps_after_loss = 0
@@ -108,14 +116,17 @@ class Attempt:
 
     def run(self) -> None:
         """Render the video and publish the outcome; never raises."""
-        key = self._stored.key
-        log.info("%s: attempt %d begins", key.video_id, self._number)
+        with bound_contextvars(**self._log_fields):
+            self._run()
+
+    def _run(self) -> None:
+        log.info("attempt begins")
         try:
             with self._lease.renewing():
                 self._state = self._render_and_publish()
         except LostRace as lost:
             self._state = "lost"
-            log.info("%s: lost to %s", key.video_id, lost.newest.name)
+            log.info("lost to %s", lost.newest.name)
             # Without an event, the race has no winner: the stream has lost the video's state,
             # which is restored from these files.
             if lost.newest.seq:
@@ -123,13 +134,11 @@ class Attempt:
         except Exception:
             # Nothing is published: the lease expires, and another attempt starts.
             self._state = "abandoned"
-            log.exception("%s: attempt %d was abandoned", key.video_id, self._number)
+            log.exception("attempt was abandoned")
         finally:
             self.finished.set()
             log.info(
-                "%s: attempt %d ended: %s, %d steps after the lease was lost",
-                key.video_id,
-                self._number,
+                "attempt ended: %s, %d steps after the lease was lost",
                 self._state,
                 self._steps_after_loss,
             )
@@ -181,9 +190,9 @@ class Attempt:
     def _fail(self, problem: Exception) -> str:
         """Publish that the attempt failed: the video may be retried, or has failed for good."""
         if not isinstance(problem, KinoraError):
-            log.error("%s: unexpected error", self._stored.key.video_id, exc_info=problem)
+            log.error("unexpected error", exc_info=problem)
             problem = KinoraError("The worker failed unexpectedly; its log says why")
-        log.warning("%s: %s", self._stored.key.video_id, problem.message)
+        log.warning("%s", problem.message)
         error = Failure(code=problem.code, message=problem.message)
         self._files.delete()
         if problem.retryable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -84,7 +85,8 @@ class HeldLease:
     @contextlib.contextmanager
     def renewing(self) -> Iterator[None]:
         """Renew the lease, and watch for its loss, until the block ends."""
-        renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
+        run = contextvars.copy_context().run
+        renewer = threading.Thread(target=run, args=(self._renew,), name="lease", daemon=True)
         unwatch = self._watch()
         renewer.start()
         try:
@@ -107,7 +109,7 @@ class HeldLease:
             return self._bus.watch(self._state.key.events_filter, on_event)
         except KinoraError as problem:
             # Without hints, a cancellation is noticed at the next renewal.
-            log.warning("can't watch %s: %s", self._state.key.video_id, problem.message)
+            log.warning("can't watch the video: %s", problem.message)
             return lambda: None
 
     def _renew(self) -> None:
@@ -128,7 +130,7 @@ class HeldLease:
             except OutcomeUnknown:
                 return
             except KinoraError as problem:
-                log.warning("lease of %s: %s", self._state.key.video_id, problem.message)
+                log.warning("the lease is not renewed: %s", problem.message)
 
     def _check_ownership(self) -> None:
         for delay in OWNERSHIP_CHECK_DELAYS:

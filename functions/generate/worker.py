@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import secrets
 import threading
@@ -71,9 +72,11 @@ class Worker:
             raise Unavailable("This worker is busy", code="busy", retry_after=1)
         try:
             stored, started = self._claim(seq)
-            self._attempt = attempt = Attempt(self._dependencies, stored, started)
+            self._attempt = attempt = Attempt(self._dependencies, stored, started, worker=self.name)
             # Not a daemon: a video outlives its response, and the interpreter waits for it.
-            self._thread = threading.Thread(target=self._run, args=(attempt,), name="attempt")
+            # It logs, and publishes, on behalf of the current request.
+            run = contextvars.copy_context().run
+            self._thread = threading.Thread(target=run, args=(self._run, attempt), name="attempt")
             self._thread.start()
         except BaseException:
             self._one_video.release()

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from functions.shared.logs import LogFormat
 from functions.shared.networks import parse_networks
 from functions.shared.timestamps import HOUR_SECONDS
 from functions.shared.video.events import EventName
@@ -179,6 +180,10 @@ class Settings(BaseSettings):
         None,
         pattern=r"^[^\s/,]+( *, *[^\s/,]+)*$",
         description="Names by which callers may address the API, comma-separated. Not set: any.",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.JSON,
+        description="Log lines: `json`, one object each; or `text`, as in `make run`.",
     )
 
 

@@ -14,6 +14,7 @@ from functions.shared.api.media_routes import add_media_routes
 from functions.shared.api.openapi import add_document
 from functions.shared.api.thread_share import ThreadShare
 from functions.shared.config import Settings, load_settings
+from functions.shared.logs import configure_logging
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
@@ -43,6 +44,7 @@ def create_app(
     the worker process.
     """
     settings = settings or load_settings()
+    configure_logging("status", settings.log_format)
     file = AccountsFile.at_start(settings)
     accounts = Accounts(
         file,

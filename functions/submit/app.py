@@ -14,6 +14,7 @@ from functions.shared.api.media_routes import add_media_routes, explain_large_bo
 from functions.shared.api.openapi import add_document
 from functions.shared.api.thread_share import ThreadShare
 from functions.shared.config import Settings, load_settings
+from functions.shared.logs import configure_logging
 from functions.shared.remembered_check import RememberedCheck
 from functions.shared.storage import S3Store, Store
 from functions.shared.streams.bus import Bus
@@ -43,6 +44,7 @@ def create_app(
 ) -> Flask:
     """Wire the function. An argument left out is created from the environment."""
     settings = settings or load_settings()
+    configure_logging("submit", settings.log_format)
     stream = bus or JetStream(settings.nats_url, Silence())
     profile = load_profile(settings.model_profile)
     ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from pydantic_core import to_json
+from structlog.contextvars import bind_contextvars
 
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.parameters import IDEMPOTENCY_KEY
@@ -75,6 +76,7 @@ class SubmitRoutes:
         return self._accept(key, self._remixes.remix(key, source, body, idempotent=idempotent))
 
     def _accept(self, key: VideoKey, accepted: Accepted) -> Response:
+        bind_contextvars(video_id=key.video_id)
         headers = {"Location": f"/v1/videos/{key.video_id}", **POLL_HEADERS}
         body = to_json(self._accepted(key, accepted))
         # As OpenAI answers. Some clients take anything else for a failure.

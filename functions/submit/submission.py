@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from functions.shared.errors import IdempotencyKeyReused, QueueFull, Unavailable, VideoDeleted
 from functions.shared.streams.bus import Bus
@@ -20,6 +21,8 @@ from functions.submit.request_publisher import RequestPublisher
 from functions.submit.stored_request import find_request
 from functions.submit.stream_writes import StreamWrites
 from functions.submit.unconfirmed_requests import UnconfirmedRequests
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ class Submissions:
             raise
         if stored.event_id != prepared.event.id and stored.request_hash != prepared.request_hash:
             raise IdempotencyKeyReused
+        log.info("video requested", extra=asdict(key))
         return Accepted(stored, Snapshot(key))
 
 

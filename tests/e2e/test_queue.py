@@ -8,6 +8,7 @@ import signal
 from tests.e2e.client import TINY, Client
 from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
+from tests.log_lines import logged
 from tests.patience import wait_until
 
 # Takes much longer than the time limit of the next video.
@@ -89,5 +90,5 @@ def test_a_video_is_completed_once_after_its_worker_is_killed(
     assert video["attempt"] == 2
     assert client.frames(video_id).shape == (25, 64, 96, 3)
     logs = kinora.log("generate-1") + kinora.log("generate-2")
-    assert logs.count(f"{video_id}: attempt 2 ended: completed") == 1
+    assert logged(logs, "attempt ended: completed", video_id=video_id, attempt=2) == 1
     kinora.wait_ready(victim)

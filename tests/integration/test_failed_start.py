@@ -67,7 +67,7 @@ def _assert_start_fails(tmp_path: Path, reason: str, **settings: str) -> None:
             stack.start("generate-1")
         lines = stack.log("generate-1").splitlines()
         assert [line for line in lines if reason in line] == [
-            line for line in lines if line.startswith("ERROR functions.generate.engine")
+            line for line in lines if " [error] engine: " in line
         ], lines
         assert sum(reason in line for line in lines) == 1
         assert not any("Traceback" in line for line in lines)

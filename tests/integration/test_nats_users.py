@@ -36,6 +36,8 @@ from tests.unit.events import publish, started
 # Published only under a load that tests do not create.
 UNDER_LOAD = {("status", "$JS.FC.>")}
 
+REQUEST_ID = "from-a-test"
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUsersStack]:
@@ -73,7 +75,10 @@ def _wait_until_finished(stack: NatsUsersStack, video_id: str) -> dict[str, str]
 
 def _post(stack: NatsUsersStack) -> str:
     answer = requests.post(
-        f"{stack.url}/v1/videos", json={"prompt": "a red circle", "seed": 1}, timeout=scaled(10)
+        f"{stack.url}/v1/videos",
+        json={"prompt": "a red circle", "seed": 1},
+        headers={"x-request-id": REQUEST_ID},
+        timeout=scaled(10),
     )
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
@@ -153,6 +158,7 @@ def test_events_reach_a_broker(
     )
     assert headers["ce-type"] == "dev.kinora.video.completed.v1"
     assert headers["ce-account"] == "default"
+    assert headers["ce-requestid"] == REQUEST_ID
     assert json.loads(body)["output"]["frames"] > 0
 
 

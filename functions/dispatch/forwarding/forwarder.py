@@ -13,6 +13,7 @@ import httpx
 
 from functions.dispatch.dispatcher import MAX_REDELIVERY_DELAY, redelivery_delay
 from functions.dispatch.sinks import PERMANENT_REFUSALS
+from functions.shared import request_ids
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Delivery
 from functions.shared.streams.cloudevents import read_nats, write_binary
@@ -49,9 +50,9 @@ class Forwarder:
             log.warning("dropped: %s: %s", message.subject, problem.message)
             delivery.term(problem.message)
             return
-        headers, body = write_binary(
-            event, **self._extensions, subject=key.video_id, account=key.account
-        )
+        sent_for = request_ids.request_id_of(event.attributes)
+        extensions = self._extensions | ({request_ids.EXTENSION: sent_for} if sent_for else {})
+        headers, body = write_binary(event, **extensions, subject=key.video_id, account=key.account)
         status, description = self._post(headers, body)
         if status is not None and httpx.codes.is_success(status):
             delivery.ack()

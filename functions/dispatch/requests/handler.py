@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import asdict
 from typing import Final
 
+from structlog.contextvars import bound_contextvars
+
 from functions.dispatch.dispatcher import MAX_REDELIVERY_DELAY, redelivery_delay
-from functions.dispatch.requests.sink import RequestSink, SinkOutcome
+from functions.dispatch.requests.sink import RequestSink, SinkOutcome, SinkResponse
 from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
+from functions.shared.request_ids import LOG_FIELD, request_id, request_id_of
 from functions.shared.streams.bus import Delivery, Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
 from functions.shared.streams.first_event import known_of, prompt_excerpt
@@ -59,6 +63,11 @@ class RequestHandler:
             log.warning("dropped: %s", problem.message)
             delivery.term(problem.message)
             return
+        with bound_contextvars(**asdict(key)):
+            self._settle(delivery, key)
+
+    def _settle(self, delivery: Delivery, key: VideoKey) -> None:
+        message = delivery.message
         snapshot = self._ledger.read(key)
         event, invalid = self._validate(message) if snapshot.queued else (None, None)
         lease_left = self._ledger.lease_left(snapshot)
@@ -110,7 +119,14 @@ class RequestHandler:
         return event, None
 
     def _send(self, snapshot: Snapshot, delivery: Delivery, event: ReceivedEvent) -> None:
-        response = self._sink.send_request(delivery.message, event)
+        # Of a request that another program published, everything that follows has an id as well.
+        sent_for = request_id_of(event.attributes) or request_id()
+        with bound_contextvars(**{LOG_FIELD: sent_for}):
+            log.info("request sent to generate, attempt %d", snapshot.attempt + 1)
+            response = self._sink.send_request(delivery.message, event)
+            self._settle_sent(snapshot, delivery, response)
+
+    def _settle_sent(self, snapshot: Snapshot, delivery: Delivery, response: SinkResponse) -> None:
         if response.failure is not None:
             # The worker validates differently, for example against another profile.
             if self._publish_failed(snapshot, delivery, response.failure):
@@ -134,10 +150,10 @@ class RequestHandler:
         try:
             self._ledger.publish(snapshot, event)
         except LostRace as lost:
-            log.info("%s: %s was published first", snapshot.key.video_id, lost.newest.name)
+            log.info("%s was published first", lost.newest.name)
             delivery.nak(1)
             return False
-        log.info("%s failed: %s", snapshot.key.video_id, error.message)
+        log.info("the video has failed: %s", error.message)
         return True
 
 

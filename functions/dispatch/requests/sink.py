@@ -13,6 +13,7 @@ import httpx
 
 from functions.dispatch.requests.deletion_cost import DeletionCosts
 from functions.dispatch.sinks import PERMANENT_REFUSALS
+from functions.shared import request_ids
 from functions.shared.streams.bus import Message
 from functions.shared.streams.cloudevents import ReceivedEvent, write_binary
 from functions.shared.subjects import VideoKey
@@ -97,6 +98,9 @@ class HttpSink:
             account=key.account,
             sequence=str(message.seq),
         )
+        sent_for = request_ids.current_request_id()
+        if sent_for is not None:
+            headers[request_ids.HEADER] = sent_for
         timeout = httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=self._first_byte_seconds)
         try:
             with self._client.stream(
@@ -107,10 +111,10 @@ class HttpSink:
                     return SinkResponse(SinkOutcome.CLOSED)
                 return _refusal(response)
         except httpx.ConnectError as problem:
-            log.info("%s: no connection: %s", key.video_id, problem)
+            log.info("no connection to generate: %s", problem)
             return SinkResponse(SinkOutcome.BUSY)
         except httpx.HTTPError as problem:
-            log.info("%s: the connection was lost: %r", key.video_id, problem)
+            log.info("the connection to generate was lost: %r", problem)
             return SinkResponse(SinkOutcome.CLOSED)
 
     def _read_to_end(self, response: httpx.Response) -> None:

@@ -14,6 +14,7 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 from prometheus_client import Counter
+from structlog.contextvars import bind_contextvars
 
 from functions.dispatch.webhooks.consumers import EndpointConsumers
 from functions.dispatch.webhooks.message import Webhook
@@ -143,15 +144,17 @@ class EndpointWorker:
         except InvalidRequest as problem:
             await self._settle(msg, b"+TERM " + problem.message.encode())
             return
+        # Of this task alone, which handles one event.
+        bind_contextvars(account=self._endpoint.account, video_id=webhook.video_id)
         result = await self._sender.send_webhook(webhook)
         if result.delivered:
-            log.info("%s: webhook to %s delivered", webhook.video_id, self._endpoint.name)
+            log.info("webhook to %s delivered", self._endpoint.name)
             self._count("delivered")
             await self._settle(msg, b"+ACK")
         else:
-            await self._retry_or_give_up(msg, webhook, result)
+            await self._retry_or_give_up(msg, result)
 
-    async def _retry_or_give_up(self, msg: Msg, webhook: Webhook, result: DeliveryResult) -> None:
+    async def _retry_or_give_up(self, msg: Msg, result: DeliveryResult) -> None:
         if result.overloaded:
             shortest, longest = OVERLOAD_PAUSE_SECONDS
             pause = min(max(result.retry_after or 0.0, shortest), longest)
@@ -161,8 +164,7 @@ class EndpointWorker:
         if result.gone or delay is None:
             remedy = " Remove it from ACCOUNTS_FILE." if result.gone else ""
             log.warning(
-                "%s: webhook to %s given up after attempt %d: %s.%s",
-                webhook.video_id,
+                "webhook to %s given up after attempt %d: %s.%s",
                 self._endpoint.name,
                 attempt,
                 result.problem,
@@ -172,8 +174,7 @@ class EndpointWorker:
             await self._settle(msg, b"+TERM the webhook was given up")
             return
         log.warning(
-            "%s: webhook to %s failed, attempt %d: %s. Retrying in %.0f s.",
-            webhook.video_id,
+            "webhook to %s failed, attempt %d: %s. Retrying in %.0f s.",
             self._endpoint.name,
             attempt,
             result.problem,

@@ -6,7 +6,6 @@ The parent imports this module to name `main`, so `model` is imported only when 
 from __future__ import annotations
 
 import ctypes
-import logging
 import multiprocessing
 import os
 import signal
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from functions.generate.engine.messages import EngineConfig
+from functions.shared.config import load_settings
+from functions.shared.logs import configure_logging
 
 _PR_SET_PDEATHSIG: Final = 1  # from linux/prctl.h
 
@@ -29,8 +30,7 @@ def main(connection: Connection, config: EngineConfig, rank: int, rendezvous: Pa
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with_parent()
     threading.Thread(target=_exit_with_parent, name="exit-with-parent", daemon=True).start()
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("functions").setLevel(logging.INFO)  # logs the device and the kernel in use
+    configure_logging("generate", load_settings().log_format)
 
     from functions.generate.engine.model import serving  # noqa: PLC0415 - not in the parent
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from functions.shared.errors import AttemptFailed
 from functions.shared.video.profiles import SigmaSchedule
@@ -50,11 +51,15 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """Parent to every rank: render `request`. Rank 0 writes the files to `folder`."""
+    """Parent to every rank: render `request`. Rank 0 writes the files to `folder`.
+
+    The ranks' log lines about it have `log_fields`.
+    """
 
     request: ResolvedRequest
     video_id: str
     folder: Path
+    log_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
+from structlog.contextvars import bind_contextvars
+
 from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.rate_limits import RateLimits
 from functions.shared.errors import Unauthorized, VideoNotFound
@@ -47,6 +49,7 @@ class Accounts:
             RateLimited: the account sends too many requests.
         """
         account = self.account_of(authorization)
+        bind_contextvars(account=account)
         own = self._file and self._file.document.account(account).requests_per_second
         self._rates.admit(account, own or self._requests_per_second)
         return account
@@ -93,4 +96,5 @@ class Accounts:
         account = self.account(authorization)
         if not is_token(video_id):
             raise VideoNotFound
+        bind_contextvars(video_id=video_id)
         return VideoKey(account, video_id)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
-from functions.shared import subjects
+from functions.shared import request_ids, subjects
 from functions.shared.streams.cloudevent_attributes import MAX_ATTRIBUTE
 from functions.shared.streams.validation import MAX_EVENT_BYTES
 from functions.shared.video.events import DATA_OF, EventName
@@ -113,12 +113,10 @@ def schema_of(name: EventName, references: str = "#/$defs/{model}") -> dict[str,
         envelope, rules = _own_envelope(), _STATE_RULE
     info = EVENT_INFO[name]
     envelope["type"] = {"type": "string", "const": name.type}
-    optional = {"subject", "time", "datacontenttype", "account", "data_base64"}
-    required = [
-        attribute
-        for attribute in envelope
-        if name is not EventName.REQUESTED or attribute not in optional
-    ]
+    optional = {request_ids.EXTENSION}
+    if name is EventName.REQUESTED:
+        optional |= {"subject", "time", "datacontenttype", "account", "data_base64"}
+    required = [attribute for attribute in envelope if attribute not in optional]
     schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:kinora:event-schemas:v1:{name}",
@@ -166,6 +164,11 @@ def _open_envelope() -> dict[str, Any]:
             "description": "Ignored: the subject of the NATS message, or the API key over HTTP, "
             "determines the account, and Kinora sets this attribute.",
         },
+        request_ids.EXTENSION: {
+            **_EXTENSION,
+            "description": "Names this request in Kinora's logs and later events, if it has 1 to "
+            "128 letters, digits, '.', '_' or '-'. Over HTTP, the header x-request-id does.",
+        },
         "data_base64": {
             "type": ["string", "null"],
             "contentEncoding": "base64",
@@ -194,6 +197,11 @@ def _own_envelope() -> dict[str, Any]:
             "type": "string",
             "pattern": TOKEN,
             "description": "An extension attribute: the account that owns the video.",
+        },
+        request_ids.EXTENSION: {
+            "type": "string",
+            "description": "An extension attribute: the x-request-id of the HTTP request that led "
+            "to this event. Absent from what no request led to, and from older events.",
         },
     }
 

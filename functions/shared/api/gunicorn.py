@@ -16,6 +16,7 @@ __all__ = [
     "keepalive",
     "limit_request_fields",
     "limit_request_line",
+    "logger_class",
     "timeout",
     "worker_class",
     "worker_tmp_dir",
@@ -29,6 +30,7 @@ workers = 1
 # Threads, because requests wait for NATS, S3 and event streams, and compute next to nothing; each
 # function says how many. gunicorn's "gthread", with JSON errors for requests that it can't parse.
 worker_class = "functions.shared.api.gunicorn_worker.Worker"
+logger_class = "functions.shared.api.gunicorn_log.Logger"
 
 # The master kills no worker whose heartbeat is late: on a busy machine that of a healthy one may
 # be, and a worker that drains sends none. Probes watch the workers instead.

@@ -24,8 +24,8 @@ from gunicorn.http.errors import (
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
-from functions.shared.api.request_ids import request_id
 from functions.shared.errors import InvalidRequest, KinoraError
+from functions.shared.request_ids import HEADER, LOG_FIELD, request_id
 
 _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -161,11 +161,11 @@ class Worker(ThreadWorker):
         else:
             status, error = HTTPStatus.INTERNAL_SERVER_ERROR, KinoraError()
         name = request_id()
-        self.log.warning("%s: answered %d: %s", name, status, exc)
+        self.log.warning("answered %d: %s", status, exc, extra={LOG_FIELD: name})
         try:
             write_nonblock(client, _response(status, error, name))
         except OSError:
-            self.log.debug("%s: the caller has disconnected", name)
+            self.log.debug("the caller has disconnected", extra={LOG_FIELD: name})
 
 
 def _response(status: HTTPStatus, error: KinoraError, name: str) -> bytes:
@@ -175,6 +175,6 @@ def _response(status: HTTPStatus, error: KinoraError, name: str) -> bytes:
         "Connection: close",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
-        f"x-request-id: {name}",
+        f"{HEADER}: {name}",
     )
     return "\r\n".join((*lines, "", "")).encode() + body

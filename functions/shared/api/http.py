@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote
 
 from flask import Flask, Response, g, jsonify, request
 from prometheus_client import (
@@ -16,13 +17,14 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
+from functions.shared import request_ids
 from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.callers import refuse_cross_origin_writes, refuse_unknown_hosts
 from functions.shared.api.cors import allow_origins
 from functions.shared.api.request_body import BodyReceiver
-from functions.shared.api.request_ids import request_id
 from functions.shared.errors import InvalidRequest, KinoraError, NotFound, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ _MAX_PATH: Final = 200
 # Every function has these. The gateway does not route to them, and the OpenAPI document leaves them
 # out; `/health` is for callers too.
 OPERATOR_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+# What asks for these does so every few seconds, so they are not logged.
+PROBED_ROUTES: Final = OPERATOR_ROUTES | {"/health"}
 
 
 def new_app(
@@ -68,7 +72,6 @@ def new_app(
         authenticate: raises a `KinoraError` for an `Authorization` header that may not send a body.
         explain_large: see `BodyReceiver`.
     """
-    configure_logging()
     app = Flask(name)
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     # `/v1//videos` gets 404 rather than a redirect, which a POST would not survive.
@@ -84,17 +87,25 @@ def new_app(
 
     @app.before_request
     def begin() -> None:
-        g.request_id = request_id(request.headers.get("x-request-id", ""))
+        g.request_id = request_ids.request_id(request.headers.get(request_ids.HEADER, ""))
         g.started = time.perf_counter()
+        # This thread has served other requests before.
+        clear_contextvars()
+        bind_contextvars(**{request_ids.LOG_FIELD: g.request_id})
         bodies.receive()
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers["x-request-id"] = g.request_id
+        response.headers[request_ids.HEADER] = g.request_id
         route = request.url_rule.rule if request.url_rule else "none"
-        seconds.labels(name, route, request.method, response.status_code).observe(
-            time.perf_counter() - g.started
-        )
+        passed = time.perf_counter() - g.started
+        seconds.labels(name, route, request.method, response.status_code).observe(passed)
+        if route not in PROBED_ROUTES:
+            # Without the query, which may search for a part of a prompt.
+            path = quote(request.path[:_MAX_PATH])
+            text = "%s %s %d"
+            fields = {"seconds": round(passed, 6)}
+            log.info(text, request.method, path, response.status_code, extra=fields)
         return response
 
     refuse_unknown_hosts(app, allowed_hosts)
@@ -111,11 +122,6 @@ def new_app(
         ).set_function(lambda: accounts.problem is None)
     _add_operator_routes(app, check_health or check, registry)
     return app
-
-
-def configure_logging() -> None:
-    """Log to standard error; call it before anything that logs from a thread of its own."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _add_error_handlers(app: Flask) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import asdict
 from typing import Final
 
 from functions.shared.backoff import Backoff
@@ -21,7 +22,7 @@ from functions.shared.streams.video_events import VideoEvent
 from functions.shared.streams.video_state import Snapshot, VideoState, snapshot_of
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.timestamps import NANOSECONDS
-from functions.shared.video.events import RUNNING, TRANSITIONS, Started
+from functions.shared.video.events import RUNNING, TRANSITIONS, EventName, Started
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,8 @@ class Ledger:
                     expected_filter=event.key.events_filter,
                     headers={"content-type": STRUCTURED},
                 )
+                if event.name is not EventName.PROGRESSED:
+                    log.info("video %s", event.name, extra=asdict(event.key))
                 return VideoState(event.key, seq, event.name, event.id, event.data)
             except OutcomeUnknown as unknown:
                 retry.wait(unknown)

@@ -13,6 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from functions.shared import request_ids
 from functions.shared.errors import InvalidEvent, excerpt
 from functions.shared.streams.cloudevents import read_nats
 from functions.shared.subjects import VideoKey
@@ -43,8 +44,11 @@ class VideoEvent:
         return cls(key, name, data, source, str(uuid.uuid4()))
 
     def to_bytes(self) -> bytes:
-        """The event as JSON in structured mode; the SDK checks the attributes."""
-        attributes = {
+        """The event as JSON in structured mode; the SDK checks the attributes.
+
+        It carries the id of the HTTP request that this thread or task works for.
+        """
+        attributes: dict[str, Any] = {
             "id": self.id,
             "source": self.source,
             "type": self.name.type,
@@ -53,6 +57,9 @@ class VideoEvent:
             "datacontenttype": "application/json",
             "account": self.key.account,
         }
+        request_id = request_ids.current_request_id()
+        if request_id is not None:
+            attributes[request_ids.EXTENSION] = request_id
         checked = CloudEvent(attributes).get_attributes()
         # The SDK's own JSON is ASCII only: one character of a prompt takes up to twelve bytes.
         return to_json({**checked, "data": self.data}, exclude_none=True)

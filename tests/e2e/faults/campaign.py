@@ -28,7 +28,9 @@ CALLERS: Final = 12
 # The status in the HTTP API for each final state; deleted videos are not listed.
 LISTED_STATUS: Final = {"completed": "completed", "failed": "failed", "cancelled": "failed"}
 
-_LOST: Final = re.compile(r"(\S+): attempt \d+ ended: lost, (\d+) steps after the lease was lost")
+_LOST: Final = re.compile(
+    r"attempt ended: lost, (\d+) steps after the lease was lost .*video_id=(\S+)"
+)
 # The step that is running, and one whose message is on its way to the worker.
 MAX_STEPS_AFTER_LOSS: Final = 2
 
@@ -97,7 +99,7 @@ def judge(
     after_loss = [
         (video_id, int(steps))
         for name in WORKERS
-        for video_id, steps in _LOST.findall(stack.full_log(name))
+        for steps, video_id in _LOST.findall(stack.full_log(name))
     ]
     verdict.violations += [
         f"{video_id}: its worker ran {steps} steps after it learned that the lease was lost"

@@ -24,6 +24,7 @@ from tests.e2e.faults.proxy import Proxy, ProxyLoop
 from tests.e2e.faults.streams import Streams
 from tests.engines import Engines
 from tests.harness import RunningStack, is_stopped
+from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 from tests.small_disk import SmallDisk, small_disk
 from tests.wrong_clocks import adjustable_clock
@@ -60,7 +61,7 @@ CLOCKS: Final = {
 }
 
 # A new worker has no video, even if its predecessor had started one.
-_STEP: Final = re.compile(r"Booting worker|(\S+): attempt (\d+) (begins|ended)")
+_STEP: Final = re.compile(r"Booting worker|attempt (begins|ended).* attempt=(\d+) .*video_id=(\S+)")
 
 
 class FaultyStack(RunningStack):
@@ -181,17 +182,19 @@ class FaultyStack(RunningStack):
     def video_on(self, name: str) -> tuple[str, int] | None:
         """The id of the video that a replica works on, and the attempt's number; None if idle."""
         steps = _STEP.findall(self.full_log(name))
-        if not steps or steps[-1][2] != "begins":
+        if not steps or steps[-1][0] != "begins":
             return None
-        return steps[-1][0], int(steps[-1][1])
+        return steps[-1][2], int(steps[-1][1])
 
     def worker_of(self, video_id: str, attempt: int = 1) -> str:
         """The name of the replica that started this attempt."""
-        text = f"{video_id}: attempt {attempt} begins"
+        fields = {"video_id": video_id, "attempt": attempt}
         return wait_until(
-            lambda: next((n for n in WORKERS if text in self.full_log(n)), None),
+            lambda: next(
+                (n for n in WORKERS if logged(self.full_log(n), "attempt begins", **fields)), None
+            ),
             seconds=60,
-            what=text,
+            what=f"attempt {attempt} of {video_id} begins",
         )
 
     def s3(self) -> Any:

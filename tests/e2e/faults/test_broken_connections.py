@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.faults.caller_record import CallerRecord
 from tests.e2e.faults.requester import Requester
 from tests.e2e.faults.stack import SHORT, SHORT_ACK_WAIT, WORKERS, FaultyStack
+from tests.log_lines import logged
 from tests.patience import wait_until
 
 LEASE = float(SHORT["LEASE_SECONDS"])
@@ -91,7 +92,9 @@ def test_a_worker_cut_off_from_nats_loses_its_video_and_publishes_nothing_more(
     stack.proxies[f"nats/{victim}"].heal()
     requester.wait(record, "completed", attempt=2)
     wait_until(
-        lambda: f"{record.video_id}: attempt 1 ended: lost" in stack.full_log(victim),
+        lambda: logged(
+            stack.full_log(victim), "attempt ended: lost", video_id=record.video_id, attempt=1
+        ),
         seconds=30,
         what="the cut-off worker abandoned the video",
     )

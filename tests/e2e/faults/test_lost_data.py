@@ -18,6 +18,7 @@ from tests.e2e.faults.stack import SHORT
 from tests.e2e.sse import StreamEvent, read_events
 from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
+from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 
 # One volume of 1 MB: beyond it, SeaweedFS refuses uploads as with a full disk.
@@ -119,7 +120,7 @@ def test_functions_recover_without_a_restart_after_nats_lost_all_data(
     streamed = {e.subject for e in _read_until(client.url, reset, new[-1]) if e.subject}
     assert streamed == set(new), "all current videos, and none of the earlier ones"
     wait_until(
-        lambda: f"{running}: attempt 1 ended: lost" in _worker_logs(kinora),
+        lambda: logged(_worker_logs(kinora), "attempt ended: lost", video_id=running, attempt=1),
         seconds=60,
         what="the worker of the lost video abandoned it",
     )

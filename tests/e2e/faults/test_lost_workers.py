@@ -7,6 +7,7 @@ import pytest
 from local.probes import is_ready
 from tests.e2e.faults.requester import Requester
 from tests.e2e.faults.stack import WORKERS, FaultyStack
+from tests.log_lines import logged
 from tests.patience import wait_until
 
 
@@ -28,7 +29,9 @@ def test_a_frozen_worker_overwrites_nothing_after_a_takeover(
         process.resume()
     requester.wait(record, "completed", attempt=2)
     wait_until(
-        lambda: f"{record.video_id}: attempt 1 ended: lost" in stack.full_log(victim),
+        lambda: logged(
+            stack.full_log(victim), "attempt ended: lost", video_id=record.video_id, attempt=1
+        ),
         seconds=30,
         what="the frozen worker abandoned the video",
     )
@@ -47,7 +50,9 @@ def test_a_frozen_worker_stops_its_cancelled_video_when_it_resumes(
     for process in frozen:
         process.resume()
     wait_until(
-        lambda: f"{record.video_id}: attempt 1 ended: lost" in stack.full_log(victim),
+        lambda: logged(
+            stack.full_log(victim), "attempt ended: lost", video_id=record.video_id, attempt=1
+        ),
         seconds=30,
         what="the frozen worker abandoned the video",
     )
@@ -64,7 +69,9 @@ def test_deleting_a_video_stops_its_worker_and_leaves_only_the_tombstone(
     assert record.follow_up_result == "deleted"
     stack.engines.resume()
     wait_until(
-        lambda: f"{record.video_id}: attempt 1 ended: lost" in stack.full_log(victim),
+        lambda: logged(
+            stack.full_log(victim), "attempt ended: lost", video_id=record.video_id, attempt=1
+        ),
         seconds=30,
         what="the worker abandoned the video",
     )

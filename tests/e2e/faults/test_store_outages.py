@@ -14,6 +14,7 @@ from tests.e2e.client import Client
 from tests.e2e.faults.stack import SHORT
 from tests.engines import STEPS, Engines
 from tests.harness import RunningStack
+from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 from tests.wrong_clocks import wrong_clock
 
@@ -83,7 +84,7 @@ def _check_rendered_once(kinora: RunningStack, client: Client, *videos: str) -> 
     for video_id in videos:
         video = client.wait(video_id, "completed", "failed", seconds=90)
         assert (video["status"], video["attempt"]) == ("completed", 1)
-        assert _logs(kinora, *WORKERS).count(f"{video_id}: attempt 1 begins") == 1
+        assert logged(_logs(kinora, *WORKERS), "attempt begins", video_id=video_id, attempt=1) == 1
         assert client.frames(video_id).size
 
 
@@ -150,7 +151,9 @@ def test_a_video_that_waits_for_its_upload_can_be_cancelled(
         f"{client.url}/v1/videos/{video_id}/cancel", timeout=scaled(20)
     ).raise_for_status()
     wait_until(
-        lambda: f"{video_id}: attempt 1 ended: lost" in _logs(kinora, *WORKERS),
+        lambda: logged(
+            _logs(kinora, *WORKERS), "attempt ended: lost", video_id=video_id, attempt=1
+        ),
         seconds=15,
         what="the worker gave the video up",
     )

@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from structlog.contextvars import bound_contextvars
+
 from functions.generate.engine.messages import (
     EngineConfig,
     LoadFailed,
@@ -59,7 +61,8 @@ def serve(connection: Connection, config: EngineConfig, rank: int, rendezvous: P
         except (EOFError, OSError):
             return
         try:
-            answer = _run_job(renderer, job, connection, rank)
+            with bound_contextvars(**job.log_fields):
+                answer = _run_job(renderer, job, connection, rank)
         except DeviceLost:
             _log.exception("video %s: the device is lost", job.video_id)
             os._exit(1)  # a regular exit would use the device to clean up

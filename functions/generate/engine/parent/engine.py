@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from structlog.contextvars import get_contextvars
+
 from functions.generate.engine.messages import (
     EngineConfig,
     Progress,
@@ -143,7 +145,8 @@ class Engine:
             if group is None:
                 raise EngineCrashed("The engine is not ready.")
             try:
-                group.send_job(RenderJob(request, video_id, folder.absolute()))
+                job = RenderJob(request, video_id, folder.absolute(), get_contextvars())
+                group.send_job(job)
                 outcome = self._wait_for_outcome(group, on_progress, cancelled)
             except BaseException as error:
                 # The exchange of messages was interrupted: the group can't take another job.
