@@ -93,6 +93,7 @@ def _start_engine(settings: Settings) -> Engine:
         warm_up=Shape.parse_all(settings.engine_warm_up),
         needs_gpu=not profile.demo,
         sigmas=profile.sigmas,
+        fast=profile.fast,
         on_load_failure=_exit,
     )
     engine.start()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from functions.shared.errors import AttemptFailed
-from functions.shared.video.profiles import SigmaSchedule
+from functions.shared.video.profiles import FastMode, Quality, SigmaSchedule
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import Warnings
@@ -38,6 +38,7 @@ class EngineConfig:
         warm_up: shapes to render once before the first job, besides the smallest video.
         needs_gpu: whether the model is too large to run on a CPU.
         sigmas: the model's schedule.
+        fast: how videos of quality `fast` are rendered; None if the model has no such videos.
     """
 
     model: str
@@ -46,6 +47,7 @@ class EngineConfig:
     warm_up: tuple[Shape, ...]
     needs_gpu: bool = False
     sigmas: SigmaSchedule = field(default_factory=SigmaSchedule)
+    fast: FastMode | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ class EngineReport:
         compiled: whether the transformer was compiled.
         threads: the CPU threads of each process that rendered it.
         torch: torch's version.
+        quality: the quality of the request.
+        steps_computed: how many steps were computed whole.
+        steps_reused: how many steps reused what an earlier one had computed.
         peak_memory: peak memory in bytes, by stage, on rank 0: memory allocated on a GPU, or the
             process's resident memory on a CPU.
     """
@@ -128,6 +133,9 @@ class EngineReport:
     compiled: bool
     threads: int
     torch: str
+    quality: Quality = "exact"
+    steps_computed: int = 0
+    steps_reused: int = 0
     peak_memory: dict[str, int] = field(default_factory=dict)
 
 

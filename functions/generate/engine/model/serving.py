@@ -92,7 +92,8 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     gc.enable()
 
     ranks = Ranks.join(rank, config.ranks, rendezvous)
-    renderer = Renderer(Mochi(checkpoint, ranks, config.sigmas, compiled=config.compiled))
+    model = Mochi(checkpoint, ranks, config.sigmas, fast=config.fast, compiled=config.compiled)
+    renderer = Renderer(model)
     warm_up(renderer, config.warm_up, rendezvous)
     return renderer
 
