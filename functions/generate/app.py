@@ -94,6 +94,7 @@ def _start_engine(settings: Settings) -> Engine:
         needs_gpu=not profile.demo,
         sigmas=profile.sigmas,
         fast=profile.fast,
+        loras=settings.loras,
         on_load_failure=_exit,
     )
     engine.start()

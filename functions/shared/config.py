@@ -148,6 +148,12 @@ class Settings(BaseSettings):
         description="How long a rendered video waits for an object store that refuses it. Past it,"
         " the attempt has failed.",
     )
+    loras: str | None = Field(
+        None,
+        pattern=r"^[^,:]+:-?\d+(\.\d+)?(, *[^,:]+:-?\d+(\.\d+)?)*$",
+        description="LoRAs that are added to the model when it is loaded: files, or folders with "
+        "one file each, with scales: `/weights/style.safetensors:0.8,...`.",
+    )
     engine_ranks: int | None = Field(
         None,
         ge=1,

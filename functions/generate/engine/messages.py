@@ -39,6 +39,7 @@ class EngineConfig:
         needs_gpu: whether the model is too large to run on a CPU.
         sigmas: the model's schedule.
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
+        loras: what to add to the weights, as the setting LORAS has it.
     """
 
     model: str
@@ -48,6 +49,7 @@ class EngineConfig:
     needs_gpu: bool = False
     sigmas: SigmaSchedule = field(default_factory=SigmaSchedule)
     fast: FastMode | None = None
+    loras: str | None = None
 
 
 @dataclass(frozen=True)

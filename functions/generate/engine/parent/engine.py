@@ -52,6 +52,7 @@ class Engine:
         needs_gpu: whether the model is too large to run where torch can't use a GPU.
         sigmas: the model's schedule; None for Mochi 1's own.
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
+        loras: what to add to the weights, as the setting LORAS has it.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -69,6 +70,7 @@ class Engine:
         needs_gpu: bool = False,
         sigmas: SigmaSchedule | None = None,
         fast: FastMode | None = None,
+        loras: str | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -80,6 +82,7 @@ class Engine:
                 needs_gpu,
                 sigmas or SigmaSchedule(),
                 fast,
+                loras,
             )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)
