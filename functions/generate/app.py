@@ -95,6 +95,7 @@ def _start_engine(settings: Settings) -> Engine:
         sigmas=profile.sigmas,
         fast=profile.fast,
         loras=settings.loras,
+        compile_cache=settings.compile_cache,
         on_load_failure=_exit,
     )
     engine.start()

@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         None,
         description="Whether the engine compiles the model when it starts. Not set: on GPUs only.",
     )
+    compile_cache: str | None = Field(
+        None,
+        description="A folder that lasts, for what the engine compiles: the next start on such a "
+        "machine takes it from there.",
+    )
     engine_warm_up: str | None = Field(
         None,
         pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*x[1-9]\d*)*$",

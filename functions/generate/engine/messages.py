@@ -40,6 +40,7 @@ class EngineConfig:
         sigmas: the model's schedule.
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
         loras: what to add to the weights, as the setting LORAS has it.
+        compile_cache: a folder for what is compiled; None to keep it as torch does by default.
     """
 
     model: str
@@ -50,6 +51,7 @@ class EngineConfig:
     sigmas: SigmaSchedule = field(default_factory=SigmaSchedule)
     fast: FastMode | None = None
     loras: str | None = None
+    compile_cache: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from functions.generate.engine.messages import (
     RenderJob,
 )
 from functions.generate.engine.model.checkpoint import locate_checkpoint
-from functions.generate.engine.model.gpu import DeviceLost, require_gpu
+from functions.generate.engine.model.compile_cache import use_compile_cache
+from functions.generate.engine.model.gpu import DeviceLost, device_name, require_gpu
 from functions.generate.engine.model.lora_files import add_loras
 from functions.shared.errors import AttemptFailed, RenderCancelled
 from functions.shared.video.progress import Stage
@@ -93,6 +94,8 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     gc.enable()
 
     ranks = Ranks.join(rank, config.ranks, rendezvous)
+    if config.compile_cache is not None:
+        use_compile_cache(Path(config.compile_cache), device_name(rank))
     model = Mochi(checkpoint, ranks, config.sigmas, fast=config.fast, compiled=config.compiled)
     renderer = Renderer(model)
     warm_up(renderer, config.warm_up, rendezvous)

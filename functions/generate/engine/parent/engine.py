@@ -53,6 +53,7 @@ class Engine:
         sigmas: the model's schedule; None for Mochi 1's own.
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
         loras: what to add to the weights, as the setting LORAS has it.
+        compile_cache: see `EngineConfig`.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -71,6 +72,7 @@ class Engine:
         sigmas: SigmaSchedule | None = None,
         fast: FastMode | None = None,
         loras: str | None = None,
+        compile_cache: str | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -83,6 +85,7 @@ class Engine:
                 sigmas or SigmaSchedule(),
                 fast,
                 loras,
+                compile_cache,
             )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)
