@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,18 @@ def _post(url: str) -> int:
 
 
 def _fill_until_refused(disk: SmallDisk, url: str) -> None:
-    """Fill the disk, and request videos until NATS can't store one."""
+    """Fill the disk, and request videos until NATS can't store one, and callers are told so."""
     disk.fill()
-    wait_until(lambda: _post(url) == 503, seconds=60, what="a request is not stored")
+    wait_until(lambda: _is_not_stored(url), seconds=60, what="a request is refused at once")
+
+
+def _is_not_stored(url: str) -> bool:
+    """Whether a request is refused because of what others have met, with a time to retry."""
+    answer = requests.post(f"{url}/v1/videos", json={"prompt": "a red circle"}, timeout=scaled(20))
+    if answer.status_code != 503 or answer.json()["error"]["code"] != "not_stored":
+        return False
+    assert int(answer.headers["Retry-After"]) > 0
+    return True
 
 
 @pytest.fixture
@@ -44,7 +54,10 @@ def _problem(url: str) -> str:
 
 
 def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_path: Path) -> None:
-    """It says that NATS has stopped storing messages, and why; and nothing else is restarted."""
+    """It says that NATS has stopped storing messages, and why; and nothing else is restarted.
+
+    Afterwards it works as before, and ends with the status 0 when it is told to.
+    """
     run = Run({**stack_settings(), "KINORA_DATA": str(tmp_path / "the data")})
     try:
         run.wait_ready()
@@ -63,6 +76,8 @@ def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_pa
             what="health is good again",
         )
         assert create_video(run, "a red circle")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.wait_exited() == 0, run.output
     finally:
         run.process.kill()
         run.process.wait()
