@@ -10,7 +10,7 @@ from typing import Any
 from functions.generate.engine.messages import Shape
 from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.shared.errors import RenderCancelled
-from functions.shared.video.profiles import SigmaSchedule
+from functions.shared.video.profiles import SigmaSchedule, load_profile
 from functions.shared.video.requests import ResolvedRequest
 from tests.demo_engine import DEMO
 from tests.patience import wait_until
@@ -67,7 +67,8 @@ def compute_latents(requests: list[ResolvedRequest], dtype: str, ranks: Any) -> 
     from functions.generate.engine.model.mochi import Mochi  # noqa: PLC0415 - the same
 
     checkpoint, torch_dtype = locate_checkpoint(str(DEMO)), getattr(torch, dtype)
-    model = Mochi(checkpoint, ranks, SigmaSchedule(), dtype=torch_dtype)
+    fast = load_profile("demo").fast
+    model = Mochi(checkpoint, ranks, SigmaSchedule(), fast=fast, dtype=torch_dtype)
     with torch.no_grad():
         return [model.denoise(request, model.encode_text(request)) for request in requests]
 
@@ -120,7 +121,8 @@ def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], fol
         return graph.forward
 
     ranks = Ranks.join(rank, size, folder)
-    model = Mochi(locate_checkpoint(str(DEMO)), ranks, SigmaSchedule())
+    fast = load_profile("demo").fast
+    model = Mochi(locate_checkpoint(str(DEMO)), ranks, SigmaSchedule(), fast=fast)
     compile_blocks(model.components.transformer, backend=count)
     warm_up(Renderer(model), [Shape(64, 48, 13)], folder)
     warm = graphs

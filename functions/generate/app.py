@@ -94,6 +94,9 @@ def _start_engine(settings: Settings) -> Engine:
         warm_up=Shape.parse_all(settings.engine_warm_up),
         needs_gpu=not profile.demo,
         sigmas=profile.sigmas,
+        fast=profile.fast,
+        loras=settings.loras,
+        compile_cache=settings.compile_cache,
         on_load_failure=_exit,
     )
     engine.start()

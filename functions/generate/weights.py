@@ -1,7 +1,8 @@
 """Downloads weights: `python -m functions.generate.weights FOLDER [REPOSITORY [REVISION]]`.
 
 Resumes an interrupted download, and compares every file with the hub's checksum. The last file is
-`model_index.json`, without which no replica accepts the folder as a model.
+`model_index.json`, without which no replica accepts the folder as a model. Beside FOLDER, it
+creates the folder in which replicas keep what they compile (COMPILE_CACHE).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 REPOSITORY: Final = "genmo/mochi-1-preview"
 INDEX: Final = "model_index.json"
+# Beside the model: where replicas keep what they compile. Pods may write to what they create only.
+COMPILED: Final = "compiled"
 # The model's folders: those with weights, the scheduler's and the tokenizer's configuration.
 FOLDERS: Final = ("scheduler", "tokenizer", *WEIGHTS)
 # A file whose checksum is wrong twice is wrong at its source.
@@ -96,6 +99,7 @@ def main(folder: str, repository: str = REPOSITORY, revision: str = "main") -> N
     """Download, or exit with one line that says what went wrong."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        (Path(folder).parent / COMPILED).mkdir(parents=True, exist_ok=True)
         download_weights(Path(folder), repository, revision)
     except Exception as problem:
         raise SystemExit(f"weights: {type(problem).__name__}: {problem}") from problem

@@ -149,6 +149,12 @@ class Settings(BaseSettings):
         description="How long a rendered video waits for an object store that refuses it. Past it,"
         " the attempt has failed.",
     )
+    loras: str | None = Field(
+        None,
+        pattern=r"^[^,:]+:-?\d+(\.\d+)?(, *[^,:]+:-?\d+(\.\d+)?)*$",
+        description="LoRAs that are added to the model when it is loaded: files, or folders with "
+        "one file each, with scales: `/weights/style.safetensors:0.8,...`.",
+    )
     engine_ranks: int | None = Field(
         None,
         ge=1,
@@ -157,6 +163,11 @@ class Settings(BaseSettings):
     engine_compile: bool | None = Field(
         None,
         description="Whether the engine compiles the model when it starts. Not set: on GPUs only.",
+    )
+    compile_cache: str | None = Field(
+        None,
+        description="A folder that lasts, for what the engine compiles: the next start on such a "
+        "machine takes it from there.",
     )
     engine_warm_up: str | None = Field(
         None,

@@ -47,11 +47,13 @@ def test_standard_fields_of_other_servers_are_taken(api: Api) -> None:
 @pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
 def test_a_form_is_equivalent_to_json(api: Api, kind: str) -> None:
     """Text is parsed as the type of its field, and `metadata[name]` as a pair."""
-    form = {"prompt": "x", "num_frames": "13", "guidance_scale": "1.5", "metadata[team]": "a"}
+    form = {"prompt": "x", "num_frames": "13", "guidance_scale": "1.5", "quality": "fast"}
+    form["metadata[team]"] = "a"
     response = api.submit.post("/v1/videos", data=form, content_type=kind)
     video = response.get_json()
     assert response.status_code == 200, video
     assert (video["num_frames"], video["guidance_scale"]) == (13, 1.5)
+    assert video["quality"] == "fast"
     assert video["metadata"] == {"team": "a"}
 
 

@@ -113,7 +113,7 @@ def test_every_node_with_a_disk_has_its_own_copy_of_the_weights() -> None:
     assert claim["selector"]["matchLabels"] == {"kinora.dev/volume": "weights"}
     generate = find(objects, "Service", "generate")["spec"]["template"]["spec"]
     mounted = {v["name"]: v.get("persistentVolumeClaim") for v in generate["volumes"]}
-    assert mounted["weights"] == {"claimName": "weights", "readOnly": True}
+    assert mounted["weights"] == {"claimName": "weights"}
 
 
 def test_weights_are_verified_before_a_node_is_ready() -> None:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from functions.generate.weights import COMPILED
 from tests import manifests
-from tests.manifests import EACH_GPU_OVERLAY, KNATIVE, WEIGHTS, find, overlay, pod_templates
+from tests.manifests import (
+    EACH_GPU_OVERLAY,
+    KNATIVE,
+    WEIGHTS,
+    container_of,
+    find,
+    overlay,
+    pod_templates,
+    settings_of,
+)
 
 
 @EACH_GPU_OVERLAY
@@ -16,6 +27,22 @@ def test_pods_with_data_tolerate_the_gpu_nodes_taint(name: str) -> None:
     for owner in ("StatefulSet/nats", "StatefulSet/s3", "Service/generate"):
         assert templates[owner]["spec"]["tolerations"] == [taint]
     assert templates[f"{WEIGHTS[name]}/weights"]["spec"]["tolerations"] == [taint]
+
+
+@EACH_GPU_OVERLAY
+def test_replicas_write_beside_the_weights_and_not_to_them(name: str) -> None:
+    """What they compile lasts, in the folder that the pod of the weights has created."""
+    objects = overlay(name)
+    container = container_of(objects, "generate")
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert mounts["/weights"] == {"name": "weights", "mountPath": "/weights", "readOnly": True}
+    folder = settings_of(objects, container).compile_cache
+    assert folder is not None
+    assert mounts[folder] == {"name": "weights", "mountPath": folder, "subPath": COMPILED}
+    pod = find(objects, WEIGHTS[name], "weights")["spec"]["template"]["spec"]
+    (verifies,) = pod.get("initContainers") or pod["containers"]
+    # The folder is created beside the model.
+    assert str(Path(verifies["command"][-1]).parent) == "/weights"
 
 
 @EACH_GPU_OVERLAY

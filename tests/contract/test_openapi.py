@@ -160,6 +160,9 @@ def test_the_examples_match_their_schemas(profile: str) -> None:
         {"num_inference_steps": 1},
         {"num_inference_steps": 2},
         {"guidance_scale": 20},
+        {"quality": "exact"},
+        {"quality": "fast"},
+        {"quality": "best"},
         {"guidance_scale": 20.5},
         {"seed": -1},
         {"seed": 2**32 - 1},
@@ -203,7 +206,8 @@ def test_the_documented_defaults_and_suggestions_are_used(profile: str) -> None:
     }
     assert described == {name: str(resolved[name]) for name in described}
     assert described.keys() == {
-        *("size", "width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale")
+        *("size", "width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale"),
+        "quality",
     }
     for size in fields["size"]["examples"]:
         assert size_in_pixels(size, (None, None), loaded)

@@ -20,7 +20,13 @@ from tests.unit.events import completed, publish, put_request, started
 @pytest.mark.parametrize("state", ["queued", "running", "cancelled", "completed"])
 def test_a_remix_copies_everything_but_the_prompt(api: Api, state: str) -> None:
     """In any state of its source; and it names its source."""
-    settings = {"size": "64x64", "num_frames": 13, "fps": 6, "guidance_scale": 1.5}
+    settings = {
+        "size": "64x64",
+        "num_frames": 13,
+        "fps": 6,
+        "guidance_scale": 1.5,
+        "quality": "fast",
+    }
     source = api.create(
         **settings, num_inference_steps=4, metadata={"team": "a"}, user="ann"
     ).get_json()

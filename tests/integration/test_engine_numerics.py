@@ -145,11 +145,16 @@ def test_fp32_latents_are_more_accurate() -> None:
 
 
 def test_two_ranks_give_the_bits_of_one(tmp_path: Path) -> None:
-    """In fp32 and bf16, parallel guidance branches give the same latents as sequential ones."""
+    """In fp32 and bf16, parallel guidance branches give the latents of sequential ones.
+
+    In both qualities: the ranks reuse the same steps.
+    """
     requests = [
         small_request(),
         small_request(negative_prompt="a cat"),
         small_request(guidance_scale=1.0),
+        small_request(quality="fast", num_inference_steps=16),
+        small_request(quality="fast", num_inference_steps=16, guidance_scale=1.0),
     ]
     dtypes = ["float32", "bfloat16"]
     two_ranks.run(two_ranks.save_latents, requests, dtypes, tmp_path)

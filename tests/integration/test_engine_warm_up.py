@@ -13,7 +13,7 @@ from tests.demo_engine import small_request
 
 
 def requests() -> list[ResolvedRequest]:
-    """Forty requests: sizes, lengths, and texts of 2 to 256 tokens, with guidance and without.
+    """Forty requests: sizes, lengths, texts of 2 to 256 tokens, guidance or none, both qualities.
 
     Among them are numbers of tokens, of the video or of a text, that equal another size: 5 heads,
     16 pairs of a head's channels, 160 channels, and 256 tokens of padding.
@@ -27,7 +27,12 @@ def requests() -> list[ResolvedRequest]:
         for n, (text, (size, frames)) in enumerate(itertools.product(texts, shapes))
     ]
     unguided = [one | {"guidance_scale": 1.0} for one in guided]
-    return [small_request(**one, num_inference_steps=2) for one in (*guided, *unguided)]
+    # In the order of the shapes, so that each text and negative text has both qualities.
+    qualities = itertools.cycle(["exact", "exact", "fast"])
+    return [
+        small_request(**one, quality=quality, num_inference_steps=2)
+        for one, quality in zip((*guided, *unguided), qualities, strict=False)
+    ]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

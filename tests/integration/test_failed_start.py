@@ -57,6 +57,13 @@ def test_the_full_model_without_a_gpu_fails_the_start(tmp_path: Path) -> None:
     _assert_start_fails(tmp_path, reason, **settings)
 
 
+def test_a_missing_lora_fails_the_start(tmp_path: Path) -> None:
+    """With its path and the remedy."""
+    file = tmp_path / "style.safetensors"
+    reason = f"{file}: no such LoRA; correct its path in LORAS, or mount its volume"
+    _assert_start_fails(tmp_path, reason, LORAS=f"{file}:0.8")
+
+
 def _assert_start_fails(tmp_path: Path, reason: str, **settings: str) -> None:
     stack = RunningStack(tmp_path / "stack")
     generate = stack.table["generate-1"]

@@ -16,6 +16,7 @@ import pytest
 
 from functions.generate.engine.model.checkpoint import CheckpointError, locate_checkpoint
 from functions.generate.engine.model.checksums import verify_checksums
+from functions.generate.weights import COMPILED
 from local.stack import ROOT
 from tests.dockerfiles import copy_into, read_image
 from tests.hub import Hub, HubHandler
@@ -159,8 +160,9 @@ def test_the_rendered_pod_downloads_what_generate_loads(
     assert _tree(pod.image) == before, "the container's file system is read-only"
     objects = overlay(name)
     generate = container_of(objects, "generate")
-    mounts = {mount["name"]: mount["mountPath"] for mount in generate["volumeMounts"]}
-    assert mounts["weights"] == "/weights"
+    mounts = {mount["mountPath"]: mount["name"] for mount in generate["volumeMounts"]}
+    assert mounts["/weights"] == "weights"
+    assert Path(pod.here(f"/weights/{COMPILED}")).is_dir()
     model = pod.here(environment(objects, generate)["MODEL"])
     assert _read_by_the_engine(Path(model)) == _read_by_the_engine(CHECKPOINT)
     sent = hub.sent.total()

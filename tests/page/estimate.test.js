@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Estimate, defaultEffort, effortOf } from "../../ui/videos/estimate.js";
 import { videoOf } from "./fakes.js";
 
-const SMALL = { size: "96x64", num_frames: 25, num_inference_steps: 16, guidance_scale: 9 };
+const SMALL = { size: "96x64", num_frames: 25, num_inference_steps: 16, guidance_scale: 9, quality: "exact" };
 
 /** @param {number | null} actual @param {number} expected */
 function close(actual, expected) {
@@ -33,6 +33,16 @@ test("twice the steps double the denoising, and nothing else", () => {
 
 test("without guidance the denoising takes half the time", () => {
   close(experienced().seconds({ ...SMALL, guidance_scale: 1 }), 7);
+});
+
+test("a fast video costs the share of its steps that fast videos computed", () => {
+  const estimate = experienced();
+  const fast = { ...SMALL, quality: "fast" };
+  close(estimate.seconds(fast), 10);  // none is known yet
+  const timings = { encoding: 1, denoising: 3, decoding: 2, saving: 1 };
+  estimate.learn(videoOf("v2", { quality: "fast", timings, engine: { steps_computed: 8, steps_reused: 8 } }));
+  close(estimate.seconds(fast), 7);
+  close(estimate.seconds(SMALL), 10);
 });
 
 test("attention makes larger videos cost more than their share of pixels", () => {
@@ -65,7 +75,7 @@ test("the reference has the model's defaults", () => {
   const model = {
     id: "m", title: "M", demo: true, sizes: [], default_size: "96x64", example_prompts: [], max_text_tokens: 256,
     num_frames: { ...span, default: 25, multiple: 6 }, fps: span, num_inference_steps: span,
-    guidance_scale: { ...span, default: 9 },
+    guidance_scale: { ...span, default: 9 }, qualities: /** @type {("exact" | "fast")[]} */ (["exact"]),
   };
   equal(JSON.stringify(defaultEffort(model)), JSON.stringify(SMALL));
 });

@@ -31,7 +31,7 @@ export function videoOf(id, fields = {}) {
     id, model: "mochi-1-demo", status: "completed", progress: 100, stage: null,
     created_at: 1_000, started_at: 1_001, completed_at: 1_010, expires_at: 9_000,
     prompt: `prompt of ${id}`, negative_prompt: "", seconds: "2", size: "96x64", seed: 7,
-    num_frames: 25, fps: 12, num_inference_steps: 16, guidance_scale: 9, metadata: {},
+    num_frames: 25, fps: 12, num_inference_steps: 16, guidance_scale: 9, quality: "exact", metadata: {},
     queue_position: null, eta_seconds: null, attempt: 1, error: null, warnings: [], output: null,
     timings: { encoding: 1, denoising: 6, decoding: 2, saving: 1 }, model_revision: "r",
     ...fields,

@@ -6,11 +6,12 @@ const MODEL = {
   id: "m", title: "M", demo: true, sizes: ["64x64", "96x64"], default_size: "96x64", example_prompts: [], max_text_tokens: 256,
   num_frames: { min: 7, max: 61, default: 25, multiple: 6 }, fps: { min: 1, max: 60, default: 12 },
   num_inference_steps: { min: 2, max: 200, default: 16 }, guidance_scale: { min: 0, max: 20, default: 9 },
+  qualities: /** @type {("exact" | "fast")[]} */ (["exact", "fast"]),
 };
-const DEFAULTS = { num_inference_steps: 16, guidance_scale: 9, fps: 12, size: "96x64", num_frames: 25, variations: 1 };
+const DEFAULTS = { num_inference_steps: 16, guidance_scale: 9, fps: 12, quality: "exact", size: "96x64", num_frames: 25, variations: 1 };
 const SAVED = {
   prompt: "a whale", negative_prompt: "blue", seed: "7", locked: true, size: "64x64", num_frames: "61",
-  num_inference_steps: "60", guidance_scale: "0", fps: "24", variations: 3,
+  num_inference_steps: "60", guidance_scale: "0", fps: "24", quality: "fast", variations: 3,
 };
 
 /** @type {Map<string, string>} */
@@ -30,7 +31,7 @@ test("everything in the form comes back", () => {
   saveForm(SAVED);
   deepEqual(savedText(), { prompt: "a whale", negative_prompt: "blue", seed: "7", locked: true });
   deepEqual(savedSettings(MODEL), {
-    num_inference_steps: 60, guidance_scale: 0, fps: 24, size: "64x64", num_frames: 61, variations: 3,
+    num_inference_steps: 60, guidance_scale: 0, fps: 24, quality: "fast", size: "64x64", num_frames: 61, variations: 3,
   });
 });
 
@@ -40,13 +41,18 @@ test("the first visit has the model's defaults", () => {
 });
 
 test("what this model does not allow is replaced by its defaults", () => {
-  saveForm({ ...SAVED, size: "848x480", num_frames: "163", num_inference_steps: "500", fps: "", guidance_scale: "x", variations: 9 });
+  saveForm({ ...SAVED, size: "848x480", num_frames: "163", num_inference_steps: "500", fps: "", guidance_scale: "x", quality: "best", variations: 9 });
   deepEqual(savedSettings(MODEL), DEFAULTS);
 });
 
 test("a length between two that the model can render is replaced", () => {
   saveForm({ ...SAVED, num_frames: "30" });
   equal(savedSettings(MODEL).num_frames, 25);
+});
+
+test("a model without the quality gets its default", () => {
+  saveForm(SAVED);
+  equal(savedSettings({ ...MODEL, qualities: ["exact"] }).quality, "exact");
 });
 
 test("storage with something else in it is ignored", () => {

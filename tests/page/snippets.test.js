@@ -10,7 +10,7 @@ const PROMPT = `it's "quoted" $HOME \`id\` \\ 🎈\nnext line`;
 test("a request has the prompt, all settings and the seed", () => {
   deepEqual(requestOf(videoOf("v1", { prompt: "a whale", negative_prompt: "blue" })), {
     prompt: "a whale", negative_prompt: "blue", size: "96x64", num_frames: 25, fps: 12,
-    num_inference_steps: 16, guidance_scale: 9, seed: 7,
+    num_inference_steps: 16, guidance_scale: 9, quality: "exact", seed: 7,
   });
 });
 

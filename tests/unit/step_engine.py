@@ -72,6 +72,9 @@ class StepEngine:
                 compiled=False,
                 threads=1,
                 torch="2.13.0",
+                quality=request.quality,
+                steps_computed=2,
+                steps_reused=1,
                 peak_memory={"denoising": 9},
             ),
         )

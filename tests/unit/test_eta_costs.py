@@ -40,6 +40,18 @@ def test_the_cost_is_estimated_from_similar_videos() -> None:
     assert costs.expected_seconds(dataclasses.replace(_work(), model="other")) is None
 
 
+def test_fast_videos_are_estimated_from_fast_ones() -> None:
+    """How many steps they reuse is not known before; exact videos tell nothing of it."""
+    costs = CostModel()
+    for fast, seconds in ((False, 10.0), (True, 4.0)):
+        for _ in range(7):
+            work = dataclasses.replace(_work(), fast=fast)
+            costs.add_sample(work, {"denoising": seconds}, None)
+    expected = costs.expected_seconds(dataclasses.replace(_work(steps=32), fast=True))
+    assert expected is not None
+    assert expected["denoising"] == pytest.approx(8)
+
+
 def test_the_cost_of_guidance_is_measured_once_both_kinds_are_known() -> None:
     """Guidance doubles the work by default; samples without guidance override that."""
     costs = CostModel()

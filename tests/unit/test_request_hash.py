@@ -40,6 +40,7 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"size": "96x64"}, {"size": "64x96"}),
     ({"width": 96}, {"width": 96, "height": 64}),
     ({"user": "ann"}, {"user": "ben"}),
+    ({"quality": "fast"}, {}),
 ]
 
 
@@ -63,6 +64,12 @@ def test_different_requests_have_different_hashes(
 ) -> None:
     """A zero is a value, and not an absent field."""
     assert _hash(one) != _hash(other)
+
+
+def test_requests_that_are_stored_keep_their_hashes() -> None:
+    """A field that was added later does not count while it is absent."""
+    stored = "62152ffd18b07649ffbe9133d57792d202d180b638780dd55bc9065c71158d84"
+    assert _hash({"size": "96x64", "seed": 7}) == stored
 
 
 def test_an_event_has_the_hash_of_the_same_request_over_http() -> None:

@@ -38,11 +38,35 @@ def test_only_the_prompt_is_required() -> None:
 
 def test_resolving_is_idempotent() -> None:
     """Every function may resolve a stored request again without a change."""
-    once = _resolve(seconds="4", size="480x848", model="sora-2", metadata={"a": "b"})
+    once = _resolve(
+        seconds="4", size="480x848", model="sora-2", metadata={"a": "b"}, quality="fast"
+    )
     again = ResolvedRequest.resolve(
         check_requested("dev.kinora.video.requested.v1", once.as_request()), FULL, "x", "y"
     )
     assert again == once
+
+
+def test_older_functions_read_requests_without_a_quality() -> None:
+    """They refuse fields that they don't know, so the default is not sent; `fast` is."""
+    assert "quality" not in _resolve(quality="exact").as_request()
+    assert _resolve(quality="fast").as_request()["quality"] == "fast"
+
+
+def test_a_request_of_an_older_function_is_exact() -> None:
+    """Its stored events have no quality."""
+    stored = _resolve().model_dump(exclude={"quality"})
+    assert ResolvedRequest.model_validate(stored) == _resolve(quality="exact")
+
+
+def test_a_model_may_have_one_quality() -> None:
+    """A distilled one has no steps to spare."""
+    only_exact = FULL.model_copy(update={"fast": None})
+    assert only_exact.qualities == ("exact",)
+    request = check_body({"prompt": "x", "quality": "fast"})
+    with pytest.raises(InvalidRequest, match="quality is fast; this model has: exact") as error:
+        ResolvedRequest.resolve(request, only_exact, "acme", "v1")
+    assert error.value.param == "quality"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +106,7 @@ def test_resolving_is_idempotent() -> None:
         ({"num_inference_steps": 1}, "num_inference_steps", "from 2 to 200"),
         ({"guidance_scale": 100}, "guidance_scale", "from 0 to 20"),
         ({"guidance_scale": float("nan")}, "guidance_scale", "finite"),
+        ({"quality": "best"}, "quality", "'exact' or 'fast'"),
         ({"fps": 0}, "fps", "from 1 to 60"),
         ({"seed": -1}, "seed", "greater than or equal to 0"),
         ({"seed": 2**32}, "seed", "less than or equal to"),

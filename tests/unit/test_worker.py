@@ -90,6 +90,11 @@ def test_completed_names_the_files_and_their_digest(
     assert data.engine is not None
     assert (data.engine.ranks, data.engine.attention) == (2, "torch")
     assert data.engine.peak_memory == {"denoising": 9}
+    assert (data.engine.quality, data.engine.steps_computed, data.engine.steps_reused) == (
+        "exact",
+        2,
+        1,
+    )
 
 
 def test_the_record_of_a_video_is_its_event_and_is_there_before_it(

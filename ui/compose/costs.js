@@ -40,6 +40,7 @@ export class Costs {
       num_frames: Number(this.frames.value) || defaults.num_frames,
       num_inference_steps: number("num_inference_steps"),
       guidance_scale: number("guidance_scale"),
+      quality: this.fields.get("quality").value,
     };
   }
 

@@ -1,14 +1,14 @@
 import { find, showText } from "../browser/dom.js";
 import { hasVisibleText } from "./visible_text.js";
 
-/** @typedef {HTMLInputElement | HTMLTextAreaElement} Control */
+/** @typedef {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement} Control */
 
 // The API's limit, in characters. A `maxlength` would count an emoji twice, and cut a paste silently.
 const MAX_PROMPT = 4096;
 /** @type {Record<string, string>} where errors of fields that the form does not have are shown */
 const SHOWN_AT = { width: "size", height: "size", seconds: "num_frames" };
 
-/** The text and number fields, named as in the API, and their errors. */
+/** The fields that are not choices of buttons, named as in the API, and their errors. */
 export class Fields {
   /** @param {HTMLFormElement} form */
   constructor(form) {
@@ -26,7 +26,7 @@ export class Fields {
 
   /** @returns {Control[]} */
   get all() {
-    return Array.from(this.form.querySelectorAll("textarea[name], input[name]:not([type=radio])"));
+    return Array.from(this.form.querySelectorAll("textarea[name], input[name]:not([type=radio]), select[name]"));
   }
 
   /** The fields that are filled in. @returns {Record<string, string | number>} */
@@ -36,7 +36,7 @@ export class Fields {
     for (const control of this.all) {
       const text = control.value.trim();
       if (text === "") continue;
-      filled[control.name] = control instanceof HTMLTextAreaElement ? text : Number(text);
+      filled[control.name] = control instanceof HTMLInputElement ? Number(text) : text;
     }
     return filled;
   }

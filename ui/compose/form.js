@@ -16,7 +16,7 @@ import { Seed } from "./seed.js";
 /** @typedef {import("../videos/estimate.js").Estimate} Estimate */
 /** @typedef {{accepted: number, error: ApiError | null}} Outcome */
 
-const INPUTS = ["prompt", "negative_prompt", ...NUMBERS, "seed"];
+const INPUTS = ["prompt", "negative_prompt", ...NUMBERS, "quality", "seed"];
 
 /** The form that creates videos. Its fields have the names of the API's. */
 export class VideoForm {
@@ -59,6 +59,7 @@ export class VideoForm {
       Object.assign(this.fields.get(name), { min, max });
       setText(find(this.form, `#${name}-hint`, HTMLElement), `${min} to ${max}`);
     }
+    find(this.form, "#quality-field", HTMLElement).hidden = model.qualities.length < 2;
     const sizes = [...new Set([model.default_size, ...model.sizes])];
     this.size.offer(sizes.map((size) => ({ value: size, label: sizeLabel(size) })));
     this.#restoreSettings(model);
@@ -181,6 +182,7 @@ export class VideoForm {
   #restoreSettings(model) {
     const settings = savedSettings(model);
     for (const name of NUMBERS) this.fields.get(name).value = String(settings[name]);
+    this.fields.get("quality").value = settings.quality;
     this.size.choose({ value: settings.size, label: sizeLabel(settings.size) });
     this.frames.choose(model.num_frames, settings.num_frames, this.#fps);
     const variations = `[name=variations][value="${settings.variations}"]`;

@@ -31,6 +31,7 @@ export function savedSettings(model) {
     num_inference_steps: within(saved.num_inference_steps, model.num_inference_steps),
     guidance_scale: within(saved.guidance_scale, model.guidance_scale),
     fps: within(saved.fps, model.fps),
+    quality: model.qualities.find((one) => one === saved.quality) ?? "exact",
     size: model.sizes.includes(size) ? size : model.default_size,
     num_frames: frames(saved.num_frames, model),
     variations: variations >= 1 && variations <= MAX_VARIATIONS ? Math.floor(variations) : 1,

@@ -18,6 +18,7 @@ export function factsOf(video) {
     ["Frame rate", video.fps && `${video.fps} fps`],
     ["Steps", video.num_inference_steps],
     ["Guidance scale", video.guidance_scale],
+    ["Quality", qualityFact(video)],
     ["Seed", video.seed],
     ["Model", video.model],
     ["Weights", video.model_revision],
@@ -36,6 +37,13 @@ export function factsOf(video) {
   return facts
     .filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([name, value]) => [name, String(value)]);
+}
+
+/** What was asked for, and what came of it. @param {Video} video */
+function qualityFact({ quality, engine }) {
+  if (quality !== "fast") return quality && "Exact";
+  const reused = engine?.steps_reused ?? null;
+  return reused === null ? "Fast" : `Fast, ${reused} steps reused`;
 }
 
 /**

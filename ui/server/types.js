@@ -1,6 +1,7 @@
 // Types of the HTTP API, for the type checker only.
 
 /** @typedef {"queued" | "in_progress" | "completed" | "failed"} Status */
+/** @typedef {"exact" | "fast"} Quality */
 
 /**
  * @typedef {object} Video
@@ -22,6 +23,7 @@
  * @property {number | null} fps
  * @property {number | null} num_inference_steps
  * @property {number | null} guidance_scale
+ * @property {Quality | null} quality
  * @property {Record<string, string>} metadata
  * @property {string | null} [user] who asked for it, in the caller's own words
  * @property {number | null} queue_position 1 is next
@@ -32,6 +34,7 @@
  * @property {{bytes: number, sha256: string, width: number, height: number, frames: number} | null} output
  * @property {Record<string, number> | null} timings seconds by stage
  * @property {string | null} model_revision
+ * @property {{steps_computed: number | null, steps_reused: number | null} | null} [engine] how it was rendered
  * @property {string | null} [remixed_from_video_id]
  */
 
@@ -59,6 +62,7 @@
  * @property {Span} fps
  * @property {Span} num_inference_steps
  * @property {Span} guidance_scale
+ * @property {Quality[]} qualities the default first
  * @property {string[]} example_prompts
  */
 
@@ -74,6 +78,7 @@
  * @property {number} [fps]
  * @property {number} [num_inference_steps]
  * @property {number} [guidance_scale]
+ * @property {string} [quality]
  * @property {number} [seed]
  */
 

@@ -19,11 +19,12 @@ const MAX_SAMPLES = 24;
  * @property {number} num_frames
  * @property {number} num_inference_steps
  * @property {number} guidance_scale
+ * @property {string} quality
  */
 
 /** Learns from completed videos how long others will take to render. */
 export class Estimate {
-  /** @type {Map<string, {id: string, at: number, denoising: number, pixels: number, other: number}>} */
+  /** @type {Map<string, {id: string, at: number, denoising: number, share: number | null, pixels: number, other: number}>} */
   #samples = new Map();
 
   /** @param {Video} video */
@@ -31,10 +32,12 @@ export class Estimate {
     const effort = effortOf(video);
     if (video.status !== "completed" || !video.timings || !effort || this.#samples.has(video.id)) return;
     const { denoising = 0, decoding = 0, ...rest } = video.timings;
+    const share = computedShare(video);
     this.#samples.set(video.id, {
       id: video.id,
       at: video.completed_at ?? 0,
-      denoising: denoising / denoisingWork(effort),
+      denoising: denoising / (denoisingWork(effort) * share),
+      share: effort.quality === "fast" ? share : null,
       pixels: decoding / pixelsOf(effort),
       other: Object.values(rest).reduce((sum, seconds) => sum + seconds, 0),
     });
@@ -47,7 +50,7 @@ export class Estimate {
     const samples = [...this.#samples.values()];
     if (samples.length === 0) return null;
     return (
-      median(samples.map((sample) => sample.denoising)) * denoisingWork(effort)
+      median(samples.map((sample) => sample.denoising)) * denoisingWork(effort) * shareOf(effort, samples)
       + median(samples.map((sample) => sample.pixels)) * pixelsOf(effort)
       + median(samples.map((sample) => sample.other))
     );
@@ -55,9 +58,9 @@ export class Estimate {
 }
 
 /** The settings of a video; null if its request was not valid. @param {Video} video @returns {Effort | null} */
-export function effortOf({ size, num_frames, num_inference_steps, guidance_scale }) {
+export function effortOf({ size, num_frames, num_inference_steps, guidance_scale, quality }) {
   if (size === null || num_frames === null || num_inference_steps === null) return null;
-  return { size, num_frames, num_inference_steps, guidance_scale: guidance_scale ?? 0 };
+  return { size, num_frames, num_inference_steps, guidance_scale: guidance_scale ?? 0, quality: quality ?? "exact" };
 }
 
 /** With the default settings. @param {Model} model @returns {Effort} */
@@ -67,7 +70,25 @@ export function defaultEffort(model) {
     num_frames: model.num_frames.default,
     num_inference_steps: model.num_inference_steps.default,
     guidance_scale: model.guidance_scale.default,
+    quality: "exact",
   };
+}
+
+/** The share of its steps that were computed, from 0 to 1. @param {Video} video */
+function computedShare({ engine }) {
+  const computed = engine?.steps_computed ?? 0;
+  return computed ? computed / (computed + (engine?.steps_reused ?? 0)) : 1;
+}
+
+/**
+ * The share of the steps that will be computed; all of them until a fast video has shown how many.
+ *
+ * @param {Effort} effort
+ * @param {{share: number | null}[]} samples
+ */
+function shareOf({ quality }, samples) {
+  const known = samples.flatMap(({ share }) => share ?? []);
+  return quality === "fast" && known.length ? median(known) : 1;
 }
 
 /** In GFLOP. @param {Effort} effort */

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from functions.shared.errors import AttemptFailed
-from functions.shared.video.profiles import SigmaSchedule
+from functions.shared.video.profiles import FastMode, Quality, SigmaSchedule
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import Warnings
@@ -39,6 +39,9 @@ class EngineConfig:
         warm_up: shapes to render once before the first job, besides the smallest video.
         needs_gpu: whether the model is too large to run on a CPU.
         sigmas: the model's schedule.
+        fast: how videos of quality `fast` are rendered; None if the model has no such videos.
+        loras: what to add to the weights, as the setting LORAS has it.
+        compile_cache: a folder for what is compiled; None to keep it as torch does by default.
     """
 
     model: str
@@ -47,6 +50,9 @@ class EngineConfig:
     warm_up: tuple[Shape, ...]
     needs_gpu: bool = False
     sigmas: SigmaSchedule = field(default_factory=SigmaSchedule)
+    fast: FastMode | None = None
+    loras: str | None = None
+    compile_cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,9 @@ class EngineReport:
         compiled: whether the transformer was compiled.
         threads: the CPU threads of each process that rendered it.
         torch: torch's version.
+        quality: the quality of the request.
+        steps_computed: how many steps were computed whole.
+        steps_reused: how many steps reused what an earlier one had computed.
         peak_memory: peak memory in bytes, by stage, on rank 0: memory allocated on a GPU, or the
             process's resident memory on a CPU.
     """
@@ -133,6 +142,9 @@ class EngineReport:
     compiled: bool
     threads: int
     torch: str
+    quality: Quality = "exact"
+    steps_computed: int = 0
+    steps_reused: int = 0
     peak_memory: dict[str, int] = field(default_factory=dict)
 
 

@@ -39,6 +39,7 @@ NOTES: Final = {
     "fps": _PROFILE,
     "num_inference_steps": _PROFILE,
     "guidance_scale": _PROFILE,
+    "quality": "`GET /v1/models` has the qualities of the deployed model.",
     "request_hash": "Other publishers omit it.",
 }
 _REQUEST_RULES: Final = (

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from functions.shared.api.video_schema import Video
-from functions.shared.video.profiles import FRAMES_PER_LATENT, Profile, RealSpan, Span
+from functions.shared.video.profiles import FRAMES_PER_LATENT, Profile, Quality, RealSpan, Span
 
 
 class VideoList(TypedDict):
@@ -91,16 +91,19 @@ class Model(BaseModel):
     fps: Span
     num_inference_steps: Span
     guidance_scale: RealSpan
+    qualities: Annotated[
+        tuple[Quality, ...], Field(description="Values of `quality`, the default first.")
+    ]
     max_text_tokens: int
     example_prompts: tuple[str, ...]
 
     @classmethod
     def from_profile(cls, profile: Profile) -> Model:
         """The model that `profile` describes."""
-        limits = profile.model_dump(exclude={"name", "model", "sigmas"})
+        limits = profile.model_dump(exclude={"name", "model", "sigmas", "fast"})
         limits["num_frames"]["multiple"] = FRAMES_PER_LATENT
         size = f"{profile.width.default}x{profile.height.default}"
-        return cls(id=profile.name, default_size=size, **limits)
+        return cls(id=profile.name, default_size=size, qualities=profile.qualities, **limits)
 
 
 class ModelList(BaseModel):

@@ -132,6 +132,9 @@ def _engine(engine: EngineUsed | None) -> VideoEngine | None:
         "compiled": engine.compiled,
         "threads": engine.threads,
         "torch": engine.torch,
+        "quality": engine.quality,
+        "steps_computed": engine.steps_computed,
+        "steps_reused": engine.steps_reused,
         "peak_memory": engine.peak_memory,
     }
 
@@ -150,6 +153,7 @@ def _settings(request: ResolvedRequest | None) -> VideoSettings:
         "fps": request.fps if request else None,
         "num_inference_steps": request.num_inference_steps if request else None,
         "guidance_scale": request.guidance_scale if request else None,
+        "quality": request.quality if request else None,
         "seed": request.seed if request else None,
         "metadata": request.metadata if request else {},
         "user": request.user if request else None,

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from functions.shared.subjects import TOKEN
 from functions.shared.video.events import State
+from functions.shared.video.profiles import Quality
 
 
 class VideoError(TypedDict):
@@ -61,6 +62,13 @@ class VideoEngine(TypedDict):
         Field(description="CPU threads of each process; on a CPU, frames depend on them."),
     ]
     torch: Annotated[str | None, Field(description="The version of torch.")]
+    quality: Annotated[Quality | None, Field(description="`exact`, or `fast`.")]
+    steps_computed: Annotated[
+        int | None, Field(description="Denoising steps that were computed whole.")
+    ]
+    steps_reused: Annotated[
+        int | None, Field(description="Denoising steps that reused an earlier one; 0 if `exact`.")
+    ]
     peak_memory: Annotated[
         dict[str, int], Field(description="Peak memory of one device in bytes, by stage.")
     ]
@@ -79,6 +87,7 @@ class VideoSettings(TypedDict):
     ]
     num_inference_steps: int | None
     guidance_scale: float | None
+    quality: Annotated[Quality | None, Field(description="`exact`, or `fast`.")]
     seed: int | None
     metadata: dict[str, str]
     user: Annotated[str | None, Field(description="The `user` of the request.")]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from functions.shared.timestamps import parse_rfc3339
+from functions.shared.video.profiles import Quality
 from functions.shared.video.requests import RemixedRequest, ResolvedRequest
 from functions.shared.video.warnings import Warnings
 
@@ -129,6 +130,14 @@ class EngineUsed(_Data):
         None, ge=1, description="CPU threads of each process; on a CPU, frames depend on them."
     )
     torch: str | None = Field(None, description="The version of torch.")
+    # Nor do they have these.
+    quality: Quality | None = Field(None, description="The quality that it was rendered with.")
+    steps_computed: int | None = Field(
+        None, ge=0, description="Denoising steps that were computed whole."
+    )
+    steps_reused: int | None = Field(
+        None, ge=0, description="Denoising steps that reused an earlier one; 0 if `exact`."
+    )
     peak_memory: dict[str, int] = Field(
         default_factory=dict,
         description="Peak memory by stage, in bytes: of one GPU, or RAM on a CPU.",

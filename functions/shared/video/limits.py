@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.video.profiles import FRAMES_PER_LATENT, RealSpan, Span
+from functions.shared.video.profiles import FRAMES_PER_LATENT, Quality, RealSpan, Span
 
 MILLISECOND: Final = 0.001
 SECONDS: Final = r"[0-9]{1,6}(\.[0-9]{1,6})?"
@@ -38,6 +38,16 @@ def checked_float(name: str, value: float | None, span: RealSpan) -> float:
             f"{name} is {value:g}; it must be from {span.min:g} to {span.max:g}", param=name
         )
     return value
+
+
+def checked_quality(quality: Quality | None, qualities: tuple[Quality, ...]) -> Quality:
+    """`quality`, or the first of `qualities` if it is None; raises `InvalidRequest` for others."""
+    if quality is None:
+        return qualities[0]
+    if quality not in qualities:
+        known = ", ".join(qualities)
+        raise InvalidRequest(f"quality is {quality}; this model has: {known}", param="quality")
+    return quality
 
 
 def frame_count(seconds: str | float | None, num_frames: int | None, fps: int, span: Span) -> int:

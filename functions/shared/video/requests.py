@@ -11,11 +11,12 @@ from functions.shared.subjects import TOKEN
 from functions.shared.video.limits import (
     checked_float,
     checked_int,
+    checked_quality,
     frame_count,
     ignored_seconds,
     seconds_of,
 )
-from functions.shared.video.profiles import Profile
+from functions.shared.video.profiles import Profile, Quality
 from functions.shared.video.sizes import size_in_pixels
 from functions.shared.video.visible_text import has_visible_text
 
@@ -106,6 +107,11 @@ class VideoRequest(NewVideo):
     guidance_scale: float | None = Field(
         None, description="Weight of the prompt; 1 or less disables guidance."
     )
+    quality: Quality | None = Field(
+        None,
+        description="`exact` computes every step; `fast` reuses steps that change little, for "
+        "nearly the same video in less time. Default: exact.",
+    )
     seed: int | None = Field(
         None,
         ge=0,
@@ -147,6 +153,8 @@ class ResolvedRequest(BaseModel):
     fps: int
     num_inference_steps: int
     guidance_scale: float
+    # Events of older versions have none.
+    quality: Quality = "exact"
     seed: int
     metadata: dict[str, str]
     user: str | None = None
@@ -167,8 +175,11 @@ class ResolvedRequest(BaseModel):
 
     def as_request(self) -> dict[str, Any]:
         """The fields of a request that resolves to this one, wherever it is resolved."""
-        # Without empty fields: during an upgrade, older functions refuse fields they don't know.
+        # Without empty fields and the quality that all videos had: during an upgrade, older
+        # functions refuse fields they don't know.
         fields = self.model_dump(exclude={"ignored_seconds"}, exclude_none=True)
+        if self.quality == "exact":
+            del fields["quality"]
         return fields | {"seconds": self.ignored_seconds}
 
     @classmethod
@@ -195,6 +206,7 @@ class ResolvedRequest(BaseModel):
                 "num_inference_steps", request.num_inference_steps, profile.num_inference_steps
             ),
             guidance_scale=guidance,
+            quality=checked_quality(request.quality, profile.qualities),
             seed=default_seed(account, video_id) if request.seed is None else request.seed,
             metadata=dict(request.metadata or {}),
             user=request.user,

@@ -25,8 +25,10 @@ from functions.shared.video.requests import ResolvedRequest
 # About a day's videos; older ones may come from another version or from other machines.
 MAX_SAMPLES: Final = 300
 NEIGHBOURS: Final = 7
-# Different guidance counts as much as tokens that differ by a factor of e squared.
+# Different guidance counts as much as tokens that differ by a factor of e squared, and so does
+# different quality.
 GUIDANCE_DISTANCE: Final = 2.0
+QUALITY_DISTANCE: Final = 2.0
 # From `started` to `completed`, a little time is spent outside all stages.
 OVERHEAD: Final = "overhead"
 PHASES: Final = (*SHARES, OVERHEAD)
@@ -46,6 +48,7 @@ class Work:
         steps: denoising steps.
         guided: whether guidance is on, which doubles the work of each step.
         pixels: the pixels of all frames.
+        fast: whether steps may be reused; how many are shows only afterwards.
     """
 
     model: str
@@ -53,6 +56,7 @@ class Work:
     steps: int
     guided: bool
     pixels: int
+    fast: bool = False
 
     @classmethod
     def of(cls, request: ResolvedRequest) -> Work:
@@ -64,6 +68,7 @@ class Work:
             request.num_inference_steps,
             request.guidance_scale > 1,  # the pipeline's own criterion
             request.width * request.height * request.num_frames,
+            fast=request.quality == "fast",
         )
 
     def units(self, phase: str) -> float:
@@ -78,6 +83,7 @@ class Work:
             abs(math.log(self.tokens / other.tokens))
             + abs(math.log(self.steps / other.steps)) / 2
             + GUIDANCE_DISTANCE * (self.guided != other.guided)
+            + QUALITY_DISTANCE * (self.fast != other.fast)
         )
 
 

@@ -57,6 +57,8 @@ def fill(page: Page, prompt: str, /, **settings: str) -> None:
     for name, value in settings.items():
         if page.locator(f"fieldset#{name}").count():
             page.locator(f"#{name} input[value='{value}']").check()
+        elif page.locator(f"select#{name}").count():
+            page.locator(f"#{name}").select_option(value)
         else:
             page.locator(f"#{name}").fill(value)
 

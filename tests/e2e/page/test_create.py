@@ -127,18 +127,27 @@ def test_a_seed_is_new_each_time_unless_it_is_locked(waiting: Page, keyed: Runni
 
 def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
     """The form survives a reload; a reset restores the model's defaults."""
-    fill(page, "an unfinished thought", **LONG, guidance_scale="3", seed="7", variations="2")
+    fill(
+        page,
+        "an unfinished thought",
+        **LONG,
+        guidance_scale="3",
+        quality="fast",
+        seed="7",
+        variations="2",
+    )
     page.reload()
     expect(page.locator("#size input[value='160x96']")).to_be_checked()
     expect(page.locator("#num_frames input[value='61']")).to_be_checked()
     expect(page.locator("#variations input[value='2']")).to_be_checked()
     values = {"prompt": "an unfinished thought", "num_inference_steps": "60"}
-    for name, value in (values | {"guidance_scale": "3", "seed": "7"}).items():
+    for name, value in (values | {"guidance_scale": "3", "quality": "fast", "seed": "7"}).items():
         expect(page.locator(f"#{name}")).to_have_value(value)
     expect(page.get_by_role("button", name="Lock seed")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Reset settings").click()
     expect(page.locator("#size input[value='96x64']")).to_be_checked()
     expect(page.locator("#num_inference_steps")).to_have_value("16")
+    expect(page.locator("#quality")).to_have_value("exact")
     expect(page.locator("#prompt")).to_have_value("an unfinished thought")
     assert kinora.url in page.url
 

@@ -123,7 +123,7 @@ def test_copied_commands_create_the_same_video(page: Page, kinora: RunningStack)
     """The curl command runs in a shell, the Python program with the openai package."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     prompt = new_prompt(PROMPT)
-    card = create(page, prompt, **SHORT, seed="5", negative_prompt="a \"b\" 'c'")
+    card = create(page, prompt, **SHORT, seed="5", quality="fast", negative_prompt="a \"b\" 'c'")
     expect_state(card, "completed")
     dialog = open_detail(card)
 
@@ -161,7 +161,16 @@ def test_copied_commands_create_the_same_video(page: Page, kinora: RunningStack)
             assert '"id":"video_' in done.stdout
     answer = requests.get(f"{kinora.url}/v1/videos", params={"q": prompt}, timeout=scaled(20))
     same = answer.json()["data"]
-    kept = ("prompt", "negative_prompt", "size", "num_frames", "fps", "seed", "guidance_scale")
+    kept = (
+        "prompt",
+        "negative_prompt",
+        "size",
+        "num_frames",
+        "fps",
+        "seed",
+        "guidance_scale",
+        "quality",
+    )
     assert len(same) == 3
     assert all(video[name] == first[name] for video in same for name in kept)
 

@@ -36,6 +36,14 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True)
+class Lora:
+    """A safetensors file of low-rank changes of weights, and how strongly they are applied."""
+
+    file: Path
+    scale: float
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint whose files are present and have the right length.
 
@@ -45,11 +53,14 @@ class Checkpoint:
         revision: identifies the weights: the commit of a download from the hub, or else a digest
             (`sha256:` and 16 digits) of the configuration, the tokenizer, and evenly spaced
             samples of 2 MiB in total from each weights file, or the whole file if it is smaller.
+            With LoRAs, `+lora:` and 16 digits follow.
+        loras: what is added to the weights of the transformer.
     """
 
     folder: Path
     weights: dict[str, tuple[Path, ...]]
     revision: str
+    loras: tuple[Lora, ...] = ()
 
 
 def locate_checkpoint(model: str) -> Checkpoint:
@@ -113,12 +124,16 @@ def _weights_files(folder: Path, part: str) -> list[Path]:
                 if not path.is_file():
                     raise CheckpointError(f"{path}: is missing")
     for path in chosen:
-        _check_length(path)
+        check_length(path)
     return chosen
 
 
-def _check_length(path: Path) -> None:
-    """Compare a safetensors file's size with its header."""
+def check_length(path: Path) -> None:
+    """Return if a safetensors file is as long as its header says.
+
+    Raises:
+        CheckpointError: it is not, or has no such header.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)

@@ -13,6 +13,13 @@ class DeviceLost(Exception):
     """This process can no longer use its GPU, or reach the other rank's."""
 
 
+def device_name(rank: int) -> str:
+    """The name of the GPU of rank `rank`, or `CPU`."""
+    import torch  # noqa: PLC0415 - as below
+
+    return torch.cuda.get_device_name(rank) if torch.cuda.is_available() else "CPU"
+
+
 def require_gpu() -> None:
     """Return if torch can use a GPU.
 

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from functions.generate.engine.model.attention import AttentionKernel, use_dense_attention
 from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.step_reuse import StepCounts, StepReuse
 from functions.generate.engine.model.text_encoder import EncodedPrompt
+from functions.shared.video.profiles import FastMode
 
 
 class GuidanceBranches:
@@ -57,3 +59,7 @@ class GuidanceBranches:
             return prediction
 
         return self._ranks.all_gather(predict_branch, len(prompts))
+
+    def reusing(self, fast: FastMode, counts: StepCounts) -> StepReuse:
+        """What predicts in place of this for one video of quality `fast`."""
+        return StepReuse(self._transformer, self._ranks, fast.max_change, counts)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from functions.generate.engine.model.checkpoint import Checkpoint, CheckpointError
+from functions.generate.engine.model.loras import fuse_lora
 
 # Files read concurrently. A single reader would wait in turn for the disk and for the device.
 READERS: Final = 4
@@ -47,12 +48,12 @@ class Components:
 
 
 def load_components(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Components:
-    """The checkpoint's components on `device`, their weights in `dtype`.
+    """The checkpoint's components on `device`, their weights in `dtype` and with its LoRAs.
 
     Only safetensors are read, and nothing is downloaded.
 
     Raises:
-        CheckpointError: the weights are damaged, or do not match the configuration.
+        CheckpointError: weights or a LoRA are damaged, or do not match the configuration.
         Exception: diffusers or transformers can't read a configuration.
     """
     _silence_libraries()
@@ -69,6 +70,8 @@ def load_components(checkpoint: Checkpoint, device: torch.device, dtype: torch.d
     for name, module in modules.items():
         load_weights(module, checkpoint.weights[name], device, dtype)
         module.eval()  # without T5's dropout, which would make renders differ
+    for lora in checkpoint.loras:
+        fuse_lora(transformer, lora.file, lora.scale)
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         folder / "tokenizer", local_files_only=True
     )

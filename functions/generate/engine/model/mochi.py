@@ -26,9 +26,10 @@ from functions.generate.engine.model.denoising import denoise, sigmas_of
 from functions.generate.engine.model.guidance import GuidanceBranches
 from functions.generate.engine.model.loading import load_components
 from functions.generate.engine.model.ranks import Ranks
+from functions.generate.engine.model.step_reuse import StepCounts
 from functions.generate.engine.model.streaming_decode import StreamingDecoder
 from functions.generate.engine.model.text_encoder import EncodedPrompt, TextEncoder
-from functions.shared.video.profiles import SigmaSchedule
+from functions.shared.video.profiles import FastMode, SigmaSchedule
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import Warnings
 
@@ -42,6 +43,7 @@ class Mochi:
         checkpoint: what to load.
         ranks: the processes that render together, each with a `Mochi` of its own.
         sigmas: the model's schedule.
+        fast: how videos of quality `fast` are rendered; None to render them like any other.
         compiled: whether to compile the transformer's blocks; None to do so on GPUs only, where
             the first videos make up for the minutes that it takes.
         dtype: the data type of the computation; None for bf16 on a GPU and fp32 on a CPU.
@@ -50,7 +52,7 @@ class Mochi:
         components: what was loaded.
         device: where it was loaded.
         ranks: as given.
-        report: how videos are rendered, without their peak memory.
+        report: how videos are rendered, without what differs between them.
         sigmas: as given.
         revision: identifies the weights; see `Checkpoint.revision`.
 
@@ -64,6 +66,7 @@ class Mochi:
         ranks: Ranks,
         sigmas: SigmaSchedule,
         *,
+        fast: FastMode | None = None,
         compiled: bool | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -83,6 +86,7 @@ class Mochi:
             compile_blocks(components.transformer)
         self._decoder = StreamingDecoder(components.vae)
         self.sigmas: Final = sigmas
+        self._fast = fast
         self.components: Final = components
         self.report: Final = EngineReport(
             device=torch.cuda.get_device_name(self.device) if on_gpu else "CPU",
@@ -108,6 +112,7 @@ class Mochi:
         request: ResolvedRequest,
         prompts: tuple[EncodedPrompt, ...],
         on_step: Callable[[int], None] = lambda _: None,
+        counts: StepCounts | None = None,
     ) -> Tensor:
         """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized, fp32.
 
@@ -117,12 +122,19 @@ class Mochi:
             request: everything but its prompts is used.
             prompts: from `encode_text`.
             on_step: called after each step with the number of steps queued on the device so far.
+            counts: if given, the steps are added to it.
 
         Raises:
             PeerFailed: another rank failed.
         """
+        counts = counts or StepCounts()
+        if request.quality == "fast" and self._fast is not None:
+            predict = self._branches.reusing(self._fast, counts).predict
+        else:
+            predict = self._branches.predict
+            counts.computed += request.num_inference_steps
         return denoise(
-            lambda latents, timestep: self._branches.predict(latents, timestep, prompts),
+            lambda latents, timestep: predict(latents, timestep, prompts),
             self.draw_noise(request),
             sigmas_of(self.sigmas, request.num_inference_steps, self.device),
             request.guidance_scale,

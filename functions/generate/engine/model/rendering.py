@@ -18,6 +18,7 @@ from functions.generate.engine.model.memory import PeakMemory, is_out_of_memory
 from functions.generate.engine.model.mochi import Mochi
 from functions.generate.engine.model.recording import open_recording
 from functions.generate.engine.model.stage_metrics import StageMetrics
+from functions.generate.engine.model.step_reuse import StepCounts
 from functions.generate.engine.model.text_encoder import EncodedPrompt
 from functions.shared.errors import OutOfMemory
 from functions.shared.video.progress import Stage
@@ -61,16 +62,16 @@ class Renderer:
             PeerFailed: another rank failed.
             DeviceLost: this process can't render any more.
         """
-        metrics = StageMetrics(PeakMemory(self.model.device))
+        metrics, steps = StageMetrics(PeakMemory(self.model.device)), StepCounts()
         try:
             with torch.no_grad():
                 with metrics.measure(Stage.ENCODING):
                     prompts = self._encode_text(job.request, report_progress)
                 with metrics.measure(Stage.DENOISING):
-                    latents = self._denoise(job.request, prompts, report_progress)
+                    latents = self._denoise(job.request, prompts, report_progress, steps)
                 if self.model.ranks.rank != 0:
                     return None
-                return self._write_files(job, latents, report_progress, metrics)
+                return self._write_files(job, latents, report_progress, metrics, steps)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 self._check_device(error)
@@ -111,6 +112,7 @@ class Renderer:
         request: ResolvedRequest,
         prompts: tuple[EncodedPrompt, ...],
         report_progress: ReportProgress,
+        counts: StepCounts,
     ) -> Tensor:
         ranks, steps = self.model.ranks, request.num_inference_steps
 
@@ -121,7 +123,7 @@ class Renderer:
 
         with ranks.failing_together():
             report_progress(Stage.DENOISING, 0, steps)
-        latents = self.model.denoise(request, prompts, report_step)
+        latents = self.model.denoise(request, prompts, report_step, counts)
         require_finite(Stage.DENOISING, latents)
         return latents
 
@@ -131,6 +133,7 @@ class Renderer:
         latents: Tensor,
         report_progress: ReportProgress,
         metrics: StageMetrics,
+        steps: StepCounts,
     ) -> Rendered:
         """Decode the latents and write the files, encoding frames while later ones are decoded."""
         request, frames = job.request, job.request.num_frames
@@ -156,5 +159,11 @@ class Renderer:
             frames=frames,
             timings=metrics.seconds,
             model_revision=self.model.revision,
-            engine=replace(self.model.report, peak_memory=metrics.peak_bytes),
+            engine=replace(
+                self.model.report,
+                quality=request.quality,
+                steps_computed=steps.computed,
+                steps_reused=steps.reused,
+                peak_memory=metrics.peak_bytes,
+            ),
         )

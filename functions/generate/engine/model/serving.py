@@ -27,7 +27,9 @@ from functions.generate.engine.messages import (
     RenderJob,
 )
 from functions.generate.engine.model.checkpoint import locate_checkpoint
-from functions.generate.engine.model.gpu import DeviceLost, require_gpu
+from functions.generate.engine.model.compile_cache import use_compile_cache
+from functions.generate.engine.model.gpu import DeviceLost, device_name, require_gpu
+from functions.generate.engine.model.lora_files import add_loras
 from functions.shared.errors import AttemptFailed, RenderCancelled
 from functions.shared.video.progress import Stage
 from functions.shared.video.warnings import Warnings
@@ -80,7 +82,7 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if config.needs_gpu:
         require_gpu()  # before gigabytes are downloaded for nothing
-    checkpoint = locate_checkpoint(config.model)
+    checkpoint = add_loras(locate_checkpoint(config.model), config.loras)
     # Everything needed is on disk now. Files that a folder lacks must not be looked up online.
     os.environ["HF_HUB_OFFLINE"] = "1"
     # Imported modules are never freed, so collecting garbage among them only costs time.
@@ -95,7 +97,10 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     gc.enable()
 
     ranks = Ranks.join(rank, config.ranks, rendezvous)
-    renderer = Renderer(Mochi(checkpoint, ranks, config.sigmas, compiled=config.compiled))
+    if config.compile_cache is not None:
+        use_compile_cache(Path(config.compile_cache), device_name(rank))
+    model = Mochi(checkpoint, ranks, config.sigmas, fast=config.fast, compiled=config.compiled)
+    renderer = Renderer(model)
     warm_up(renderer, config.warm_up, rendezvous)
     return renderer
 

@@ -34,7 +34,7 @@ from functions.generate.engine.parent.rank_count import choose_rank_count
 from functions.generate.engine.parent.rank_group import RankGroup
 from functions.generate.engine.parent.rank_process import RankLost
 from functions.shared.errors import DeadlineExceeded, EngineCrashed, RenderCancelled
-from functions.shared.video.profiles import SigmaSchedule
+from functions.shared.video.profiles import FastMode, SigmaSchedule
 from functions.shared.video.requests import ResolvedRequest
 
 
@@ -53,6 +53,9 @@ class Engine:
         warm_up: shapes to render once before the engine is ready.
         needs_gpu: whether the model is too large to run where torch can't use a GPU.
         sigmas: the model's schedule; None for Mochi 1's own.
+        fast: how videos of quality `fast` are rendered; None if the model has no such videos.
+        loras: what to add to the weights, as the setting LORAS has it.
+        compile_cache: see `EngineConfig`.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -69,6 +72,9 @@ class Engine:
         warm_up: tuple[Shape, ...] = (),
         needs_gpu: bool = False,
         sigmas: SigmaSchedule | None = None,
+        fast: FastMode | None = None,
+        loras: str | None = None,
+        compile_cache: str | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -79,6 +85,9 @@ class Engine:
                 warm_up,
                 needs_gpu,
                 sigmas or SigmaSchedule(),
+                fast,
+                loras,
+                compile_cache,
             )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)

@@ -111,6 +111,7 @@ def create_video(profile: Profile) -> Json:
         range(first, profile.num_frames.max + 1, FRAMES_PER_LATENT)
     )
     fields["num_frames"]["description"] += f" Default: {profile.num_frames.default}."
+    branches["quality"]["enum"] = list(profile.qualities)
     branches["seconds"]["pattern"] = f"^{SECONDS}$"
     branches["prompt"]["pattern"] = f"[^{INVISIBLE}]"
     size = f"{profile.width.default}x{profile.height.default}"

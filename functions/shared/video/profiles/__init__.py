@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FOLDER: Final = Path(__file__).parent
 
 # Mochi's VAE encodes the first frame alone, and then every six frames as one latent frame.
 FRAMES_PER_LATENT: Final = 6
+
+# `exact` computes every step; `fast` reuses steps that change little.
+Quality = Literal["exact", "fast"]
 
 
 class _Frozen(BaseModel):
@@ -56,6 +59,17 @@ class SigmaSchedule(_Frozen):
         return 1 + (1 if self.linear_steps is None else self.linear_steps)
 
 
+class FastMode(_Frozen):
+    """How videos of quality `fast` skip most of the transformer's blocks in some steps.
+
+    Attributes:
+        max_change: a step is computed whole if what the first block adds differs by this share, or
+            by more, from what it added in the last step that was computed whole.
+    """
+
+    max_change: float = Field(gt=0, lt=1)
+
+
 class Profile(_Frozen):
     """The limits and defaults of one model.
 
@@ -73,6 +87,7 @@ class Profile(_Frozen):
         num_inference_steps: denoising steps.
         guidance_scale: weight of the prompt.
         sigmas: how the denoising steps divide the way from noise to a clip.
+        fast: the model's quality `fast`; None if it has only `exact`.
         max_text_tokens: the text encoder's limit.
         example_prompts: suggestions for the web page.
     """
@@ -90,8 +105,14 @@ class Profile(_Frozen):
     num_inference_steps: Span
     guidance_scale: RealSpan
     sigmas: SigmaSchedule
+    fast: FastMode | None = None
     max_text_tokens: int
     example_prompts: tuple[str, ...]
+
+    @property
+    def qualities(self) -> tuple[Quality, ...]:
+        """The values of `quality` in a request, the default first."""
+        return ("exact",) if self.fast is None else ("exact", "fast")
 
     @model_validator(mode="after")
     def _enough_steps(self) -> Self:
