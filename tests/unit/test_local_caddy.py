@@ -27,7 +27,7 @@ from local.stack import Stack
 from tests.ports import stack_settings
 
 PARTS = {"POST": "submit", "GET": "status", "HEAD": "status"}
-TIMEOUT = 20  # far more than anything here takes, so that a failure is no hang
+TIMEOUT = 60  # far more than anything here takes, so that a failure is no hang
 
 
 @dataclass
