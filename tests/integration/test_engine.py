@@ -42,7 +42,7 @@ Render = Callable[..., Rendered]
 
 
 @pytest.fixture(scope="module")
-def shared_engine() -> Iterator[Engine]:
+def shared_engine(forked_engines: None) -> Iterator[Engine]:  # noqa: ARG001 - for its effect
     engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS)
     engine.start()
     yield engine
