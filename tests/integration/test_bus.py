@@ -331,20 +331,14 @@ def test_a_follower_learns_that_its_stream_was_recreated(tmp_path: Path, key: Vi
         stack.close()
 
 
-def test_a_follower_catches_up_with_a_purged_stream(tmp_path: Path, key: VideoKey) -> None:
+def test_a_follower_catches_up_with_a_purged_stream(jetstream: JetStream, key: VideoKey) -> None:
     """Its last sequence stays, but there is no message to wait for."""
-    stack = RunningStack(tmp_path)
-    stack.start_servers()
-    bus = JetStream(stack.nats_url)
-    try:
-        bus.publish(key.request_subject, b"asked for, and then deleted", expected=0)
-        bus.purge(REQUESTS, key.request_subject)
-        caught_up = threading.Event()
-        bus.follow(REQUESTS, lambda _: None, caught_up.set, lambda: None)
-        assert caught_up.wait(scaled(10))
-    finally:
-        bus.close()
-        stack.close()
+    jetstream.publish(key.request_subject, b"asked for, and then deleted", expected=0)
+    jetstream.purge(REQUESTS, key.request_subject)
+    caught_up = threading.Event()
+    stop = jetstream.follow(REQUESTS, lambda _: None, caught_up.set, lambda: None)
+    assert caught_up.wait(scaled(10))
+    stop()
 
 
 def test_a_busy_stream_is_never_taken_for_a_recreated_one(
