@@ -50,6 +50,15 @@ class Engines:
         )
         self._hold(name)
 
+    def rendering(self, video_id: str) -> str:
+        """The replica that has begun a video's first attempt, once there is one."""
+
+        def begun() -> str | None:
+            text = f"{video_id}: attempt 1 begins"
+            return next((name for name in self._names if text in self._stack.log(name)), None)
+
+        return wait_until(begun, seconds=60, what=f"a worker starts {video_id}")
+
     def resume(self, *but: str) -> None:
         """Resume all except these; engines that have exited are skipped."""
         for name in self._held.keys() - set(but):

@@ -12,7 +12,7 @@ import nats
 import pytest
 import requests
 
-from tests.e2e.client import Client
+from tests.e2e.client import TINY, Client
 from tests.harness import RunningStack
 from tests.nats_users import NatsUsersStack
 from tests.patience import scaled, wait_until
@@ -42,7 +42,9 @@ def test_an_event_published_to_nats_becomes_a_video(
 ) -> None:
     """The smallest possible event, from any system with a NATS client."""
     video_id = f"nats-{uuid.uuid4().hex[:8]}"
-    event = _event({"prompt": "a blue square"})
+    # One shows that nothing but the prompt is required.
+    data = {"prompt": "a blue square", **({} if mode == "structured" else TINY)}
+    event = _event(data)
     headers: dict[str, str] | None = {"content-type": "application/cloudevents+json"}
     payload = json.dumps(event).encode()
     if mode == "binary":
@@ -55,13 +57,14 @@ def test_an_event_published_to_nats_becomes_a_video(
     )
     video = client.wait(video_id, "completed")
     assert video["prompt"] == "a blue square"
-    assert client.frames(video_id).shape == (25, 64, 96, 3)
+    expected = (25, 64, 96, 3) if mode == "structured" else (7, 32, 32, 3)
+    assert client.frames(video_id).shape == expected
 
 
 def test_events_over_http_become_videos_in_every_mode(kinora: RunningStack, client: Client) -> None:
     """Binary, structured and batch; the video's id is the event's subject."""
     ids = [f"http-{uuid.uuid4().hex[:8]}" for _ in range(4)]
-    data = {"prompt": "a green triangle", "num_frames": 7, "num_inference_steps": 2}
+    data = {"prompt": "a green triangle", **TINY}
     events = [{**_event(data), "subject": video_id} for video_id in ids]
     binary = {f"ce-{name}": str(value) for name, value in events[0].items() if name != "data"}
     answers = [
@@ -111,6 +114,6 @@ def test_an_invalid_subject_is_dropped(kinora: NatsUsersStack, client: Client) -
     """Such a subject names no video, so the request is dropped; the next one runs as usual."""
     payload = json.dumps(_event({"prompt": "x"})).encode()
     _publish(kinora.nats_url_of("operator"), "kinora.requests.default.a*b", payload, None)
-    video = client.create(num_inference_steps=2)
+    video = client.create(**TINY)
     client.wait(video["id"], "completed")
     wait_until(lambda: "dropped" in kinora.log("dispatch"), seconds=5, what="the drop was logged")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.client import Client
+from tests.e2e.client import TINY, Client
 from tests.e2e.sse import read_events
 from tests.harness import RunningStack
 
@@ -12,7 +12,7 @@ def test_a_client_receives_every_event_and_resumes_after_a_restart(kinora: Runni
     client = Client(kinora.url)
     stream = read_events(kinora.url)
     last_event_id = next(stream).id
-    video_id = client.create(num_inference_steps=2)["id"]
+    video_id = client.create(**TINY)["id"]
     received = []
     for event in stream:
         last_event_id = event.id
@@ -23,7 +23,7 @@ def test_a_client_receives_every_event_and_resumes_after_a_restart(kinora: Runni
     assert received[:2] == ["requested", "started"]
     kinora.kill("status")
     kinora.start("status")
-    missed = client.create(num_inference_steps=2)["id"]
+    missed = client.create(**TINY)["id"]
     client.wait(missed, "completed")
     resumed = read_events(kinora.url, last_event_id)
     next(resumed)

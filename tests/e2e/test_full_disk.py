@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def _problem(url: str) -> str:
 
 
 def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_path: Path) -> None:
-    """It says that NATS has stopped storing messages, and why; and nothing else is restarted."""
+    """It says that NATS has stopped storing messages, and why; and nothing else is restarted.
+
+    Afterwards it works as before, and ends with the status 0 when it is told to.
+    """
     run = Run({**stack_settings(), "KINORA_DATA": str(tmp_path / "the data")})
     try:
         run.wait_ready()
@@ -63,6 +67,8 @@ def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_pa
             what="health is good again",
         )
         assert create_video(run, "a red circle")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.wait_exited() == 0, run.output
     finally:
         run.process.kill()
         run.process.wait()

@@ -53,7 +53,7 @@ def _run(*command: str | Path, cwd: Path) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=scaled(60),
+        timeout=scaled(200),
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import free_settings
 from local.stack import ROOT
 from tests.accounts import write_accounts
 from tests.e2e.clients.mailbox import Mailbox
+from tests.engines import Engines
 from tests.harness import RunningStack
 from tests.patience import scaled
+from tests.ports import stack_settings
 
 HERE = Path(__file__).parent
 SECRET = "whsec_" + base64.b64encode(hashlib.sha256(b"webhooks").digest()).decode()
@@ -88,10 +89,9 @@ def stack(mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     hooks = [(name, f"{mailbox.url}/", SECRET) for name in accounts]
     # One replica is used; the ports of the other two are for the short queue.
     settings = {
-        **free_settings(replicas=3),
+        **stack_settings(replicas=3),
         "ACCOUNTS_FILE": write_accounts(folder / "accounts", keys, hooks),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "HTTP_DEADLINE_SECONDS": "2",
     }
     stack = RunningStack(folder / "data", settings, replicas=1)
     try:
@@ -125,9 +125,12 @@ def test_the_official_client_works_unmodified(
     client: Client, stack: RunningStack, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     """Create, poll, list, download, remix, delete, every class of error, and webhooks."""
+    engine = Engines(stack).of("generate-1")
+    assert engine is not None
     environ = {
         "PATH": os.environ["PATH"],
         "NO_PROXY": "127.0.0.1",
+        "PYTHONPATH": str(ROOT),  # for tests/patience.py
         "KINORA_CLIENT": client.version,
         "KINORA_ENCODING": client.encoding,
         "KINORA_URL": stack.url,
@@ -136,6 +139,7 @@ def test_the_official_client_works_unmodified(
         "KINORA_MAILBOX": mailbox.url,
         "KINORA_WEBHOOK_SECRET": SECRET,
         "KINORA_NATS_PID": str(stack.running["nats"].pid),
+        "KINORA_ENGINE_PID": str(engine.pid),
     }
     # Without the configuration and fixtures of the outer run, which need packages missing there.
     command: list[str | Path] = [

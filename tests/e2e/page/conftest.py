@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,29 +13,68 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.accounts import write_accounts
 from tests.e2e.page.browsers import launch
 from tests.e2e.page.crowd import publish
-from tests.e2e.page.page_actions import watched
+from tests.e2e.page.page_actions import patient, watched
 from tests.harness import RunningStack
-from tests.patience import scaled
 
 
-# Not for the session: Playwright keeps an event loop running in the tests' thread, so that tests of
-# other folders in the same process could not start one.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of a module; each test has its own profile."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
+class Chromium:
+    """One browser for all tests of this folder, started by the first."""
+
+    def __init__(self) -> None:
+        self._open: ExitStack | None = None
+        self._browser: Browser | None = None
+
+    def browser(self) -> Browser:
+        """The running browser."""
+        if self._browser is None:
+            self._open = ExitStack()
+            self._browser = launch(self._open.enter_context(sync_playwright()))
+            self._open.callback(self._browser.close)
+        return self._browser
+
+    def close(self) -> None:
+        """End the browser, and Playwright."""
+        if self._open is not None:
+            self._open.close()
+        self._open = self._browser = None
+
+
+CHROMIUM = Chromium()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None]:
+    """End the browser after the folder's last test, not after the session's.
+
+    Playwright keeps an event loop running in the tests' thread, so that tests of other folders in
+    the same process could not start one.
+    """
+    yield
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        CHROMIUM.close()
+
+
+@pytest.fixture
+def browser() -> Browser:
+    """The browser, in which each test has its own profiles."""
+    return CHROMIUM.browser()
 
 
 @pytest.fixture(autouse=True)
 def _expect_patiently() -> None:
     """Expectations wait as long as the machine needs: Playwright's 5 s, where it is idle."""
-    expect.set_options(timeout=scaled(5) * 1000)
+    expect.set_options(timeout=patient(5))
 
 
 NewContext = Callable[..., BrowserContext]
+
+# A message closes after seven seconds, in which a busy machine may not reach its button.
+PATIENT_TOASTS = """
+{
+  const later = window.setTimeout;
+  window.setTimeout = (act, wait, ...rest) => later(act, wait === 7000 ? 120000 : wait, ...rest);
+}
+"""
 
 
 @pytest.fixture
@@ -44,7 +85,8 @@ def new_context(browser: Browser) -> Iterator[NewContext]:
 
     def new(**settings: Any) -> BrowserContext:
         context = browser.new_context(**settings)
-        context.set_default_timeout(scaled(20) * 1000)
+        context.set_default_timeout(patient(20))
+        context.add_init_script(PATIENT_TOASTS)
         contexts.append(context)
         context.on("page", lambda page: watched(page, problems))
         return context
@@ -63,7 +105,7 @@ def page(new_context: NewContext, kinora: RunningStack) -> Page:
     return page
 
 
-KEYS = {f"{name}-key": name for name in ("crowd", "street", "lane", "solo", "empty")}
+KEYS = {f"{name}-key": name for name in ("crowd", "street", "lane", "solo", "waiting", "empty")}
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +145,9 @@ def signed_in(new_context: NewContext, keyed: RunningStack) -> Callable[..., Pag
         return page
 
     return open_page
+
+
+@pytest.fixture
+def waiting(signed_in: Callable[..., Page]) -> Page:
+    """The page of an account whose videos stay in the queue, for what needs none rendered."""
+    return signed_in("waiting-key")

@@ -19,36 +19,48 @@ from tests.e2e.page.page_actions import (
     fill,
     new_prompt,
     open_detail,
+    patient,
 )
+from tests.engines import Engines
 from tests.harness import RunningStack
-from tests.patience import wait_until
+
+# Collects each value of a video's progress bar as `seen`, until the video is completed.
+WATCH_PROGRESS = """
+(id) => {
+  window.seen = [];
+  const look = () => {
+    const card = document.querySelector(`[data-id="${id}"]`);
+    const bar = card.querySelector('progress');
+    if (bar.checkVisibility()) window.seen.push(bar.value);
+    if (card.dataset.state !== 'completed') requestAnimationFrame(look);
+  };
+  look();
+}
+"""
 
 
-def test_type_submit_and_watch_it_become_a_video(page: Page) -> None:
+def test_type_submit_and_watch_it_become_a_video(page: Page, engines: Engines) -> None:
     """Stage, progress and time left are shown meanwhile, and then the poster."""
-    prompt = new_prompt("a red circle moving right")
-    card = create(page, prompt, **LONG)
-    expect(card.get_by_role("progressbar")).to_be_visible()
+    engines.hold()
+    settings = {"size": "160x96", "num_frames": "13", "num_inference_steps": "60"}
+    card = create(page, new_prompt("a red circle moving right"), **settings)
+    bar = card.get_by_role("progressbar")
+    expect(bar).to_be_visible()
+    video_id = str(card.get_attribute("data-id"))
+    page.evaluate(WATCH_PROGRESS, video_id)
+    replica = engines.rendering(video_id)
+    for _ in range(2):
+        before = bar.evaluate("e => e.value")
+        engines.hold_mid_video(replica)
+        expect(bar).not_to_have_js_property("value", before, timeout=patient(10))
     expect(card.locator("[data-part=stage]")).to_contain_text("Denoising")
-    seen: list[float] = []
-    left: set[str] = set()
-
-    def completed() -> bool:
-        # In one call, because bar and times disappear when the video is completed.
-        state, shown, time_left = card.evaluate(
-            "a => { const p = a.querySelector('progress');"
-            " const left = a.querySelector('[data-part=left]').textContent;"
-            " return [a.dataset.state, p.checkVisibility() ? p.value : null, left] }"
-        )
-        left.add(time_left)
-        if shown is not None:
-            seen.append(shown)
-        return bool(state == "completed")
-
-    wait_until(completed, seconds=90, what="the card shows completed")
+    time_left = re.compile("left|almost done|longer than usual")
+    expect(card.locator("[data-part=left]")).to_have_text(time_left)
+    engines.resume()
+    expect_state(card, "completed")
+    seen = page.evaluate("seen")
     assert seen == sorted(seen)
     assert len({value for value in seen if 0 < value < 100}) >= 2, "the bar moved"
-    assert any(re.search("left|almost done|longer than usual", text) for text in left)
     image = card.locator("img")
     expect(image).to_be_visible()
     assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [160, 96]
@@ -83,24 +95,26 @@ def test_reduced_motion_shows_stills(new_context: NewContext, kinora: RunningSta
     assert card.locator("video").count() == 0
 
 
-def test_variations_have_different_seeds(page: Page, kinora: RunningStack) -> None:
+def test_variations_have_different_seeds(waiting: Page, keyed: RunningStack) -> None:
     """Ctrl+Enter creates four videos of one prompt, each with its own seed."""
+    page, client = waiting, Client(keyed.url, "waiting-key")
     prompt = new_prompt("four of it")
     fill(page, prompt, **SHORT, variations="4", seed="4294967294")
     page.get_by_label("Prompt", exact=True).press("Control+Enter")
     expect(card_of(page, prompt)).to_have_count(4)
     ids = [card.get_attribute("data-id") for card in card_of(page, prompt).all()]
-    seeds = {Client(kinora.url).get(str(video_id))["seed"] for video_id in ids}
+    seeds = {client.get(str(video_id))["seed"] for video_id in ids}
     assert seeds == {4294967294, 4294967295, 0, 1}
 
 
-def test_a_seed_is_new_each_time_unless_it_is_locked(page: Page, kinora: RunningStack) -> None:
+def test_a_seed_is_new_each_time_unless_it_is_locked(waiting: Page, keyed: RunningStack) -> None:
     """The dice draws a seed, and the lock keeps it."""
+    page, client = waiting, Client(keyed.url, "waiting-key")
 
     def seed_of(text: str) -> int:
         card = create(page, new_prompt(text), **SHORT)
         expect(card).to_be_visible()
-        return int(Client(kinora.url).get(str(card.get_attribute("data-id")))["seed"])
+        return int(client.get(str(card.get_attribute("data-id")))["seed"])
 
     first, second = seed_of("random seed"), seed_of("random seed")
     assert first != second

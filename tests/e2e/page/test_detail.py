@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Locator, Page, expect
 
 from functions.shared.streams.jetstream import JetStream
-from tests.e2e.client import Client
+from tests.e2e.client import TINY, Client
 from tests.e2e.page.page_actions import (
     LONG,
     SHORT,
@@ -23,7 +23,9 @@ from tests.e2e.page.page_actions import (
     expect_state,
     new_prompt,
     open_detail,
+    patient,
 )
+from tests.engines import Engines
 from tests.harness import RunningStack
 from tests.nats_users import NatsUsersStack
 from tests.patience import scaled, wait_until
@@ -70,8 +72,9 @@ def test_the_detail_view_has_an_address_a_player_and_all_facts(
     expect(page).to_have_url(f"{kinora.url}/")
 
 
-def test_arrow_keys_move_to_the_next_video(page: Page) -> None:
+def test_arrow_keys_move_to_the_next_video(waiting: Page) -> None:
     """The arrow keys move through the list."""
+    page = waiting
     older, newer = new_prompt("the older one"), new_prompt("the newer one")
     create(page, older, **SHORT)
     expect(card_of(page, older)).to_be_visible()
@@ -127,8 +130,13 @@ def test_copied_commands_create_the_same_video(page: Page, kinora: RunningStack)
     def copied(name: str) -> str:
         button = dialog.get_by_role("button", name=name, exact=True)
         handle = button.element_handle()
+        # It says so for a second and a half, so the page itself looks.
+        handle.evaluate(
+            "button => { window.said = []; new MutationObserver(() => said.push(button.innerText))"
+            ".observe(button, { subtree: true, childList: true, characterData: true }) }"
+        )
         button.click()
-        wait_until(lambda: handle.inner_text() == "Copied", seconds=5, what="the button confirms")
+        wait_until(lambda: "Copied" in page.evaluate("said"), seconds=5, what="it confirms")
         text: str = page.evaluate("navigator.clipboard.readText()")
         return text
 
@@ -158,17 +166,18 @@ def test_copied_commands_create_the_same_video(page: Page, kinora: RunningStack)
     assert all(video[name] == first[name] for video in same for name in kept)
 
 
-def test_cancel_then_try_again(page: Page) -> None:
+def test_cancel_then_try_again(page: Page, engines: Engines) -> None:
     """Cancelling stops the video; trying again creates one with the same settings."""
+    engines.hold()
     prompt = new_prompt("to be cancelled")
-    card = create(page, prompt, **LONG | {"num_inference_steps": "200"})
+    card = create(page, prompt, **LONG)
     card.get_by_role("button", name="Cancel").click()
     expect_state(card, "cancelled")
     expect(card).to_contain_text("was cancelled")
     card.get_by_role("button", name="Try again").click()
     expect(card_of(page, prompt)).to_have_count(2)
     again = card_of(page, prompt).first
-    expect(again.get_by_role("progressbar")).to_be_visible(timeout=30_000)
+    expect(again.get_by_role("progressbar")).to_be_visible(timeout=patient(30))
     _press(open_detail(again), "Cancel")
     expect(page.get_by_role("dialog").locator("[data-part=state]")).to_have_text("Cancelled")
     page.keyboard.press("Escape")
@@ -207,9 +216,11 @@ def test_a_deletion_can_be_undone(page: Page, kinora: RunningStack) -> None:
 
 
 @pytest.mark.parametrize("leave", ["close the tab", "go elsewhere"])
-def test_leaving_the_page_completes_deletions(page: Page, kinora: RunningStack, leave: str) -> None:
+def test_leaving_the_page_completes_deletions(
+    waiting: Page, keyed: RunningStack, leave: str
+) -> None:
     """Deletions that can still be undone are completed when the page is closed."""
-    client = Client(kinora.url)
+    page, client = waiting, Client(keyed.url, "waiting-key")
     card = create(page, new_prompt(f"deleted, then {leave}"), **SHORT)
     expect(card).to_be_visible()
     video_id = str(card.get_attribute("data-id"))
@@ -225,7 +236,7 @@ def test_leaving_the_page_completes_deletions(page: Page, kinora: RunningStack, 
 def test_a_remix_links_to_its_original(page: Page, kinora: RunningStack) -> None:
     """A remix names the video that it is based on, as a link."""
     client = Client(kinora.url)
-    first = client.create(prompt=new_prompt("the first"), num_inference_steps=2, size="64x64")
+    first = client.create(prompt=new_prompt("the first"), **TINY)
     answer = requests.post(
         f"{kinora.url}/v1/videos/{first['id']}/remix",
         json={"prompt": "the second"},

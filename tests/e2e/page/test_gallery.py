@@ -4,55 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import re
-import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from playwright.sync_api import CDPSession, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests import patience
 from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.crowd import NUMBER, prompt_of
-from tests.e2e.page.page_actions import card_of, prompts_shown
+from tests.e2e.page.page_actions import card_of, patient, prompts_shown
+from tests.e2e.page.scrolling import scroll_and_measure
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
 
 Open = Callable[..., Page]
 
-# Scrolls like a wheel, three screens in sixty frames, and returns the milliseconds between frames.
-SCROLL = """
-(seconds) => new Promise((resolve) => {
-  const gaps = [];
-  let last = performance.now(), begun = last;
-  const step = (now) => {
-    gaps.push(now - last);
-    last = now;
-    window.scrollBy(0, innerHeight * 3 / 60);
-    if (now - begun < seconds * 1000) requestAnimationFrame(step);
-    else resolve(gaps.slice(2));
+# Scrolls to the end until there is no more, or for a second; the end moves down with every page of
+# the list. In the page, because Playwright's look at a hundred cards costs more than reading them.
+TO_THE_END = """
+() => new Promise((resolve) => {
+  const begun = performance.now(), end = document.querySelector('#end');
+  let height = 0;
+  const step = () => {
+    if (height !== document.documentElement.scrollHeight) {
+      height = document.documentElement.scrollHeight;
+      window.scrollTo(0, height);
+    }
+    if (end.checkVisibility() || performance.now() - begun > 1000) resolve(end.checkVisibility());
+    else setTimeout(step, 20);
   };
-  requestAnimationFrame(step);
+  step();
 })
 """
-# 60 frames a second, plus the clock error of a browser without a screen.
-FRAME_MS = 16.7 + 0.3
-# Half a frame, so that slower machines have the other half.
-WORK_MS = 8
-# Above this, gaps between frames tell about the machine's load and not about the page.
-IDLE = 1.5
-BOTTOM = "window.scrollTo(0, document.documentElement.scrollHeight)"
 
 
 def _scroll_to(page: Page, last: Locator) -> None:
-    """Scroll to the end, which moves down with every page of the list."""
-
-    def at_the_end() -> bool:
-        page.evaluate(BOTTOM)
-        return page.locator("#end").is_visible() and last.is_visible()
-
-    wait_until(at_the_end, seconds=90, what="the whole list is read")
+    """Scroll to the last card of the list."""
+    wait_until(
+        lambda: page.evaluate(TO_THE_END) and last.is_visible(),
+        seconds=90,
+        what="the whole list is read",
+        every=0,
+    )
 
 
 def test_ten_thousand_videos_scroll_smoothly(
@@ -70,34 +64,12 @@ def test_ten_thousand_videos_scroll_smoothly(
     assert page.locator(".card").count() < 100
     assert len(requested) < NUMBER / 100 + 10, "pages of a hundred, each read once"
     page.evaluate("window.scrollTo(0, 20000)")
-    rounds: list[dict[str, float]] = []
+    rounds = [scroll_and_measure(page)]
     # Other load on the machine only adds to the times, so the best of three counts.
-    while not rounds or (rounds[-1]["frame"] > FRAME_MS and len(rounds) < 3):
-        rounds.append(_scroll_and_measure(page))
+    while not rounds[-1].is_smooth and len(rounds) < 3:
+        rounds.append(scroll_and_measure(page))
     record_property("scrolling (ms)", rounds)
-    assert min(found["work"] for found in rounds) < WORK_MS, rounds
-    undisturbed = [found["frame"] for found in rounds if found["slowness"] < IDLE]
-    assert min(undisturbed, default=0) <= FRAME_MS, rounds
-
-
-def _scroll_and_measure(page: Page) -> dict[str, float]:
-    """Scroll for four seconds; medians of gap and work a frame in ms, and the machine's slowness.
-
-    Work is what the page's thread was busy with, in processor time: a busy machine adds little.
-    """
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    before, since = _busy_ms(session), patience.now()
-    gaps = page.evaluate(SCROLL, 4)
-    work = (_busy_ms(session) - before) / len(gaps)
-    slowness = patience.now().slowness(since)
-    session.detach()
-    return {"frame": statistics.median(gaps), "work": work, "slowness": slowness}
-
-
-def _busy_ms(session: CDPSession) -> float:
-    metrics = session.send("Performance.getMetrics")["metrics"]
-    return 1000 * next(float(m["value"]) for m in metrics if m["name"] == "TaskDuration")
+    assert rounds[-1].is_smooth, rounds
 
 
 def test_new_videos_do_not_move_those_in_view(signed_in: Open, keyed: RunningStack) -> None:
@@ -172,7 +144,7 @@ def test_a_search_asks_the_server_about_new_videos(signed_in: Open, keyed: Runni
     expect(page.get_by_text("No videos found.")).to_be_visible()
     expect(page.locator("#live")).to_have_text("Live")
     requested: list[str] = []
-    page.on("request", lambda r: requested.append(r.url) if "/v1/videos" in r.url else None)
+    page.on("request", lambda r: requested.append(r.url) if "/v1/" in r.url else None)
     headers = {"Authorization": "Bearer lane-key"}
     for prompt in [f"Allee {number}" for number in range(12)] + ["Große Straße"]:
         answer = requests.post(
@@ -182,8 +154,11 @@ def test_a_search_asks_the_server_about_new_videos(signed_in: Open, keyed: Runni
     expect(card_of(page, "Große Straße")).to_be_visible()
     assert prompts_shown(page) == ["Große Straße"]
     listed = [url for url in requested if "q=STRASSE" in url]
-    others = [url for url in requested if "q=STRASSE" not in url]
-    assert len(listed) <= 15, "at most one question for each new video, and one after a change"
+    # A busy machine may end the event stream; the page then asks for what it has missed.
+    streams = [url for url in requested if url.endswith("/v1/events")]
+    others = [url for url in requested if url not in listed + streams]
+    most = 15 + 2 * len(streams)
+    assert len(listed) <= most, "at most one question for each new video, and one after a change"
     assert all("status=queued" in url for url in others), others
 
 
@@ -287,7 +262,7 @@ def test_a_key_that_is_no_longer_valid_shows_nothing_of_its_account(
         expect(tab.locator("#live")).to_have_text("Live")
     with _revoked(keyed, "street-key"):
         for tab in (first, second):
-            expect(tab.get_by_role("dialog", name="Sign in")).to_be_visible(timeout=scaled(30_000))
+            expect(tab.get_by_role("dialog", name="Sign in")).to_be_visible(timeout=patient(30))
             expect(tab.locator(".card")).to_have_count(0)
             expect(tab.locator("#detail")).to_be_hidden()
             expect(tab.get_by_text("Straße")).to_have_count(0)
@@ -319,12 +294,12 @@ def test_a_server_that_goes_away_and_comes_back(signed_in: Open, keyed: RunningS
     keyed.kill("gateway")
     expect(page.locator("#banner")).to_contain_text("Can't reach the server")
     keyed.start("gateway")
-    expect(page.locator("#banner")).to_be_hidden(timeout=15_000)
-    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
+    expect(page.locator("#banner")).to_be_hidden(timeout=patient(15))
+    expect(page.locator("#live")).to_have_text("Live", timeout=patient(15))
     keyed.kill("status")
-    expect(page.locator("#banner")).to_contain_text("Can't reach the server", timeout=15_000)
+    expect(page.locator("#banner")).to_contain_text("Can't reach the server", timeout=patient(15))
     keyed.start("status")
-    expect(page.locator("#banner")).to_be_hidden(timeout=15_000)
+    expect(page.locator("#banner")).to_be_hidden(timeout=patient(15))
     page.get_by_label("Prompt", exact=True).fill("after all that")
     page.get_by_role("button", name="Create video").click()
     card = card_of(page, "after all that")

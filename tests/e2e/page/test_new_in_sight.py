@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.page.conftest import NewContext
 from tests.e2e.page.page_actions import SHORT, card_of, create, expect_state, fill, new_prompt
 from tests.harness import RunningStack
 
@@ -20,10 +19,10 @@ def _toast(page: Page) -> Locator:
 
 @pytest.mark.parametrize("query", ["?status=failed", "?q=nothing+like+it", "?to=2001-01-01"])
 def test_a_new_video_that_the_filters_leave_out_is_one_click_away(
-    page: Page, kinora: RunningStack, query: str
+    signed_in: Open, keyed: RunningStack, query: str
 ) -> None:
     """A message names it; its button clears the filters, and leads to the card."""
-    page.goto(kinora.url + query)
+    page = signed_in("waiting-key", f"/{query}")
     prompt = new_prompt("hidden by a filter")
     fill(page, prompt, **SHORT)
     page.get_by_role("button", name="Create video").click()
@@ -32,13 +31,13 @@ def test_a_new_video_that_the_filters_leave_out_is_one_click_away(
     _toast(page).get_by_role("button", name="Show").click()
     expect(card_of(page, prompt)).to_be_in_viewport()
     expect(card_of(page, prompt).get_by_role("link")).to_be_focused()
-    expect(page).to_have_url(f"{kinora.url}/")
+    expect(page).to_have_url(f"{keyed.url}/")
     expect(page.get_by_label("Search prompts")).to_have_value("")
 
 
-def test_several_new_videos_share_one_message(page: Page, kinora: RunningStack) -> None:
+def test_several_new_videos_share_one_message(signed_in: Open) -> None:
     """Variations that a filter leaves out are counted, and their button shows the list."""
-    page.goto(f"{kinora.url}/?status=failed")
+    page = signed_in("waiting-key", "/?status=failed")
     prompt = new_prompt("hidden variations")
     fill(page, prompt, **SHORT, variations="4")
     page.get_by_role("button", name="Create video").click()
@@ -48,12 +47,10 @@ def test_several_new_videos_share_one_message(page: Page, kinora: RunningStack) 
     expect(card_of(page, prompt)).to_have_count(4)
 
 
-def test_a_new_video_that_the_search_finds_appears_without_a_message(
-    page: Page, kinora: RunningStack
-) -> None:
+def test_a_new_video_that_the_search_finds_appears_without_a_message(signed_in: Open) -> None:
     """The server decides about it, whose comparison of texts the page does not repeat."""
     prompt = new_prompt("Found in the Straße")
-    page.goto(f"{kinora.url}/?q=IN+THE+STRASSE")
+    page = signed_in("waiting-key", "/?q=IN+THE+STRASSE")
     expect(create(page, prompt, **SHORT)).to_be_in_viewport()
     expect(_toast(page)).to_have_count(0)
 
@@ -76,11 +73,8 @@ def test_trying_again_under_a_filter_says_where_the_new_video_is(
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_list_scrolls_to_a_new_video(
-    new_context: NewContext, kinora: RunningStack, width: int
-) -> None:
+def test_the_list_scrolls_to_a_new_video(signed_in: Open, width: int) -> None:
     """Wherever the page was scrolled to: on a phone, the form is above the list."""
-    page = new_context(viewport={"width": width, "height": 600}).new_page()
-    page.goto(kinora.url)
+    page = signed_in("waiting-key", viewport={"width": width, "height": 600})
     card = create(page, new_prompt(f"in sight at {width}"))
     expect(card).to_be_in_viewport(ratio=0.9)

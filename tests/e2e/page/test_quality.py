@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,14 @@ from tests.patience import wait_until
 Open = Callable[..., Page]
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+# What axe runs: its checks of these standards, or those that depend on colours.
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+ALL = {"type": "tag", "values": STANDARDS}
+COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 VIEWS = ("gallery", "no match", "detail", "failure", "empty", "queued", "wrong form", "sign-in")
+
+# From the start of the navigation until the first card is painted, on an idle machine.
+MOST_MS = 500
 
 # Records when the first card is painted. It is added in a frame's callback; a message sent then is
 # handled right after that frame is painted.
@@ -35,6 +41,9 @@ new MutationObserver((_, observer) => {
   channel.port2.postMessage(null);
 }).observe(document, { childList: true, subtree: true });
 """
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+# After which the page has reacted to its new size.
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 WEIGHT = """
 [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
   .filter((entry) => !entry.name.includes('/content'))
@@ -94,17 +103,18 @@ def test_the_page_is_small_and_shows_the_list_quickly(
     the share of a core that was available.
     """
     loads: list[tuple[float, float, float]] = []
-    for _ in range(7):
+    # The median of seven is below the limit as soon as four of them are.
+    while len(loads) < 7 and sum(found < MOST_MS for found, _, _ in loads) < 4:
         share = _share()
         milliseconds, size = _load(new_context, keyed.url)
         loads.append((milliseconds, min(share, _share()), size))
     free = all(share > 0.9 for _, share, _ in loads)
-    median = statistics.median(milliseconds for milliseconds, _, _ in loads)
+    fourth = sorted(milliseconds for milliseconds, _, _ in loads)[3]
     alone = min(milliseconds * share for milliseconds, share, _ in loads)
-    record_property("first list painted: median, and corrected for load (ms)", (median, alone))
+    record_property("first list painted: the fourth, and corrected for load (ms)", (fourth, alone))
     record_property("transferred (bytes)", max(size for _, _, size in loads))
     assert max(size for _, _, size in loads) < 110_000
-    assert (median if free else alone) < 500, loads
+    assert (fourth if free else alone) < MOST_MS, loads
 
 
 def _show(view: str, signed_in: Open, **settings: Any) -> Page:
@@ -140,11 +150,15 @@ def _show(view: str, signed_in: Open, **settings: Any) -> Page:
     return page
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing(signed_in: Open, view: str, theme: str) -> None:
-    """Every state passes axe's checks of WCAG 2.2 AA: roles, names, contrast and more."""
-    _check(_show(view, signed_in, color_scheme=theme))
+def test_axe_finds_nothing(signed_in: Open, view: str) -> None:
+    """Every state passes axe's checks of WCAG 2.2 AA in both themes: names, contrast and more."""
+    page = _show(view, signed_in, color_scheme="light")
+    backgrounds = {_check(page)}
+    page.emulate_media(color_scheme="dark")
+    # Only colours depend on the theme.
+    backgrounds.add(_check(page, COLOURS))
+    assert len(backgrounds) == 2, "they differ"
 
 
 @pytest.mark.parametrize("view", ["gallery", "form", "wrong form"])
@@ -153,13 +167,16 @@ def test_axe_finds_nothing_on_a_phone(signed_in: Open, view: str) -> None:
     _check(_show(view, signed_in, viewport={"width": 390, "height": 844}))
 
 
-def _check(page: Page) -> None:
-    page.evaluate(AXE.read_text())
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    options = {"runOnly": {"type": "tag", "values": tags}}
-    result = page.evaluate("(options) => axe.run(document, options)", options)
-    assert len(result["passes"]) > 10, "axe ran its checks"
+def _check(page: Page, checks: Mapping[str, object] = ALL) -> str:
+    """Check the page as it is; return the colour of its background."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    result = page.evaluate("(checks) => axe.run(document, { runOnly: checks })", checks)
+    ran = {check["id"] for check in result["passes"]}
+    assert "color-contrast" in ran, "axe ran its checks"
+    assert checks is not ALL or len(ran) > 10
     assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in result["violations"]] == []
+    return str(page.evaluate(BACKGROUND))
 
 
 def test_every_control_says_what_it_does(signed_in: Open) -> None:
@@ -178,28 +195,29 @@ def _controls(page: Page) -> list[str]:
     return re.findall(rf"^ *- (?:{roles})(?: \"(.*?)\")?(?=[: ]|$)", snapshot, re.MULTILINE)
 
 
-@pytest.mark.parametrize("width", [320, 390, 820, 1280, 2560])
-def test_no_view_scrolls_sideways(signed_in: Open, width: int) -> None:
-    """From small phones to wide screens, nothing scrolls sideways."""
-    for view in ("gallery", "detail", "wrong form"):
-        page = _show(view, signed_in, viewport={"width": width, "height": 800})
+@pytest.mark.parametrize("view", ["gallery", "detail", "wrong form"])
+def test_no_view_scrolls_sideways(signed_in: Open, view: str) -> None:
+    """From small phones to wide screens, also when a window is resized."""
+    page = _show(view, signed_in, viewport={"width": 320, "height": 800})
+    for width in (320, 390, 820, 1280, 2560):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate(TWO_FRAMES)
         wide = page.evaluate(
             "[document.documentElement.scrollWidth - innerWidth,"
             " ...[...document.querySelectorAll('.masthead, .about, .scroll')]"
             ".map((e) => e.scrollWidth - e.clientWidth)]"
         )
-        assert max(wide) <= 0, (view, wide)
+        assert max(wide) <= 0, (width, wide)
 
 
 def test_the_theme_is_chosen_and_kept(signed_in: Open) -> None:
     """The system's theme is the default; a choice survives a reload, with no flash of the other."""
     page = signed_in("crowd-key", color_scheme="light")
-    background = "getComputedStyle(document.body).backgroundColor"
-    light = page.evaluate(background)
+    light = page.evaluate(BACKGROUND)
     page.get_by_label("Theme").select_option("dark")
-    dark = page.evaluate(background)
+    dark = page.evaluate(BACKGROUND)
     assert light != dark
     page.reload(wait_until="commit")
     expect(page.locator("#theme")).to_be_attached()
-    assert page.evaluate(background) == dark
+    assert page.evaluate(BACKGROUND) == dark
     expect(page.get_by_label("Theme")).to_have_value("dark")
