@@ -253,6 +253,13 @@ class OutcomeUnknown(Unavailable):
     code = "outcome_unknown"
 
 
+class NotStored(Unavailable):
+    """NATS has stopped storing messages, so nothing was done. Try again later."""
+
+    code = "not_stored"
+    default_retry_after = 10
+
+
 class SequenceConflict(KinoraError):
     """The video changed at the same time. Try again.
 

@@ -39,6 +39,7 @@ from functions.status.feeds.client import FeedClient
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.listing.filters import read_filters
+from functions.status.openings import Openings
 from functions.status.replay import Replay
 
 UNFINISHED: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
@@ -74,6 +75,7 @@ class StatusRoutes:
         self._replay = replay
         self._feeds = feeds
         self._downloads = downloads
+        self._opening_downloads = Openings()
         self._max_age_days = max_age_days
 
     def register(self, app: Flask) -> None:
@@ -145,14 +147,20 @@ class StatusRoutes:
         refuse_unknown(request.args, ("video_id",))
         video_id = WATCHED_VIDEO.value(request)
         last_event_id = LAST_EVENT_ID.value(request)
-        if video_id is not None:
-            # Of a video that does not exist, the feed would be silent for ever.
-            self._check_exists(VideoKey(account, video_id))
         client = FeedClient(request.environ)
         # A client that was cut off may never read the end, and would keep its connection.
         close_connection()
         may_read = partial(self._accounts.is_key_of, account, authorization)
-        feed = self._feeds.open(account, video_id, last_event_id, client, may_read=may_read)
+        watched = None if video_id is None else VideoKey(account, video_id)
+        feed = self._feeds.open(
+            account,
+            video_id,
+            last_event_id,
+            client,
+            may_read=may_read,
+            # Of a video that does not exist, the feed would be silent for ever.
+            check=lambda: None if watched is None else self._check_exists(watched),
+        )
         # Without these, buffers between here and the client would delay events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(feed, mimetype="text/event-stream", headers=headers)
@@ -162,9 +170,22 @@ class StatusRoutes:
         key = self._key(video_id)
         refuse_unknown(request.args, ("variant",))
         variant = VARIANTS[VARIANT.value(request)]
+        # First of all: what is refused costs neither a read from NATS nor one from the store.
+        self._downloads.enter()
+        try:
+            with self._opening_downloads.turn():
+                response = self._open_content(key, variant)
+        except BaseException:
+            self._downloads.leave()
+            raise
+        # The server calls this when the caller has read the body, or has gone.
+        response.call_on_close(self._downloads.leave)
+        return response
+
+    def _open_content(self, key: VideoKey, variant: Variant) -> Response:
         snapshot = self._snapshot(key)
         try:
-            return self._send_content(snapshot, variant)
+            return send_content(self._store, snapshot, variant, request)
         except ContentNotReady:
             # A direct get may be stale: read from the leader before answering 404.
             snapshot = self._ledger.read(key)
@@ -172,18 +193,7 @@ class StatusRoutes:
                 raise VideoNotFound from None
             if snapshot.queued:
                 self._queued(key)
-            return self._send_content(snapshot, variant)
-
-    def _send_content(self, snapshot: Snapshot, variant: Variant) -> Response:
-        self._downloads.enter()
-        try:
-            response = send_content(self._store, snapshot, variant, request)
-        except BaseException:
-            self._downloads.leave()
-            raise
-        # The server calls this when the caller has read the body, or has gone.
-        response.call_on_close(self._downloads.leave)
-        return response
+            return send_content(self._store, snapshot, variant, request)
 
     def _snapshot(self, key: VideoKey) -> Snapshot:
         """The latest state; without an event, there may or may not be a request.

@@ -27,6 +27,7 @@ from functions.submit.large_bodies import LargeBodies
 from functions.submit.queue_limits import QueueLimits
 from functions.submit.remix import Remixes
 from functions.submit.routes import SubmitRoutes
+from functions.submit.stream_writes import StreamWrites
 from functions.submit.submission import Submissions
 
 # Of gunicorn's 36 threads: a deletion waits for the store, and nothing else of submit does; large
@@ -78,7 +79,9 @@ def create_app(
         explain_large=explain_large_body,
     )
     limits = QueueLimits(stream, limit=settings.queue_limit, account_limit=accounts.max_queued)
-    submissions = Submissions(stream, ledger, profile, limits, deadline=deadline)
+    submissions = Submissions(
+        stream, ledger, profile, limits, StreamWrites(stream.check_writes), deadline=deadline
+    )
     app.extensions["kinora.submissions"] = submissions
     if file is not None:
         file.follow()

@@ -23,6 +23,7 @@ from functions.shared.video.profiles import Profile
 from functions.submit.clock import StreamClock
 from functions.submit.prepared_request import PreparedRequest
 from functions.submit.stored_request import find_request
+from functions.submit.stream_writes import StreamWrites
 
 HEADERS = {"content-type": STRUCTURED}
 
@@ -30,10 +31,13 @@ HEADERS = {"content-type": STRUCTURED}
 class RequestPublisher:
     """Publishes requests, each as the only message on its subject. Safe to use from any thread."""
 
-    def __init__(self, bus: Bus, profile: Profile, *, deadline: float) -> None:
-        """Stop retrying `deadline` seconds after a call started."""
+    def __init__(
+        self, bus: Bus, profile: Profile, writes: StreamWrites, *, deadline: float
+    ) -> None:
+        """Stop retrying `deadline` seconds after a call started, or when `writes` says so."""
         self._bus = bus
         self._profile = profile
+        self._writes = writes
         self._deadline = deadline
         self._clock = StreamClock(bus)
 
@@ -45,7 +49,8 @@ class RequestPublisher:
 
         Raises:
             IdempotencyKeyReused: another publisher stored something there that is no request.
-            OutcomeUnknown: the deadline passed first. The request may be stored, now or later.
+            OutcomeUnknown: the deadline passed first, or NATS has stopped storing messages. The
+                request may be stored, now or later.
             KinoraError: NATS refused the request, and nothing was stored.
         """
         event = prepared.event
@@ -54,9 +59,10 @@ class RequestPublisher:
         while True:
             try:
                 sent = time.monotonic()
-                seq = self._bus.publish(
-                    event.key.request_subject, prepared.payload, expected=0, headers=HEADERS
-                )
+                with self._writes.publishing():
+                    seq = self._bus.publish(
+                        event.key.request_subject, prepared.payload, expected=0, headers=HEADERS
+                    )
                 created = format_rfc3339(self._stored_at(seq, sent))
                 return StoredRequest(
                     event.key, seq, created, event.id, prepared.resolved, prepared.request_hash
@@ -73,7 +79,7 @@ class RequestPublisher:
                     raise
                 doubt = problem
             pause = next(backoff)
-            if time.monotonic() + pause > end:
+            if self._writes.stopped or time.monotonic() + pause > end:
                 raise OutcomeUnknown(
                     "NATS did not confirm the request in time. Try again."
                 ) from doubt

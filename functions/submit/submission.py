@@ -18,6 +18,7 @@ from functions.submit.prepared_request import PreparedRequest
 from functions.submit.queue_limits import QueueLimits
 from functions.submit.request_publisher import RequestPublisher
 from functions.submit.stored_request import find_request
+from functions.submit.stream_writes import StreamWrites
 from functions.submit.unconfirmed_requests import UnconfirmedRequests
 
 
@@ -39,14 +40,25 @@ class Submissions:
     """Submits requests. Safe to use from any thread."""
 
     def __init__(
-        self, bus: Bus, ledger: Ledger, profile: Profile, limits: QueueLimits, *, deadline: float
+        self,
+        bus: Bus,
+        ledger: Ledger,
+        profile: Profile,
+        limits: QueueLimits,
+        writes: StreamWrites,
+        *,
+        deadline: float,
     ) -> None:
-        """Publish to `bus`, and stop retrying `deadline` seconds after a call started."""
+        """Publish to `bus`, and stop retrying `deadline` seconds after a call started.
+
+        While `writes` says that NATS stores nothing, nothing is published.
+        """
         self._bus = bus
         self._ledger = ledger
         self._profile = profile
         self._limits = limits
-        self._publisher = RequestPublisher(bus, profile, deadline=deadline)
+        self._writes = writes
+        self._publisher = RequestPublisher(bus, profile, writes, deadline=deadline)
         self._unconfirmed = UnconfirmedRequests(bus, ledger)
 
     def submit(
@@ -70,6 +82,7 @@ class Submissions:
             InvalidRequest, TooLarge: see `PreparedRequest.prepare`.
             IdempotencyKeyReused, VideoDeleted: see `find`.
             QueueFull: the queue is full.
+            NotStored: NATS stores nothing, so nothing was published.
             OutcomeUnknown: NATS did not confirm. Unless `idempotent`, the request never runs.
         """
         prepared = self.prepare(key, request, request_hash)
@@ -77,6 +90,7 @@ class Submissions:
             snapshot = self._ledger.read(key)
             if not snapshot.queued:
                 return _same_video(snapshot, prepared.request_hash)
+        self._writes.check()
         self._limits.reserve(key.account)
         return self._publish(prepared, idempotent=idempotent)
 
@@ -95,6 +109,7 @@ class Submissions:
             Unavailable: part of the batch may be stored. Sending it again is safe.
         """
         if batch:
+            self._writes.check()
             self._limits.reserve(account, len(batch))
         for number, prepared in enumerate(batch):
             try:

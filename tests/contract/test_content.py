@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from functions.shared.config import Settings
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import Cancelled, EventName
+from functions.status import app as status_app
 from functions.status.app import MAX_DOWNLOADS
-from tests.contract.api import Api, complete, error_of
+from tests.contract.api import Api, complete, error_of, make_api
 from tests.unit.events import CREATED, completed, publish, put_request, started
 
 
@@ -44,6 +46,16 @@ def test_content_is_served_whole_in_ranges_and_conditionally(api: Api) -> None:
     thumbnail = api.status.get(f"{url}?variant=thumbnail")
     assert (thumbnail.data, thumbnail.headers["Content-Type"]) == (b"jpeg", "image/jpeg")
     assert thumbnail.headers["ETag"] != etag
+
+
+def test_a_download_beyond_the_share_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the video's state, so that many of them cost next to nothing."""
+    monkeypatch.setattr(status_app, "MAX_DOWNLOADS", 0)
+    api = make_api(Settings())
+    api.bus.unavailable = True
+    refused = api.status.get("/v1/videos/v1/content")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert "downloads are in progress" in error_of(refused)["message"]
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,18 @@ def _post(url: str) -> int:
 
 
 def _fill_until_refused(disk: SmallDisk, url: str) -> None:
-    """Fill the disk, and request videos until NATS can't store one."""
+    """Fill the disk, and request videos until NATS can't store one, and callers are told so."""
     disk.fill()
-    wait_until(lambda: _post(url) == 503, seconds=60, what="a request is not stored")
+    wait_until(lambda: _is_not_stored(url), seconds=60, what="a request is refused at once")
+
+
+def _is_not_stored(url: str) -> bool:
+    """Whether a request is refused because of what others have met, with a time to retry."""
+    answer = requests.post(f"{url}/v1/videos", json={"prompt": "a red circle"}, timeout=scaled(20))
+    if answer.status_code != 503 or answer.json()["error"]["code"] != "not_stored":
+        return False
+    assert int(answer.headers["Retry-After"]) > 0
+    return True
 
 
 @pytest.fixture

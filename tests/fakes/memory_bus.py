@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from functions.shared.errors import (
+    NotStored,
     OutcomeUnknown,
     QueueFull,
     SequenceConflict,
@@ -90,7 +91,7 @@ class MemoryBus:
             raise TooLarge
         with self._lock:
             fault = self.faults.popleft() if self.faults else ""
-            if self.unavailable or fault == "lost":
+            if self.unavailable or self.stopped_writing or fault == "lost":
                 raise OutcomeUnknown
             if fault == "full":
                 raise QueueFull
@@ -173,7 +174,7 @@ class MemoryBus:
         """See `Bus.check_writes`."""
         self._check_available()
         if self.stopped_writing:
-            raise Unavailable("NATS has stopped storing messages", retry_after=60)
+            raise NotStored("NATS has stopped storing messages")
 
     def request_source(self) -> RequestSource:
         """See `Bus.request_source`."""

@@ -7,10 +7,14 @@ import socket
 from collections.abc import Iterator
 from email.parser import BytesHeaderParser
 
+import psutil
 import pytest
 
 from tests.harness import RunningStack
 from tests.patience import scaled
+
+# Of `functions/submit/gunicorn.conf.py`.
+THREADS = 36
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +83,9 @@ def test_what_proxies_say_about_the_scheme_is_ignored(port: int) -> None:
     proxies = b"X-Forwarded-Proto: http\r\nX-Forwarded-Ssl: on\r\nConnection: close\r\n"
     status, _, _ = _exchange(port, b"GET /healthz HTTP/1.1\r\n" + HOST + proxies + b"\r\n")
     assert status == 200
+
+
+def test_all_threads_exist_before_the_first_caller_comes(servers: RunningStack, port: int) -> None:
+    """One that is created later waits for all others, and so does whoever is to be accepted."""
+    assert _exchange(port, b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")[0] == 200
+    assert psutil.Process(servers.worker_pid("submit")).num_threads() >= THREADS

@@ -194,6 +194,20 @@ def test_one_account_leaves_feeds_for_others(bus: MemoryBus) -> None:
     _feed(feeds)
 
 
+def test_a_feed_that_is_refused_asks_nothing_of_nats(bus: MemoryBus) -> None:
+    """So that many of them cost next to nothing. One that can't be opened takes no place."""
+    feeds = Feeds(bus, max_open=3, max_of_account=1)
+    bus.unavailable = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            _feed(feeds)
+    bus.unavailable = False
+    _feed(feeds)
+    bus.unavailable = True
+    with pytest.raises(TooManyStreams):
+        _feed(feeds)
+
+
 @pytest.mark.parametrize("replay", [False, True])
 def test_a_feed_ends_when_its_key_no_longer_works(
     feeds: Feeds, bus: MemoryBus, key: VideoKey, replay: bool

@@ -8,6 +8,7 @@ import pytest
 
 from functions.shared.errors import (
     IdempotencyKeyReused,
+    NotStored,
     OutcomeUnknown,
     QueueFull,
     VideoDeleted,
@@ -20,6 +21,7 @@ from functions.shared.video.events import Deleted, EventName
 from functions.shared.video.profiles import Profile
 from functions.submit.cancellation import Cancellations
 from functions.submit.queue_limits import QueueLimits
+from functions.submit.stream_writes import StreamWrites
 from functions.submit.submission import Submissions
 from functions.submit.video_ids import derived_video_id
 from tests.fakes import MemoryBus
@@ -34,7 +36,7 @@ SQUARE = check_body({"prompt": "a blue square"})
 def submissions(bus: MemoryBus, ledger: Ledger, profile: Profile) -> Submissions:
     """With a short deadline, which keeps the tests short."""
     limits = QueueLimits(bus, limit=3, account_limit=lambda _: None)
-    return Submissions(bus, ledger, profile, limits, deadline=0.3)
+    return Submissions(bus, ledger, profile, limits, StreamWrites(bus.check_writes), deadline=0.3)
 
 
 def _requests(bus: MemoryBus) -> list[str]:
@@ -66,6 +68,35 @@ def test_a_publish_is_retried_until_its_outcome_is_known(
     assert accepted.request is not None
     assert _requests(bus) == [key.request_subject]
     assert bus.backlog() == 1
+
+
+def test_while_nothing_is_stored_callers_are_told_at_once(
+    submissions: Submissions, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """The first one's request is withdrawn; those after it publish nothing that could run later."""
+    bus.stopped_writing = True
+    with pytest.raises(OutcomeUnknown):
+        submissions.submit(key, CIRCLE, idempotent=False)
+    later = VideoKey("acme", "later")
+    bus.faults.clear()
+    wait_until(lambda: _is_refused(submissions, later), seconds=10, what="others are told")
+    assert bus.get_last_message(REQUESTS, later.request_subject, leader=True) is None
+    bus.stopped_writing = False
+    wait_until(lambda: ledger.read(key).deleted, seconds=10, what="the request is withdrawn")
+    wait_until(
+        lambda: not _is_refused(submissions, later), seconds=10, what="requests are stored again"
+    )
+    assert _requests(bus) == [later.request_subject]
+
+
+def _is_refused(submissions: Submissions, key: VideoKey) -> bool:
+    try:
+        submissions.submit(key, CIRCLE, idempotent=True)
+    except NotStored:
+        return True
+    except OutcomeUnknown:
+        return False
+    return False
 
 
 def test_without_an_answer_the_request_never_runs(
@@ -174,7 +205,9 @@ def test_an_account_at_its_limit_leaves_room_for_others(
 ) -> None:
     """429 with a code of its own until one of its videos starts; exact within a process."""
     limits = QueueLimits(bus, limit=100, account_limit=lambda _: 2)
-    submissions = Submissions(bus, ledger, profile, limits, deadline=0.3)
+    submissions = Submissions(
+        bus, ledger, profile, limits, StreamWrites(bus.check_writes), deadline=0.3
+    )
     for number in range(2):
         submissions.submit(VideoKey("acme", f"v{number}"), CIRCLE, idempotent=False)
     with pytest.raises(QueueFull) as error:

@@ -6,7 +6,9 @@ import json
 import selectors
 import socket
 import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -61,6 +63,16 @@ class Worker(ThreadWorker):
         self._receiving: dict[Any, float] = {}
         # Of the main thread alone, with the bytes that may still be read.
         self._lingering: dict[Any, tuple[float, int]] = {}
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """See gunicorn's `ThreadWorker`; every thread exists before the first caller comes."""
+        pool = ThreadPoolExecutor(self.cfg.threads)
+        all_created = threading.Event()
+        # Each waits, so that none takes the place of the next.
+        for _ in range(self.cfg.threads):
+            pool.submit(all_created.wait)
+        all_created.set()
+        return pool
 
     def handle(self, conn: Any) -> Any:
         """See gunicorn's `ThreadWorker`; runs in a thread of the pool."""

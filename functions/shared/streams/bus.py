@@ -138,8 +138,9 @@ class Bus(Protocol):
         """Return if both streams store what is published.
 
         Raises:
-            Unavailable: also if a write to a server's disk failed, after which the stream stores
-                nothing until the server restarts.
+            NotStored: a write to a server's disk failed, after which the stream stores nothing
+                until the server restarts.
+            Unavailable: NATS does not answer.
         """
 
     def request_source(self) -> RequestSource:

@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from functions.shared.errors import (
     KinoraError,
+    NotStored,
     OutcomeUnknown,
     QueueFull,
     SequenceConflict,
@@ -74,10 +75,9 @@ class JetStreamApi:
         """
         body = {"filter": _NO_SUBJECT}
         if self.call(f"STREAM.PURGE.{stream}", body, absent=PURGE_FAILED) is None:
-            raise Unavailable(
+            raise NotStored(
                 "NATS has stopped storing messages: a write to its disk failed. It needs room on "
-                "the disk, and then a restart.",
-                retry_after=60,
+                "the disk, and then a restart."
             )
 
     def get_message(self, stream: str, body: Mapping[str, Any]) -> Message | None:

@@ -15,6 +15,7 @@ from functions.status.feeds.feed import Feed
 from functions.status.feeds.history import History
 from functions.status.feeds.position import FeedPosition
 from functions.status.feeds.tail import Tail, TailReader
+from functions.status.openings import Openings
 
 # Of the newest messages, for all clients together. Clients that are further behind read from the
 # streams.
@@ -42,6 +43,7 @@ class Feeds:
         self._feeds: set[Feed] = set()
         self._tail: Tail | None = None
         self._turns = threading.Semaphore(HISTORY_TURNS)
+        self._openings = Openings()
 
     def check_keys(self) -> None:
         """End the feeds of clients whose keys no longer work. Call it now and then."""
@@ -58,26 +60,37 @@ class Feeds:
         client: FeedClient,
         *,
         may_read: Callable[[], bool],
+        check: Callable[[], object] = lambda: None,
     ) -> Feed:
         """A feed of all videos of an account, or of one, for `client`.
 
         Without `last_event_id`, or with an empty one, it starts with the next event. It ends once
-        `may_read`, which says whether the client's key still works, is false.
+        `may_read`, which says whether the client's key still works, is false. `check` is called
+        once there is room for the feed; what it raises ends the opening.
 
         Raises:
             InvalidRequest: `last_event_id` or `video_id` is invalid.
             TooManyStreams: the account has too many open feeds.
             Unavailable: too many feeds are open, or NATS does not answer.
         """
-        history = History(
-            self._bus, account, video_id, turns=self._turns, turn_seconds=TURN_SECONDS
-        )
-        end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
-        start = FeedPosition.parse(last_event_id) if last_event_id else end
         with self._lock:
+            # First of all: what is refused asks nothing of NATS.
             self._check_limits(account)
-            tail = self._tail_after(end)
             self._open[account] += 1
+        try:
+            with self._openings.turn():
+                check()
+                end = FeedPosition(self._bus.last_seq(REQUESTS), self._bus.last_seq(VIDEOS))
+                start = FeedPosition.parse(last_event_id) if last_event_id else end
+                history = History(
+                    self._bus, account, video_id, turns=self._turns, turn_seconds=TURN_SECONDS
+                )
+                with self._lock:
+                    tail = self._tail_after(end)
+        except BaseException:
+            with self._lock:
+                self._forget(account)
+            raise
         feed = Feed(
             tail,
             TailReader(account, video_id),
@@ -115,6 +128,9 @@ class Feeds:
     def _release(self, account: str, feed: Feed) -> None:
         with self._lock:
             self._feeds.discard(feed)
-            self._open[account] -= 1
-            if not self._open[account]:
-                del self._open[account]
+            self._forget(account)
+
+    def _forget(self, account: str) -> None:
+        self._open[account] -= 1
+        if not self._open[account]:
+            del self._open[account]
