@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from structlog.contextvars import clear_contextvars
 
 from functions.shared.config import Settings
 from functions.shared.storage import S3Store
@@ -12,6 +13,12 @@ from functions.shared.streams.jetstream import JetStream
 from tests.harness import RunningStack
 
 pytest_plugins = ["tests.worker_processes", "tests.time_limits"]
+
+
+@pytest.fixture(autouse=True)
+def _no_log_fields() -> None:
+    """A request that another test made in this thread is over."""
+    clear_contextvars()
 
 
 @pytest.fixture(scope="session")

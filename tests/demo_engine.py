@@ -17,7 +17,7 @@ from local.stack import DEFAULT_MODEL, ROOT
 DEMO: Final = ROOT / DEFAULT_MODEL
 # Far longer than a step of the demo takes, even on a busy machine.
 HANG_SECONDS: Final = 5
-START_SECONDS: Final = 120
+START_SECONDS: Final = 240
 
 _SMALL: Final = {
     "prompt": "a red circle",

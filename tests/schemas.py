@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import warnings
 from typing import Any
 
@@ -28,6 +29,13 @@ def validate(manifest: dict[str, Any]) -> None:
     Raises:
         AssertionError: it is not; the message says where and why.
     """
+    # Most objects are alike in every overlay, and with every component.
+    _validate(json.dumps(manifest, sort_keys=True))
+
+
+@functools.cache
+def _validate(document: str) -> None:
+    manifest = json.loads(document)
     version, kind = manifest["apiVersion"], manifest["kind"]
     name = f"{kind} {manifest['metadata'].get('name')}"
     if version in _KNATIVE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,15 @@ from functions.shared.errors import RenderCancelled
 from functions.shared.video.profiles import SigmaSchedule, load_profile
 from functions.shared.video.requests import ResolvedRequest
 from tests.demo_engine import DEMO
+from tests.forked_engines import context
 from tests.patience import wait_until
 
 
 def run(work: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
     """Call `work(rank, ranks, *arguments)` in `ranks` processes; wait until all have succeeded."""
-    context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_run, args=(work, rank, ranks, *arguments)) for rank in range(ranks)
+        context().Process(target=_run, args=(work, rank, ranks, *arguments))
+        for rank in range(ranks)
     ]
     for process in processes:
         process.start()

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Final
 
 import pytest
 from execnet import XSpec
@@ -14,6 +15,12 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 from tests import subreaper
+
+# They start stacks of their own, so another process need not wait for the rest of their folder.
+_ALONE: Final = frozenset(
+    f"tests/e2e/faults/test_{name}.py"
+    for name in ("cluster_faults", "lost_data", "lost_events", "store_outages")
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,7 +38,7 @@ def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
 
 
 class LoadByStack(LoadFileScheduling):  # type: ignore[misc]  # which has no types
-    """Assigns whole files, and for end-to-end tests whole folders, to a process.
+    """Assigns whole files, and of end-to-end tests most of a folder, to a process.
 
     Those of a folder share a stack, which takes ten seconds of two cores to start. (The groups that
     pytest-xdist has for this are lost with pytest 9.)
@@ -39,7 +46,8 @@ class LoadByStack(LoadFileScheduling):  # type: ignore[misc]  # which has no typ
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePosixPath(nodeid.partition("::")[0])
-        return str(path.parent if path.is_relative_to("tests/e2e") else path)
+        shares = path.is_relative_to("tests/e2e") and str(path) not in _ALONE
+        return str(path.parent if shares else path)
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Return the test at which a process crashed; unlike pytest-xdist, don't run it again."""

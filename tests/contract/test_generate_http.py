@@ -14,7 +14,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from tests.fakes import MemoryBus, MemoryStore
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 from tests.unit.events import put_request
 from tests.unit.step_engine import StepEngine
 
@@ -77,7 +77,7 @@ def test_a_client_that_disconnects_does_not_stop_the_video(
     if read_first:
         next(iter(response.response))
     response.close()
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     assert not _ready(client)
     engine.go.set()
     ledger = Ledger(bus, takeover_grace=0)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.forked_engines import forked_engines as forking_engines
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
@@ -24,4 +26,11 @@ def no_grad() -> Iterator[None]:
     import torch  # noqa: PLC0415 - takes seconds, and most tests here don't need it
 
     with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module")
+def forked_engines() -> Iterator[None]:
+    """See `tests/forked_engines.py`."""
+    with forking_engines():
         yield

@@ -15,7 +15,7 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from tests.fakes import MemoryBus
 from tests.harness import RunningStack
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 
 
 @pytest.fixture(params=["memory", "jetstream"])
@@ -128,7 +128,7 @@ def test_a_watch_reports_publishes_until_it_is_stopped(bus: Bus, key: VideoKey) 
     seq = bus.publish(
         key.event_subject("started"), b"", expected=0, expected_filter=key.events_filter
     )
-    assert reported.wait(5)
+    assert reported.wait(scaled(10))
     stop()
     bus.publish(
         key.event_subject("cancelled"), b"", expected=seq, expected_filter=key.events_filter
@@ -147,7 +147,7 @@ def test_following_replays_and_then_delivers_new_messages(bus: Bus, key: VideoKe
         caught_up.set,
         lambda: None,
     )
-    assert caught_up.wait(10)
+    assert caught_up.wait(scaled(10))
     assert seen == [b"old"]
     bus.publish(key.event_subject("completed"), b"new", expected=0)
     wait_until(lambda: seen == [b"old", b"new"], seconds=5, what="the new event was followed")
@@ -301,7 +301,7 @@ def test_the_connection_is_restored_after_an_outage(
         assert newest is not None
         assert newest.data == b"kept"
         bus.publish(key.event_subject("failed"), b"later", expected=0)
-        assert seen.wait(15), "the follower resumes"
+        assert seen.wait(scaled(15)), "the follower resumes"
         assert not recreated.is_set(), "it is the same stream"
     finally:
         bus.close()
@@ -317,7 +317,7 @@ def test_a_follower_learns_that_its_stream_was_recreated(tmp_path: Path, key: Vi
         bus.publish(key.event_subject("started"), b"lost", expected=0)
         recreated, caught_up = threading.Event(), threading.Event()
         bus.follow(VIDEOS, lambda _: None, caught_up.set, recreated.set)
-        assert caught_up.wait(10)
+        assert caught_up.wait(scaled(10))
         stack.kill("nats")
         stack.remove_data("nats")
         stack.start("nats")
@@ -325,26 +325,20 @@ def test_a_follower_learns_that_its_stream_was_recreated(tmp_path: Path, key: Vi
         for _ in range(3):
             other = VideoKey(key.account, uuid.uuid4().hex)
             bus.publish(other.event_subject("started"), b"new", expected=0)
-        assert recreated.wait(20), "although the new stream is longer than the old one"
+        assert recreated.wait(scaled(20)), "although the new stream is longer than the old one"
     finally:
         bus.close()
         stack.close()
 
 
-def test_a_follower_catches_up_with_a_purged_stream(tmp_path: Path, key: VideoKey) -> None:
+def test_a_follower_catches_up_with_a_purged_stream(jetstream: JetStream, key: VideoKey) -> None:
     """Its last sequence stays, but there is no message to wait for."""
-    stack = RunningStack(tmp_path)
-    stack.start_servers()
-    bus = JetStream(stack.nats_url)
-    try:
-        bus.publish(key.request_subject, b"asked for, and then deleted", expected=0)
-        bus.purge(REQUESTS, key.request_subject)
-        caught_up = threading.Event()
-        bus.follow(REQUESTS, lambda _: None, caught_up.set, lambda: None)
-        assert caught_up.wait(10)
-    finally:
-        bus.close()
-        stack.close()
+    jetstream.publish(key.request_subject, b"asked for, and then deleted", expected=0)
+    jetstream.purge(REQUESTS, key.request_subject)
+    caught_up = threading.Event()
+    stop = jetstream.follow(REQUESTS, lambda _: None, caught_up.set, lambda: None)
+    assert caught_up.wait(scaled(10))
+    stop()
 
 
 def test_a_busy_stream_is_never_taken_for_a_recreated_one(
@@ -362,6 +356,6 @@ def test_a_busy_stream_is_never_taken_for_a_recreated_one(
     )
     for other in others:
         jetstream.publish(other.event_subject("started"), b"", expected=0)
-    assert last.wait(20)
+    assert last.wait(scaled(20))
     stop()
     assert not recreated.is_set()

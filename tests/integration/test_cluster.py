@@ -19,7 +19,7 @@ from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from tests.cluster import leader, replicas_in_sync
 from tests.harness import RunningStack
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 from tests.unit.events import publish, started
 
 
@@ -77,7 +77,7 @@ def test_a_former_leader_that_lost_its_disk_is_not_believed(
         for bus in buses:
             caught_up = threading.Event()
             bus.follow(VIDEOS, lambda _: None, caught_up.set, recreated.set)
-            assert caught_up.wait(20)
+            assert caught_up.wait(scaled(20))
         for _ in range(2):
             _wait_in_sync(clustered)
             name = wait_until(
@@ -108,7 +108,7 @@ def test_setting_up_waits_for_a_cluster_that_is_starting(tmp_path: Path) -> None
             )
             assert not setting_up.done()
             stack.start(*(server.name for server in others))
-            setting_up.result(60)
+            setting_up.result(scaled(60))
     finally:
         stack.close()
 

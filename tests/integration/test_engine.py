@@ -36,13 +36,13 @@ from tests.demo_engine import (
     render_small,
     small_request,
 )
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 
 Render = Callable[..., Rendered]
 
 
 @pytest.fixture(scope="module")
-def shared_engine() -> Iterator[Engine]:
+def shared_engine(forked_engines: None) -> Iterator[Engine]:  # noqa: ARG001 - for its effect
     engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS)
     engine.start()
     yield engine
@@ -308,9 +308,9 @@ def test_a_hung_child_is_replaced(engine: Engine, render: Render) -> None:
 
     with pytest.raises(EngineCrashed, match="no progress for 5 seconds"):
         render(at_step(2, hang))
-    assert HANG_SECONDS <= time.monotonic() - stopped_at[0] < HANG_SECONDS + 2
+    assert time.monotonic() - stopped_at[0] >= HANG_SECONDS
     assert not engine.ready
-    assert child.wait(10) in (None, -signal.SIGKILL)
+    assert child.wait(scaled(10)) in (None, -signal.SIGKILL)
     assert engine.wait(START_SECONDS)
     render()
 

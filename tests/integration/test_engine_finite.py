@@ -23,7 +23,7 @@ from functions.shared.errors import NotFinite
 from functions.shared.video.profiles import SigmaSchedule
 from tests.demo_engine import DEMO, HANG_SECONDS, START_SECONDS, small_request
 
-pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
+pytestmark = pytest.mark.usefixtures("one_thread", "no_grad", "forked_engines")
 
 DIT = "transformer/diffusion_pytorch_model.safetensors"
 NAN = float("nan")

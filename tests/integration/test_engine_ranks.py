@@ -21,12 +21,14 @@ from functions.shared.errors import DeadlineExceeded, EngineCrashed, RenderCance
 from functions.shared.video.progress import Stage
 from tests import two_ranks
 from tests.demo_engine import DEMO, HANG_SECONDS, START_SECONDS, at_step, pids_of, render_small
+from tests.forked_engines import forked_processes
+from tests.patience import scaled
 
 RenderBytes = Callable[..., bytes]
 
 
 @pytest.fixture(scope="module")
-def shared_pair() -> Iterator[Engine]:
+def shared_pair(forked_engines: None) -> Iterator[Engine]:  # noqa: ARG001 - for its effect
     engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS, ranks=2)
     engine.start()
     yield engine
@@ -117,7 +119,7 @@ def test_a_killed_rank_restarts_all_ranks(pair: Engine, render: RenderBytes, ran
     with pytest.raises(EngineCrashed, match="killed by signal 9") as caught:
         render(at_step(2, lambda: os.kill(pids[rank], signal.SIGKILL)))
     assert caught.value.retryable
-    _, alive = psutil.wait_procs(processes, 10)
+    _, alive = psutil.wait_procs(processes, scaled(10))
     assert not alive
     assert pair.wait(START_SECONDS)
     assert not set(pids_of(pair)) & set(pids)
@@ -130,7 +132,7 @@ def test_a_hung_rank_restarts_all_ranks(pair: Engine, render: RenderBytes) -> No
     processes = [psutil.Process(pid) for pid in pids]
     with pytest.raises(EngineCrashed, match="no progress for 5 seconds"):
         render(at_step(2, lambda: os.kill(pids[1], signal.SIGSTOP)))
-    _, alive = psutil.wait_procs(processes, 10)
+    _, alive = psutil.wait_procs(processes, scaled(10))
     assert not alive
     assert pair.wait(START_SECONDS)
     assert render() == expected
@@ -158,29 +160,24 @@ def test_ranks_fail_together(tmp_path: Path) -> None:
     assert (tmp_path / "outcomes-1").read_text().splitlines() == second
 
 
+@pytest.mark.usefixtures("forked_engines")
 def test_a_checkpoint_that_no_rank_can_load_is_a_failure(tmp_path: Path) -> None:
     """One line names the file and the tensor, and no rank waits for another that failed."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))
     config = json.loads((folder / "vae" / "config.json").read_text())
     (folder / "vae" / "config.json").write_text(json.dumps(config | {"latent_channels": 6}))
     engine = Engine(str(folder), hang_seconds=HANG_SECONDS, ranks=2)
-    before = _spawned_processes()
+    before = forked_processes()
     engine.start()
     try:
         assert not engine.wait(START_SECONDS)
         assert engine.failure is not None
         assert engine.failure.startswith(f"{folder / 'vae'}: the tensor encoder.proj_out.weight ")
         assert "\n" not in engine.failure
-        _, alive = psutil.wait_procs(_spawned_processes() - before, 10)
+        _, alive = psutil.wait_procs(forked_processes() - before, scaled(10))
         assert not alive
     finally:
         engine.close()
-
-
-def _spawned_processes() -> set[psutil.Process]:
-    """The children of this process that multiprocessing spawned."""
-    children = [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
-    return {child for child in children if "spawn_main" in " ".join(child.cmdline())}
 
 
 def test_closing_leaves_nothing_behind(shared_pair: Engine) -> None:

@@ -17,8 +17,7 @@ from tests.demo_engine import DEMO, HANG_SECONDS, START_SECONDS, small_request
 from tests.patience import scaled
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_child_does_not_outlive_its_parent(tmp_path: Path, *, stopped: bool) -> None:
+def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     """When the parent is killed during a long render, the busy child ends too, even if stopped."""
     long = small_request(num_inference_steps=200, size="160x128", num_frames=61).model_dump_json()
     code = f"""
@@ -45,12 +44,12 @@ engine.render(request, "v", pathlib.Path({str(tmp_path)!r}), on_progress, thread
         line = parent.stdout.readline()
         assert re.fullmatch(r"\d+\n", line)
         child = psutil.Process(int(line))
-        if stopped:
-            child.suspend()
+        child.suspend()
         parent.kill()
         child.wait(scaled(10))
 
 
+@pytest.mark.usefixtures("forked_engines")
 def test_a_load_that_times_out_is_retried() -> None:
     """The processes are killed and replaced, and the timeout is reported meanwhile."""
     engine = Engine(str(DEMO), hang_seconds=HANG_SECONDS, load_seconds=0.1)
@@ -63,6 +62,7 @@ def test_a_load_that_times_out_is_retried() -> None:
         engine.close()
 
 
+@pytest.mark.usefixtures("forked_engines")
 def test_a_checkpoint_that_does_not_load_is_a_failure(tmp_path: Path) -> None:
     """An error found only while loading is one line too, and the engine never becomes ready."""
     folder = Path(shutil.copytree(DEMO, tmp_path / "model"))

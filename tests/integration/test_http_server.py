@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.harness import RunningStack
+from tests.patience import scaled
 
 # Of `functions/submit/gunicorn.conf.py`.
 THREADS = 36
@@ -26,7 +27,7 @@ def port(servers: RunningStack) -> Iterator[int]:
 
 def _exchange(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send raw bytes, close the sending side, and read until the server closes too."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=scaled(20)) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         answer = connection.makefile("rb").read()

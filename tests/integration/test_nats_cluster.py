@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +20,24 @@ from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from tests.cluster import leader, replicas_in_sync
-from tests.manifests import KNATIVE, OVERLAYS, find, render
+from tests.manifests import KNATIVE, OVERLAYS, find, nats_files, render
 from tests.nats_users import NatsUsersStack
-from tests.patience import scaled, wait_until
+from tests.patience import now, wait_until
 from tests.unit.events import publish, started
 
-FOLDERS = (KNATIVE / "base", *(KNATIVE / "overlays" / name for name in OVERLAYS))
+
+def _different() -> list[Path]:
+    """The base and the overlays; of those that configure NATS alike, the first."""
+    found: dict[str, Path] = {}
+    for folder in (KNATIVE / "base", *(KNATIVE / "overlays" / name for name in OVERLAYS)):
+        objects = render(folder)
+        spec = find(objects, "StatefulSet", "nats")["spec"]
+        servers = [spec["replicas"], spec["template"]["spec"]["containers"], nats_files(objects)]
+        found.setdefault(json.dumps(servers, sort_keys=True), folder)
+    return list(found.values())
+
+
+FOLDERS = _different()
 
 
 def _servers(folder: Path) -> int:
@@ -80,7 +92,7 @@ def test_replacing_a_server_is_a_short_interruption(folder: Path, tmp_path: Path
         if len(stack.nats_servers) > 1:
             _wait_in_sync(url)
             name = wait_until(lambda: leader(url, VIDEOS), seconds=30, what="a leader")
-        assert _longest_interruption(bus, lambda: _replace(stack, name)) < scaled(4)
+        assert _longest_interruption(bus, lambda: _replace(stack, name)) < 4
         moved_its_work = "lame duck mode" in stack.stack.log_of(name).read_text()
         assert moved_its_work == (len(stack.nats_servers) > 1)
     finally:
@@ -89,14 +101,17 @@ def test_replacing_a_server_is_a_short_interruption(folder: Path, tmp_path: Path
 
 
 def _longest_interruption(bus: JetStream, act: Callable[[], None]) -> float:
-    """The longest time without a published event, in seconds, from before `act` until after it."""
-    ledger, longest, last = Ledger(bus, takeover_grace=0), 0.0, time.monotonic()
+    """The longest time without a published event, from before `act` until after it.
+
+    In seconds for which the machine had processor time.
+    """
+    ledger, longest, last = Ledger(bus, takeover_grace=0), 0.0, now().served
     with ThreadPoolExecutor(1) as pool:
         acting, acted = pool.submit(act), False
         while not acted:
             acted = acting.done()  # before: one more event is published after it
             _start_video(ledger)
-            last, before = time.monotonic(), last
+            last, before = now().served, last
             longest = max(longest, last - before)
         acting.result()
     return longest
@@ -105,6 +120,14 @@ def _longest_interruption(bus: JetStream, act: Callable[[], None]) -> float:
 def _replace(stack: NatsUsersStack, name: str) -> None:
     """Stop a server as the kubelet stops its pod, then start it again with its data."""
     stack.pre_stop(name)
+    if len(stack.nats_servers) > 1:
+        # The kubelet's SIGTERM comes later than the signal of the hook, which the server handles
+        # beside others. Here both could come at once.
+        wait_until(
+            lambda: "lame duck mode" in stack.stack.log_of(name).read_text(),
+            seconds=10,
+            what="the server moves its work",
+        )
     stack.stop(name, seconds=60)
     stack.start(name)
 

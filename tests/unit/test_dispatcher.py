@@ -15,7 +15,7 @@ from functions.shared.streams.bus import Delivery
 from functions.shared.subjects import VideoKey
 from functions.shared.write_check import WriteCheck
 from tests.fakes import MemoryBus, MemoryStore
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 from tests.unit.events import put_request
 
 
@@ -52,7 +52,7 @@ def test_a_delivery_during_an_outage_is_returned_when_nats_is_back(
 ) -> None:
     """Unsettled, it would hold its slot for all of `ack_wait`."""
     put_request(bus, key)
-    assert handler.called.wait(10)
+    assert handler.called.wait(scaled(10))
     assert bus.settled == []
     bus.unavailable = False
     wait_until(
@@ -91,7 +91,7 @@ def test_nothing_is_pulled_while_the_store_refuses_writes(
     dispatcher.start()
     try:
         for _ in range(3):
-            assert asked.acquire(timeout=10)
+            assert asked.acquire(timeout=scaled(10))
         assert bus.settled == []
         store.unavailable = False
         wait_until(

@@ -14,6 +14,7 @@ from functions.generate.engine.model import serving
 from functions.generate.engine.model.gpu import DeviceLost
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
+from tests.patience import scaled
 
 CONFIG = EngineConfig("unused", ranks=1, compiled=None, warm_up=())
 REQUEST = ResolvedRequest.resolve(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
@@ -40,5 +41,5 @@ def test_a_process_whose_device_is_lost_exits(monkeypatch: pytest.MonkeyPatch) -
     process.start()
     assert ours.recv() == ModelLoaded("abc")
     ours.send(RenderJob(REQUEST, "video_1", Path("unused")))
-    process.join(30)
+    process.join(scaled(30))
     assert process.exitcode == 1

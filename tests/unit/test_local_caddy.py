@@ -24,10 +24,11 @@ from local.files import prepare
 from local.probes import is_ready
 from local.processes import processes
 from local.stack import Stack
+from tests.patience import wait_until
 from tests.ports import stack_settings
 
 PARTS = {"POST": "submit", "GET": "status", "HEAD": "status"}
-TIMEOUT = 20  # far more than anything here takes, so that a failure is no hang
+TIMEOUT = 60  # far more than anything here takes, so that a failure is no hang
 
 
 @dataclass
@@ -127,8 +128,12 @@ def running(stack: Stack, name: str) -> Iterator[str]:
             process.argv, env=process.env, cwd=process.cwd, stdout=output, stderr=output
         )
     try:
-        while not is_ready(process.probe):
+
+        def ready() -> bool:
             assert child.poll() is None, log.read_text()
+            return is_ready(process.probe)
+
+        wait_until(ready, seconds=30, what=f"{name} is ready")
         yield f"http://127.0.0.1:{process.probe.port}"
     finally:
         child.kill()

@@ -5,22 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from gunicorn.app.wsgiapp import WSGIApplication
-from structlog.contextvars import bound_contextvars, clear_contextvars
+from structlog.contextvars import bound_contextvars
 
 from functions.shared.api.gunicorn_log import Logger
 from functions.shared.logs import LogFormat, log_formatter
-
-
-@pytest.fixture(autouse=True)
-def _no_context() -> Iterator[None]:
-    clear_contextvars()
-    yield
-    clear_contextvars()
 
 
 def _record(message: str, *args: object, **fields: object) -> logging.LogRecord:

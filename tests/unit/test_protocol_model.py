@@ -5,11 +5,12 @@ from __future__ import annotations
 import pkgutil
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from protocol.explore import explore
+from protocol.explore import Verdict, explore
 from protocol.model import main
 from protocol.scenarios import BOUNDED, NEEDED_IN, Scenario
 from protocol.state import Guards
@@ -23,10 +24,16 @@ ROWS = {
 GUARDS = [field.name for field in fields(Guards)]
 
 
+@cache
+def _explore_guarded(scenario: Scenario) -> Verdict:
+    """With all guards; several of them are needed in the same scenario."""
+    return explore(scenario.start(), Guards())
+
+
 @pytest.mark.parametrize("scenario", BOUNDED, ids=lambda scenario: scenario.name)
 def test_every_property_holds(scenario: Scenario) -> None:
     """With all guards, no property is violated, and a quiescent state can always be reached."""
-    verdict = explore(scenario.start(), Guards())
+    verdict = _explore_guarded(scenario)
 
     assert not verdict.violation, verdict.trace
     assert verdict.complete
@@ -46,7 +53,7 @@ def test_every_guard_is_needed(guard: str) -> None:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_the_guard_makes_the_difference(guard: str) -> None:
     """The scenario in which a guard is needed violates nothing while the guard is on."""
-    verdict = explore(NEEDED_IN[guard].start(), Guards())
+    verdict = _explore_guarded(NEEDED_IN[guard])
 
     assert not verdict.violation, verdict.trace
 

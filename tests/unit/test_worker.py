@@ -32,7 +32,7 @@ from functions.shared.video.warnings import truncated
 from functions.shared.video_objects import find_record
 from functions.shared.write_check import WriteCheck
 from tests.fakes import MemoryBus, MemoryStore
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 from tests.unit.events import CREATED, publish, put_request, started
 from tests.unit.step_engine import StepEngine
 
@@ -60,7 +60,7 @@ def worker(
 
 
 def _finish(attempt: Attempt) -> str:
-    assert attempt.finished.wait(10)
+    assert attempt.finished.wait(scaled(10))
     return str(attempt.status_line()["state"])
 
 
@@ -107,7 +107,7 @@ def test_the_record_of_a_video_is_its_event_and_is_there_before_it(
 ) -> None:
     """While NATS does not take `completed`, the bucket has it already, with the same id."""
     attempt = worker.start_attempt(put_request(bus, key))
-    assert engine.begun.wait(10)
+    assert engine.begun.wait(scaled(10))
     bus.unavailable = True
     engine.go.set()
     record = _wait_for_record(store)
@@ -132,7 +132,7 @@ def test_a_worker_whose_video_has_no_events_any_more_leaves_its_files(
     """Nobody has won, and the files are what the video can be completed from."""
     monkeypatch.setattr("functions.shared.streams.ledger.ELECTION_SECONDS", 0.0)
     attempt = worker.start_attempt(put_request(bus, key))
-    assert engine.begun.wait(10)
+    assert engine.begun.wait(scaled(10))
     bus.unavailable = True
     engine.go.set()
     _wait_for_record(store)
@@ -268,7 +268,7 @@ def test_cancelling_or_deleting_stops_the_attempt_and_leaves_no_files(
 ) -> None:
     """The engine stops at its next step; nothing is published after the terminal event."""
     attempt = worker.start_attempt(put_request(bus, key))
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     _publish_end(ledger, key, end)
     assert _finish(attempt) == "lost"
     assert ledger.read(key).name is end
@@ -301,7 +301,7 @@ def test_a_worker_that_lost_its_lease_overwrites_nothing(
     """A worker that was paused for too long publishes nothing, and deletes only its own files."""
     seq = put_request(bus, key)
     attempt = worker.start_attempt(seq)
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     theirs = "acme/video_1/2-" + "f" * 32 + "/video.mp4"
     store.files[theirs] = (b"theirs", "video/mp4")
     bus.inject(
@@ -389,7 +389,7 @@ def _wait_with_upload(
 ) -> Attempt:
     """An attempt of `key` that has rendered, and waits for the store."""
     attempt = worker.start_attempt(put_request(bus, key))
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     store.unavailable = True
     engine.go.set()
     wait_until(lambda: attempt.store_problem, seconds=5, what="the upload waits")
@@ -425,7 +425,7 @@ def test_a_store_that_refuses_for_too_long_releases_the_video(
     )
     worker = Worker(dependencies, profile, WriteCheck(store), name="w1", lease_seconds=20)
     attempt = worker.start_attempt(put_request(bus, key))
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     store.unavailable = True
     engine.go.set()
     assert _finish(attempt) == "released"
@@ -456,7 +456,7 @@ def test_a_completion_whose_ack_was_lost_is_published_once(
     """The files stay, and the video is completed."""
     seq = put_request(bus, key)
     attempt = worker.start_attempt(seq)
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     bus.faults.extend(["answer lost"] * 3)
     engine.go.set()
     assert _finish(attempt) == "completed"
@@ -468,7 +468,7 @@ def test_an_outage_of_nats_does_not_lose_the_video(
 ) -> None:
     """The worker keeps the files and publishes `completed` when NATS is back."""
     attempt = worker.start_attempt(put_request(bus, key))
-    assert engine.begun.wait(5)
+    assert engine.begun.wait(scaled(10))
     bus.unavailable = True
     engine.go.set()
     assert not attempt.finished.wait(0.3)
@@ -511,7 +511,7 @@ def test_draining_finishes_the_video_and_accepts_no_other(
         worker.start_attempt(put_request(bus, VideoKey("acme", "v2")))
     assert not attempt.finished.is_set()
     engine.go.set()
-    drained.join(10)
+    drained.join(scaled(10))
     assert not drained.is_alive()
     assert _finish(attempt) == "completed"
 

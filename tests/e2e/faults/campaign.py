@@ -189,6 +189,8 @@ def _list(stack: FaultyStack, account: str) -> list[tuple[tuple[str, str], str]]
             headers={"authorization": f"Bearer {KEYS[account]}"},
             timeout=scaled(20),
         )
+        if answer.status_code == requests.codes.service_unavailable:
+            return []  # `status` reads the streams again
         answer.raise_for_status()
         page = answer.json()
         found += [((account, video["id"]), video["status"]) for video in page["data"]]

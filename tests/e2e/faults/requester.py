@@ -85,9 +85,11 @@ class Requester:
         seconds: float = 60,
     ) -> StoredMessage:
         """Return the first event `name` of `attempt` that meets `condition`, once it is stored."""
+        # Not those of every video: they are read ten times a second, beside what is tested.
+        only = f"{record.account}.{record.video_id}.*"
 
         def found() -> StoredMessage | None:
-            for event in self.history(record).events:
+            for event in self.stack.streams.audit("VIDEOS", only):
                 if event.name != name or attempt not in (None, event.data.get("attempt")):
                     continue
                 if condition is None or condition(event):

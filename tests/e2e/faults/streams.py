@@ -154,9 +154,9 @@ class Streams:
         """Every message that `stream` currently holds, in order."""
         return self._retry(lambda: self._read(stream, ">"))
 
-    def audit(self, stream: str) -> list[StoredMessage]:
-        """Every message that `stream` ever stored, in order."""
-        found = self._retry(lambda: self._read(AUDIT, f"kinora.{stream.lower()}.>"))
+    def audit(self, stream: str, of: str = ">") -> list[StoredMessage]:
+        """Every message that `stream` ever stored, in order; `of` is a pattern like `acme.v1.*`."""
+        found = self._retry(lambda: self._read(AUDIT, f"kinora.{stream.lower()}.{of}"))
         return sorted(found, key=lambda message: message.seq)
 
     async def _read(self, stream: str, subject: str) -> list[StoredMessage]:

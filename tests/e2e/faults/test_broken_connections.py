@@ -179,5 +179,9 @@ def test_a_retry_with_the_same_idempotency_key_creates_no_second_video(
 
 
 def _dispatch_notices(stack: FaultyStack, record: CallerRecord) -> None:
-    text = f"{record.video_id}: the connection was lost"
-    wait_until(lambda: text in stack.full_log("dispatch"), seconds=30, what=f"in the log: {text}")
+    lost = "the connection to generate was lost"
+    wait_until(
+        lambda: logged(stack.full_log("dispatch"), lost, video_id=record.video_id),
+        seconds=30,
+        what=f"in the log: {lost}",
+    )

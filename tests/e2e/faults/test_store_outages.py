@@ -18,8 +18,8 @@ from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 from tests.wrong_clocks import wrong_clock
 
-WORKERS = ("generate-1", "generate-2")
-USERS = ("dispatch", *WORKERS)
+WORKER = "generate-1"
+USERS = ("dispatch", WORKER)
 TOLD = "no video is started: The object store refuses connections"
 REFUSED = "The object store refuses connections"
 # Seconds of waiting, as the lease is renewed every second. boto3's own retries end within four.
@@ -28,8 +28,8 @@ RENEWALS = 20
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A separate stack with short leases, because these tests stop its store."""
-    stack = RunningStack(tmp_path_factory.mktemp("outages"), SHORT)
+    """A separate stack with short leases and one worker, because these tests stop its store."""
+    stack = RunningStack(tmp_path_factory.mktemp("outages"), SHORT, replicas=1)
     try:
         stack.start_all()
         yield stack
@@ -84,7 +84,7 @@ def _check_rendered_once(kinora: RunningStack, client: Client, *videos: str) -> 
     for video_id in videos:
         video = client.wait(video_id, "completed", "failed", seconds=90)
         assert (video["status"], video["attempt"]) == ("completed", 1)
-        assert logged(_logs(kinora, *WORKERS), "attempt begins", video_id=video_id, attempt=1) == 1
+        assert logged(_logs(kinora, WORKER), "attempt begins", video_id=video_id, attempt=1) == 1
         assert client.frames(video_id).size
 
 
@@ -99,7 +99,7 @@ def _render_into_an_outage(kinora: RunningStack, client: Client, engines: Engine
     wait_until(
         lambda: any(
             waits in line and "waits for its upload" in line
-            for line in _logs(kinora, *WORKERS).splitlines()
+            for line in _logs(kinora, WORKER).splitlines()
         ),
         seconds=60,
         what="the upload waits",
@@ -151,9 +151,7 @@ def test_a_video_that_waits_for_its_upload_can_be_cancelled(
         f"{client.url}/v1/videos/{video_id}/cancel", timeout=scaled(20)
     ).raise_for_status()
     wait_until(
-        lambda: logged(
-            _logs(kinora, *WORKERS), "attempt ended: lost", video_id=video_id, attempt=1
-        ),
+        lambda: logged(_logs(kinora, WORKER), "attempt ended: lost", video_id=video_id, attempt=1),
         seconds=15,
         what="the worker gave the video up",
     )
