@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from functions.shared.errors import KinoraError, Unavailable
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus, Message
-from functions.shared.streams.first_event import known_of, prompt_excerpt
+from functions.shared.streams.first_event import known_of, prompt_excerpt, working_for
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
@@ -108,12 +108,13 @@ class LostVideos:
         event = find_record(self._store, key, objects, from_attempt=snapshot.attempt)
         if event is None:
             event = self._failed(snapshot, message)
-        try:
-            self._ledger.publish(snapshot, event)
-        except LostRace as lost:
-            log.info("%s: %s was published first", key.video_id, lost.newest.name)
-        else:
-            log.warning("%s: its state was lost; it is %s again", key.video_id, event.name)
+        with working_for(message):
+            try:
+                self._ledger.publish(snapshot, event)
+            except LostRace as lost:
+                log.info("%s was published first", lost.newest.name)
+            else:
+                log.warning("its state was lost; the video is %s again", event.name)
 
     def _failed(self, snapshot: Snapshot, message: Message) -> VideoEvent:
         known = carried_over(snapshot.data) or known_of(message, self._profile)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from functions.shared.errors import InvalidRequest
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
-from functions.shared.streams.first_event import known_of, prompt_excerpt
+from functions.shared.streams.first_event import known_of, prompt_excerpt, working_for
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
@@ -156,7 +156,8 @@ class Sweeper:
             known = known_of(message, self._profile)
             if not known.get("request"):
                 known["prompt"] = prompt_excerpt(message)
-            self._fail(snapshot, Failed(**known, error=failure))
+            with working_for(message):
+                self._fail(snapshot, Failed(**known, error=failure))
 
     def _fail(self, snapshot: Snapshot, data: Failed) -> None:
         event = VideoEvent.new(snapshot.key, EventName.FAILED, data, source=Source.DISPATCH)

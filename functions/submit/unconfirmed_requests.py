@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from contextvars import Context, copy_context
 from typing import Final
 
 from functions.shared.streams.bus import Bus
@@ -30,7 +31,8 @@ class UnconfirmedRequests:
         """Start the thread with the first request to withdraw."""
         self._bus = bus
         self._ledger = ledger
-        self._pending: queue.Queue[VideoKey] = queue.Queue()
+        # With the context of the HTTP request, for which the request is withdrawn.
+        self._pending: queue.Queue[tuple[VideoKey, Context]] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -40,7 +42,7 @@ class UnconfirmedRequests:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="withdrawals", daemon=True)
                 self._thread.start()
-        self._pending.put(key)
+        self._pending.put((key, copy_context()))
 
     def drain(self, seconds: float) -> None:
         """Withdraw what is pending, for at most `seconds`: the queue is lost with the process."""
@@ -51,13 +53,13 @@ class UnconfirmedRequests:
 
     def _run(self) -> None:
         while True:
-            key = self._pending.get()
+            key, context = self._pending.get()
             try:
-                self._delete(key)
+                context.run(self._delete, key)
             except Exception:
                 log.exception("could not withdraw request %s; retrying", key.video_id)
                 time.sleep(RETRY_SECONDS)
-                self._pending.put(key)
+                self._pending.put((key, context))
             self._pending.task_done()
 
     def _delete(self, key: VideoKey) -> None:

@@ -47,7 +47,7 @@ def test_a_request_is_followed_by_its_id(kinora: NatsUsersStack, client: Client)
     name = wait_until(worker, seconds=10, what="the attempt's end is logged")
     for message in ("video started", "attempt begins", "video completed"):
         assert logged(kinora.log(name), message, **about) == 1, message
-    assert logged(kinora.log("dispatch"), "request sent to generate", **about) == 1
+    assert logged(kinora.log("dispatch"), "sending the request to generate", **about) == 1
     for message in ("video requested", "POST /v1/videos 200"):
         assert logged(kinora.log("submit"), message, **about) == 1, message
     assert not any(PROMPT in kinora.log(n) for n in ("submit", "status", "dispatch", name))

@@ -15,7 +15,7 @@ from functions.shared.errors import InvalidRequest, KinoraError, Unavailable
 from functions.shared.request_ids import LOG_FIELD, request_id, request_id_of
 from functions.shared.streams.bus import Delivery, Message
 from functions.shared.streams.cloudevents import ReceivedEvent, read_nats
-from functions.shared.streams.first_event import known_of, prompt_excerpt
+from functions.shared.streams.first_event import known_of, prompt_excerpt, working_for
 from functions.shared.streams.ledger import Ledger, LostRace
 from functions.shared.streams.validation import read_request_event
 from functions.shared.streams.video_events import Source, VideoEvent
@@ -122,7 +122,7 @@ class RequestHandler:
         # Of a request that another program published, everything that follows has an id as well.
         sent_for = request_id_of(event.attributes) or request_id()
         with bound_contextvars(**{LOG_FIELD: sent_for}):
-            log.info("request sent to generate, attempt %d", snapshot.attempt + 1)
+            log.info("sending the request to generate, attempt %d", snapshot.attempt + 1)
             response = self._sink.send_request(delivery.message, event)
             self._settle_sent(snapshot, delivery, response)
 
@@ -147,13 +147,14 @@ class RequestHandler:
         event = VideoEvent.new(
             snapshot.key, EventName.FAILED, Failed(**fields, error=error), source=Source.DISPATCH
         )
-        try:
-            self._ledger.publish(snapshot, event)
-        except LostRace as lost:
-            log.info("%s was published first", lost.newest.name)
-            delivery.nak(1)
-            return False
-        log.info("the video has failed: %s", error.message)
+        with working_for(delivery.message):
+            try:
+                self._ledger.publish(snapshot, event)
+            except LostRace as lost:
+                log.info("%s was published first", lost.newest.name)
+                delivery.nak(1)
+                return False
+            log.info("the video has failed: %s", error.message)
         return True
 
 

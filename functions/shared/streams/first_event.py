@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
 
+from structlog.contextvars import bound_contextvars
+
+from functions.shared import request_ids
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
 from functions.shared.streams.cloudevents import read_nats
 from functions.shared.streams.validation import StoredRequest, read_request
+from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.profiles import Profile
 from functions.shared.video.warnings import warnings_of
@@ -51,6 +58,24 @@ def known_of(message: Message, profile: Profile) -> dict[str, Any]:
 def prompt_excerpt(message: Message) -> str | None:
     """The start of an invalid request's prompt, if it has one."""
     return _text_of(message, "prompt", PROMPT_EXCERPT)
+
+
+@contextlib.contextmanager
+def working_for(message: Message) -> Iterator[None]:
+    """Log, and publish, on behalf of the request in a message of REQUESTS, valid or not.
+
+    An id that is bound already stays: `dispatch` gives one to requests that have none.
+    """
+    fields = asdict(VideoKey.from_subject(message.subject))
+    found = request_ids.current_request_id()
+    if found is None:
+        with contextlib.suppress(InvalidRequest):
+            attributes = read_nats(message.headers, message.data).attributes
+            found = request_ids.request_id_of(attributes)
+    if found is not None:
+        fields[request_ids.LOG_FIELD] = found
+    with bound_contextvars(**fields):
+        yield
 
 
 def _text_of(message: Message, field: str, characters: int) -> str | None:
