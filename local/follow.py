@@ -1,4 +1,4 @@
-"""Prints what every process of a local stack logged about one video, or one request, in order.
+"""Prints what every function of a local stack logged about one video, or one request, in order.
 
 `python -m local.follow ID`, or `make follow ID=...`. The id is a video's, or the `x-request-id` of
 a response, which may have led to several videos.
@@ -15,7 +15,8 @@ from pathlib import Path
 from local.ports import SettingsError
 from local.stack import Stack
 
-# A line begins with its time; the lines of a traceback follow theirs.
+# A function's line begins with its time; the lines of a traceback follow theirs. Other processes,
+# such as the gateway, write lines of other forms, which are left out.
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+Z ")
 
 
@@ -45,18 +46,20 @@ def _entries(path: Path) -> Iterator[str]:
     entry: list[str] = []
     with path.open(errors="replace") as lines:
         for line in lines:
-            if _LINE.match(line) and entry:
+            begins = _LINE.match(line)
+            if begins and entry:
                 yield "".join(entry).rstrip()
                 entry = []
-            entry.append(line)
+            if begins or entry:
+                entry.append(line)
     if entry:
         yield "".join(entry).rstrip()
 
 
 def main() -> int:
     """Print the entries; the exit status is 1 if there are none."""
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one argument
-        print("usage: python -m local.follow VIDEO_OR_REQUEST_ID", file=sys.stderr)
+    if len(sys.argv) != 2 or not sys.argv[1]:  # noqa: PLR2004 - the program and one argument
+        print("usage: make follow ID=, with a video's or a request's id", file=sys.stderr)
         return 2
     try:
         stack = Stack.from_environ()
