@@ -59,27 +59,23 @@ class Attempt:
     """
 
     def __init__(
-        self,
-        dependencies: AttemptDependencies,
-        stored: StoredRequest,
-        started: VideoState,
-        *,
-        worker: str,
+        self, dependencies: AttemptDependencies, stored: StoredRequest, started: VideoState
     ) -> None:
-        """Continue from `started`, by which `worker` claimed the video of `stored`."""
+        """Continue from `started`, which claimed the video of `stored`."""
         self.finished: Final = threading.Event()
         # False once the response that reports on this attempt has been closed.
         self.connected = True
         self._dependencies = dependencies
         self._stored = stored
         self._number = started.attempt
-        self._log_fields = asdict(stored.key) | {"attempt": started.attempt, "worker": worker}
+        self._log_fields = asdict(stored.key) | {"attempt": started.attempt}
         self._state = "in_progress"
         self._progress, self._stage = 0, Stage.ENCODING
         self._steps_after_loss = 0
-        self._warnings: Warnings = (
-            started.data.warnings if isinstance(started.data, Started) else ()
-        )
+        self._warnings: Warnings = ()
+        if isinstance(started.data, Started):
+            self._log_fields["worker"] = started.data.worker
+            self._warnings = started.data.warnings
         self._lease = HeldLease(
             dependencies.ledger,
             dependencies.bus,
@@ -192,7 +188,7 @@ class Attempt:
         if not isinstance(problem, KinoraError):
             log.error("unexpected error", exc_info=problem)
             problem = KinoraError("The worker failed unexpectedly; its log says why")
-        log.warning("%s", problem.message)
+        log.warning("attempt failed: %s", problem.message)
         error = Failure(code=problem.code, message=problem.message)
         self._files.delete()
         if problem.retryable:

@@ -72,7 +72,7 @@ class Worker:
             raise Unavailable("This worker is busy", code="busy", retry_after=1)
         try:
             stored, started = self._claim(seq)
-            self._attempt = attempt = Attempt(self._dependencies, stored, started, worker=self.name)
+            self._attempt = attempt = Attempt(self._dependencies, stored, started)
             # Not a daemon: a video outlives its response, and the interpreter waits for it.
             # It logs, and publishes, on behalf of the current request.
             run = contextvars.copy_context().run

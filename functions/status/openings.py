@@ -1,4 +1,4 @@
-"""Openings of event streams and downloads take turns, so that many at once delay nobody else."""
+"""Openings of event streams and downloads take turns, so that many at once don't delay others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WAIT_SECONDS: Final = 0.02
 class Openings:
     """Lets few requests of a kind start at a time, however many of them have a thread.
 
-    Python runs one thread at a time and lets each have its part, so a hundred that open something
-    leave a short read a hundredth of the time. Safe to use from any thread.
+    Python runs one thread at a time, in turns: beside a hundred openings, a short read gets a
+    hundredth of the processor. Safe to use from any thread.
     """
 
     def __init__(self, turns: int = TURNS, *, wait_seconds: float = WAIT_SECONDS) -> None:

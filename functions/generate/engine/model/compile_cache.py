@@ -1,8 +1,8 @@
 """Keeps what torch compiles, so that the next process on such a machine does not compile it.
 
 torch's own cache finds entries by the graph, the version of torch and the device, and several
-processes may share it. It never removes any, so each state of what they depend on has a folder of
-its own here, which goes once nobody has used it for a while.
+processes may share it. It never removes an entry. So whatever entries depend on is part of a
+folder's name here, and a folder that no start has used for `KEPT_DAYS` is removed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functions.shared.timestamps import DAY_SECONDS
 
 _log = logging.getLogger(__name__)
 
+# Longer than a rollback to the version before takes to be decided.
 KEPT_DAYS: Final = 30
 _PREFIX: Final = "compiled-"
 # What the compiler's input and output depend on, besides the device and this package.
@@ -42,7 +43,7 @@ def use_compile_cache(parent: Path, device: str) -> Path | None:
         os.utime(folder)  # it is in use
         _remove_unused(parent)
     except OSError as error:
-        _log.warning("%s can't be used, so this start compiles anew: %s", parent, error)
+        _log.warning("%s can't be used, so this start compiles everything: %s", parent, error)
         return None
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")
