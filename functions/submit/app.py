@@ -57,7 +57,7 @@ def create_app(
     )
 
     # Whoever asks needs no key, and in a cluster each purge is written down by all servers.
-    writes = RememberedCheck(
+    health = RememberedCheck(
         stream.check_writes,
         success_seconds=WRITES_BELIEVED_SECONDS,
         failure_seconds=WRITES_BELIEVED_SECONDS,
@@ -65,7 +65,7 @@ def create_app(
 
     def check_health() -> None:
         stream.check()
-        writes.check()
+        health.check()
 
     app = new_app(
         "submit",
@@ -81,9 +81,8 @@ def create_app(
         explain_large=explain_large_body,
     )
     limits = QueueLimits(stream, limit=settings.queue_limit, account_limit=accounts.max_queued)
-    submissions = Submissions(
-        stream, ledger, profile, limits, StreamWrites(stream.check_writes), deadline=deadline
-    )
+    writes = StreamWrites(stream.check_writes)
+    submissions = Submissions(stream, ledger, profile, limits, writes, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
     if file is not None:
         file.follow()
@@ -91,11 +90,12 @@ def create_app(
         accounts,
         submissions,
         Remixes(stream, ledger, profile, submissions),
-        Cancellations(stream, ledger, profile, deadline=deadline),
+        Cancellations(stream, ledger, profile, writes, deadline=deadline),
         Deletions(
             stream,
             ledger,
             store or S3Store.from_settings(settings),
+            writes,
             ThreadShare(MAX_DELETIONS, "deletions"),
             deadline=deadline,
         ),
