@@ -22,6 +22,7 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
+from functions.shared.write_check import WriteCheck
 from functions.submit.cancellation import Cancellations
 from functions.submit.deletion import Deletions
 from functions.submit.large_bodies import LargeBodies
@@ -56,6 +57,8 @@ def create_app(
         max_queued=settings.account_queue_limit,
     )
 
+    store = store or S3Store.from_settings(settings)
+    store_writes = WriteCheck(store)
     # Whoever asks needs no key, and in a cluster each purge is written down by all servers.
     health = RememberedCheck(
         stream.check_writes,
@@ -66,6 +69,7 @@ def create_app(
     def check_health() -> None:
         stream.check()
         health.check()
+        store_writes.check()
 
     app = new_app(
         "submit",
@@ -94,7 +98,7 @@ def create_app(
         Deletions(
             stream,
             ledger,
-            store or S3Store.from_settings(settings),
+            store,
             writes,
             ThreadShare(MAX_DELETIONS, "deletions"),
             deadline=deadline,
