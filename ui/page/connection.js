@@ -38,7 +38,7 @@ export class Connection {
   }
 
   #showBanner() {
-    const wait = this.#waitReason && `Videos wait. ${this.#waitReason}`;
+    const wait = this.#waitReason && `Videos wait: ${this.#waitReason}`;
     const text = textOf(this.#error) || wait;
     if (text === this.#text) return;
     this.#text = text;

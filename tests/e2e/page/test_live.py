@@ -160,7 +160,7 @@ def test_the_page_says_why_videos_wait(page: Page, kinora: RunningStack) -> None
         )
         video = Client(kinora.url).create(prompt=new_prompt("while the store is away"), **TINY)
         banner = page.locator("#banner")
-        reason = "Videos wait. The object store refuses connections"
+        reason = "Videos wait: The object store refuses connections"
         expect(banner).to_contain_text(reason, timeout=patient(15))
     finally:
         kinora.start("s3")
