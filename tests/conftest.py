@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from structlog.contextvars import clear_contextvars
 
@@ -13,6 +14,13 @@ from functions.shared.streams.jetstream import JetStream
 from tests.harness import RunningStack
 
 pytest_plugins = ["tests.worker_processes", "tests.time_limits"]
+
+# Wall time says little on a busy machine: tests/time_limits.py ends what hangs. Hypothesis would
+# also give up where drawing an example is slow.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import (  # type: ignore[import-untyped]  # it ships no types
     Draft202012Validator,
@@ -555,9 +555,7 @@ def some_data(draw: st.DrawFn) -> dict[str, Any]:
     return {**prompt, **dict(few)}
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+@settings(max_examples=150, database=None)
 @given(some_data())
 def test_schema_and_code_agree(data: dict[str, Any]) -> None:
     """The schema accepts what the code accepts, and vice versa except for the rules above."""

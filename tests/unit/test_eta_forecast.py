@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.streams.bus import Message
@@ -152,7 +152,6 @@ def test_the_eta_of_a_late_video_is_zero_until_its_worker_is_lost() -> None:
     assert simulation.eta(key, NOW + 90) == 10
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_etas_grow_with_the_queue_position(seed: int, slots: int) -> None:
     """With equal work, no video is expected before one ahead of it, and no ETA is negative."""

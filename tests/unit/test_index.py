@@ -143,7 +143,7 @@ def test_an_unknown_cursor_is_refused(index: VideoIndex) -> None:
     assert error.value.param == "after"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     created=st.lists(st.integers(1, 5), min_size=1, max_size=12),
     deletions=st.lists(st.integers(0, 30), max_size=8),

@@ -237,4 +237,4 @@ def _status_after(name: EventName) -> str:
 
 
 TestPagination = Pagination.TestCase
-TestPagination.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestPagination.settings = settings(max_examples=100, stateful_step_count=40)
