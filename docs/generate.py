@@ -1,4 +1,4 @@
-"""Generates `docs/settings.md` and `docs/openapi.json` from the code.
+"""Generates `docs/settings.md`, `docs/metrics.md` and `docs/openapi.json` from the code.
 
 `python docs/generate.py` writes the files; with `--check` it only lists stale files, and exits
 with 1 if there are any. A deployment serves the same OpenAPI document at `/openapi.json`, with the
@@ -17,14 +17,15 @@ sys.path.insert(0, str(ROOT))
 
 from functions.shared.api.openapi import document  # noqa: E402 - as above
 from functions.shared.config import Settings  # noqa: E402 - after the path to it
+from functions.shared.metrics import TABLE  # noqa: E402 - as above
 from functions.shared.video.profiles import load_profile  # noqa: E402 - as above
 
-PAGE: Final = ROOT / "docs" / "settings.md"
+SETTINGS: Final = ROOT / "docs" / "settings.md"
+METRICS: Final = ROOT / "docs" / "metrics.md"
 OPENAPI: Final = ROOT / "docs" / "openapi.json"
-BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
 
 
-def table() -> str:
+def settings_table() -> str:
     """A Markdown table of all settings of the functions."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
@@ -33,10 +34,23 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def render(page: str) -> str:
-    """`page` with an up-to-date table between its markers."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+def metrics_table() -> str:
+    """A Markdown table of all metrics of the functions."""
+    rows = ["| Metric | Kind | Labels | Functions | Meaning |", "|---|---|---|---|---|"]
+    for metric in TABLE:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        functions = ", ".join(metric.functions)
+        rows.append(
+            f"| `{metric.name}` | {metric.kind} | {labels} | {functions} | {metric.meaning} |"
+        )
+    return "\n".join(rows)
+
+
+def render(page: str, what: str, table: str) -> str:
+    """`page` with `table` between the markers of `what`."""
+    begin, end = f"<!-- {what}:begin -->", f"<!-- {what}:end -->"
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
 def openapi() -> str:
@@ -46,7 +60,11 @@ def openapi() -> str:
 
 def main() -> int:
     """Write the files, or check them; returns the exit status."""
-    expected = {PAGE: render(PAGE.read_text()), OPENAPI: openapi()}
+    expected = {
+        SETTINGS: render(SETTINGS.read_text(), "settings", settings_table()),
+        METRICS: render(METRICS.read_text(), "metrics", metrics_table()),
+        OPENAPI: openapi(),
+    }
     stale = [p for p, text in expected.items() if not p.exists() or p.read_text() != text]
     if sys.argv[1:] == ["--check"]:
         for path in stale:

@@ -28,8 +28,10 @@ from functions.shared.errors import Unavailable
 from functions.shared.logs import configure_logging
 from functions.shared.networks import parse_networks
 from functions.shared.storage import S3Store, Store
+from functions.shared.store_metrics import StoreMetrics
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.consumers import FORWARD_CONSUMER, PullConsumer
+from functions.shared.streams.event_counts import EventCounts
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_connection import NatsConnection
@@ -81,8 +83,12 @@ def create_app(
         app.extensions["kinora.webhooks"] = _webhooks(settings, accounts, registry)
     if settings.k_sink:
         profile = load_profile(settings.model_profile)
-        ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
-        store = store or S3Store.from_settings(settings)
+        ledger = Ledger(
+            stream,
+            takeover_grace=settings.takeover_grace_seconds,
+            on_stored=EventCounts(registry).count,
+        )
+        store = store or S3Store.from_settings(settings, StoreMetrics(registry))
         app.extensions["kinora.dispatcher"] = Dispatcher(
             stream,
             RequestHandler(ledger, profile, _sink(settings, settings.k_sink)),

@@ -11,6 +11,7 @@ from gunicorn.arbiter import Arbiter
 from prometheus_client import CollectorRegistry
 
 from functions.generate.attempt import AttemptDependencies
+from functions.generate.attempt_metrics import AttemptMetrics
 from functions.generate.engine.messages import Shape
 from functions.generate.engine.parent.engine import Engine
 from functions.generate.render_engine import RenderEngine
@@ -21,6 +22,7 @@ from functions.shared.config import Settings, load_settings
 from functions.shared.errors import Unavailable
 from functions.shared.logs import configure_logging
 from functions.shared.storage import S3Store, Store
+from functions.shared.store_metrics import StoreMetrics
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
@@ -42,11 +44,16 @@ def create_app(
     settings = settings or load_settings()
     configure_logging("generate", settings.log_format)
     stream = bus or JetStream(settings.nats_url)
-    store = store or S3Store.from_settings(settings)
+    registry = CollectorRegistry()
+    store = store or S3Store.from_settings(settings, StoreMetrics(registry))
     engine = engine or _start_engine(settings)
     worker = Worker(
         AttemptDependencies(
-            Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
+            Ledger(
+                stream,
+                takeover_grace=settings.takeover_grace_seconds,
+                on_stored=AttemptMetrics(registry).count,
+            ),
             stream,
             store,
             engine,
@@ -72,7 +79,7 @@ def create_app(
         check=check,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
-        registry=CollectorRegistry(),
+        registry=registry,
     )
     app.extensions["kinora.worker"] = worker
     app.extensions["kinora.engine"] = engine

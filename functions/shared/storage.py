@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions.shared.config import Settings
 from functions.shared.errors import NotFound, RangeNotSatisfiable, TooLarge, Unavailable
 from functions.shared.store_failures import describe, error_code
+from functions.shared.store_metrics import StoreMetrics
 from functions.shared.timestamps import NANOSECONDS
 
 if TYPE_CHECKING:
@@ -91,27 +92,42 @@ class Store(Protocol):
 class S3Store:
     """Implements `Store`. boto3 finds the credentials."""
 
-    def __init__(self, bucket: str, *, endpoint: str | None, region: str) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint: str | None,
+        region: str,
+        metrics: StoreMetrics | None = None,
+    ) -> None:
         """Use `bucket`; `endpoint` is the store's URL, or None for Amazon's own."""
         self._bucket = bucket
         # Not the default session, which keeps the credentials that it found first.
         session = boto3.Session()
 
         def client(read_seconds: float, attempts: int) -> S3Client:
-            return session.client(
+            created = session.client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=region,
                 config=_config(read_seconds, attempts),
             )
+            if metrics is not None:
+                metrics.observe(created)
+            return created
 
         self._client = client(30, attempts=3)
         self._check_client = client(3, attempts=1)  # probes wait for it
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> S3Store:
+    def from_settings(cls, settings: Settings, metrics: StoreMetrics | None = None) -> S3Store:
         """The store that the settings configure."""
-        return cls(settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region)
+        return cls(
+            settings.s3_bucket,
+            endpoint=settings.s3_endpoint,
+            region=settings.s3_region,
+            metrics=metrics,
+        )
 
     def create_bucket(self) -> None:
         """Create the bucket if it does not exist."""

@@ -7,6 +7,7 @@ from typing import Final
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from functions.shared import metrics
 from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
@@ -16,6 +17,7 @@ from functions.shared.api.thread_share import ThreadShare
 from functions.shared.config import Settings, load_settings
 from functions.shared.logs import configure_logging
 from functions.shared.storage import S3Store, Store
+from functions.shared.store_metrics import StoreMetrics
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
@@ -24,6 +26,7 @@ from functions.shared.video.profiles import load_profile
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.lost_messages import LostMessages
+from functions.status.queue_metrics import QueueMetrics
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
 
@@ -63,6 +66,9 @@ def create_app(
     replay = Replay(stream, index, lost_messages)
     replay.start()
 
+    registry = CollectorRegistry()
+    registry.register(QueueMetrics(index))
+
     def check() -> None:
         replay.check()
         stream.check()
@@ -73,7 +79,7 @@ def create_app(
         answers_without_nats=True,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
-        registry=CollectorRegistry(),
+        registry=registry,
         cors_origins=settings.cors_origins,
         accounts=file,
     )
@@ -84,16 +90,19 @@ def create_app(
     )
     if file is not None:
         file.follow(feeds.check_keys)
+    downloads = ThreadShare(MAX_DOWNLOADS, "downloads")
+    metrics.OPEN_FEEDS.on(registry).set_function(lambda: feeds.open_count)
+    metrics.OPEN_DOWNLOADS.on(registry).set_function(lambda: downloads.taken)
     StatusRoutes(
         accounts,
         profile,
         bus=stream,
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
-        store=store or S3Store.from_settings(settings),
+        store=store or S3Store.from_settings(settings, StoreMetrics(registry)),
         index=index,
         replay=replay,
         feeds=feeds,
-        downloads=ThreadShare(MAX_DOWNLOADS, "downloads"),
+        downloads=downloads,
         max_age_days=settings.max_age_days,
     ).register(app)
     add_media_routes(app, accounts, "GET")

@@ -26,7 +26,7 @@ from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import EventName
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
-from functions.status.eta.forecast import QueueForecast
+from functions.status.eta.forecast import QueueForecast, QueueLoad
 from functions.status.listing.filters import NO_FILTERS, Filters, folded
 from functions.status.listing.query import PageOrder, select_page
 from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
@@ -135,6 +135,11 @@ class VideoIndex:
         """Seconds until the video is expected to be completed; see `QueueForecast`."""
         with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
+
+    def queue_load(self) -> QueueLoad:
+        """How many videos of each account wait and are made."""
+        with self._forecast_lock:
+            return self._forecast.load()
 
     def read_page(
         self,

@@ -17,7 +17,9 @@ from functions.shared.config import Settings, load_settings
 from functions.shared.logs import configure_logging
 from functions.shared.remembered_check import RememberedCheck
 from functions.shared.storage import S3Store, Store
+from functions.shared.store_metrics import StoreMetrics
 from functions.shared.streams.bus import Bus
+from functions.shared.streams.event_counts import EventCounts
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
@@ -48,7 +50,12 @@ def create_app(
     configure_logging("submit", settings.log_format)
     stream = bus or JetStream(settings.nats_url, Silence())
     profile = load_profile(settings.model_profile)
-    ledger = Ledger(stream, takeover_grace=settings.takeover_grace_seconds)
+    registry = CollectorRegistry()
+    ledger = Ledger(
+        stream,
+        takeover_grace=settings.takeover_grace_seconds,
+        on_stored=EventCounts(registry).count,
+    )
     deadline = settings.http_deadline_seconds
     file = AccountsFile.at_start(settings)
     accounts = Accounts(
@@ -57,7 +64,7 @@ def create_app(
         max_queued=settings.account_queue_limit,
     )
 
-    store = store or S3Store.from_settings(settings)
+    store = store or S3Store.from_settings(settings, StoreMetrics(registry))
     store_writes = WriteCheck(store)
     # Whoever asks needs no key, and in a cluster each purge is written down by all servers.
     health = RememberedCheck(
@@ -78,7 +85,7 @@ def create_app(
         answers_without_nats=True,
         max_body_bytes=settings.max_body_bytes,
         allowed_hosts=settings.allowed_hosts,
-        registry=CollectorRegistry(),
+        registry=registry,
         cors_origins=settings.cors_origins,
         accounts=file,
         authenticate=accounts.account,

@@ -11,12 +11,13 @@ from typing import Final
 
 import httpx
 import nats.errors
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from functions.dispatch.webhooks.consumers import EndpointConsumers
 from functions.dispatch.webhooks.endpoint_worker import EndpointWorker
 from functions.dispatch.webhooks.retries import RETRY_DELAYS
 from functions.dispatch.webhooks.sender import WebhookSender
+from functions.shared import metrics
 from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.accounts.file import POLL_SECONDS, AccountsFile
 from functions.shared.errors import Unavailable
@@ -60,12 +61,7 @@ class WebhookWorkers:
         """
         self._accounts = accounts
         self._connection = connection
-        self._attempts = Counter(
-            "kinora_webhook_attempts_total",
-            "Attempts to deliver a webhook, by how they ended.",
-            ["account", "outcome"],
-            registry=registry,
-        )
+        self._attempts = metrics.WEBHOOK_ATTEMPTS.on(registry)
         self._consumers = EndpointConsumers(
             connection, timeout_seconds=timeout_seconds, max_pending=max_pending
         )

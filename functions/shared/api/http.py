@@ -13,14 +13,14 @@ from flask import Flask, Response, g, jsonify, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Gauge,
-    Histogram,
+    Counter,
+    ProcessCollector,
     generate_latest,
 )
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
-from functions.shared import request_ids
+from functions.shared import metrics, request_ids
 from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.callers import refuse_cross_origin_writes, refuse_unknown_hosts
 from functions.shared.api.cors import allow_origins
@@ -78,12 +78,8 @@ def new_app(
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider
     bodies = BodyReceiver(max_body_bytes, authenticate, explain_large)
-    seconds = Histogram(
-        "kinora_http_request_seconds",
-        "Time to the first byte of the response.",
-        ["function", "route", "method", "status"],
-        registry=registry,
-    )
+    ProcessCollector(registry=registry)
+    seconds = metrics.HTTP_SECONDS.on(registry)
 
     @app.before_request
     def begin() -> None:
@@ -112,28 +108,29 @@ def new_app(
     refuse_cross_origin_writes(app, cors_origins)
     if cors_origins is not None:
         allow_origins(app, cors_origins)
-    _add_error_handlers(app)
+    _add_error_handlers(app, metrics.HTTP_ERRORS.on(registry))
     _add_readiness(app, check, accounts, stays_ready=answers_without_nats)
     if accounts is not None:
-        Gauge(
-            "kinora_accounts_file_in_use",
-            "1 if ACCOUNTS_FILE is in use as it is now, 0 if only an older one can be.",
-            registry=registry,
-        ).set_function(lambda: accounts.problem is None)
+        in_use = metrics.ACCOUNTS_FILE_IN_USE.on(registry)
+        in_use.set_function(lambda: accounts.problem is None)
     _add_operator_routes(app, check_health or check, registry)
     return app
 
 
-def _add_error_handlers(app: Flask) -> None:
+def _add_error_handlers(app: Flask, errors: Counter) -> None:
+    def respond(error: KinoraError) -> Response:
+        errors.labels(app.name, error.code).inc()
+        return _error_response(error)
+
     @app.errorhandler(KinoraError)
     def known(error: KinoraError) -> Response:
         if error.status >= 500:  # noqa: PLR2004 - the class of server errors
             log.warning("%s %s: %s", request.method, request.path, error.message)
-        return _error_response(error)
+        return respond(error)
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
-        response = _error_response(_from_http_exception(error))
+        response = respond(_from_http_exception(error))
         response.status_code = error.code or 500
         for header, value in error.get_headers():
             if header == "Allow":
@@ -143,7 +140,7 @@ def _add_error_handlers(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.path, exc_info=error)
-        return _error_response(KinoraError())
+        return respond(KinoraError())
 
 
 def _from_http_exception(error: HTTPException) -> KinoraError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import BoundedSemaphore
+import threading
 from typing import Final
 
 from functions.shared.errors import Unavailable
@@ -22,7 +22,13 @@ class ThreadShare:
         """Let `limit` requests in at a time; `what` they are, in the plural, is told to others."""
         self._limit = limit
         self._what = what
-        self._free = BoundedSemaphore(limit)
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """How many requests are in."""
+        return self._taken
 
     def enter(self) -> None:
         """Take a part of the share, until `leave` is called.
@@ -30,7 +36,10 @@ class ThreadShare:
         Raises:
             Unavailable: nothing is left of it.
         """
-        if not self._free.acquire(blocking=False):
+        with self._lock:
+            full = self._taken == self._limit
+            self._taken += not full
+        if full:
             raise Unavailable(
                 f"{self._limit} {self._what} are in progress here, as many as there may be. "
                 "Try again.",
@@ -39,4 +48,5 @@ class ThreadShare:
 
     def leave(self) -> None:
         """Give back what `enter` took."""
-        self._free.release()
+        with self._lock:
+            self._taken -= 1

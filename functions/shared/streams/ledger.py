@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final
 
@@ -45,10 +46,20 @@ class LostRace(KinoraError):
 class Ledger:
     """Reads and changes the state of videos. Safe to use from any thread."""
 
-    def __init__(self, bus: Bus, *, takeover_grace: float) -> None:
-        """Work on `bus`; no lease expires for `takeover_grace` seconds after an outage of NATS."""
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        takeover_grace: float,
+        on_stored: Callable[[VideoEvent], None] = lambda _: None,
+    ) -> None:
+        """Work on `bus`, and call `on_stored` with each event that is known to be stored.
+
+        No lease expires for `takeover_grace` seconds after an outage of NATS.
+        """
         self._bus = bus
         self._takeover_grace = takeover_grace
+        self._on_stored = on_stored
 
     def read(self, key: VideoKey) -> Snapshot:
         """The state of a video, as the stream's leader knows it: safe to base decisions on.
@@ -118,6 +129,7 @@ class Ledger:
                 )
                 if event.name is not EventName.PROGRESSED:
                     log.info("video %s", event.name, extra=asdict(event.key))
+                self._on_stored(event)
                 return VideoState(event.key, seq, event.name, event.id, event.data)
             except OutcomeUnknown as unknown:
                 retry.wait(unknown)
@@ -127,6 +139,7 @@ class Ledger:
                     # No rival has won yet: its publish is in process, or the leader lags behind.
                     retry.wait(conflict)
                 elif newest.event_id == event.id:
+                    self._on_stored(event)
                     return newest
                 elif lease_id is not None and newest.lease_id == lease_id:
                     expected = newest.seq

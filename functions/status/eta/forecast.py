@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
 from functions.shared.backoff import PAUSE_FACTOR
@@ -25,6 +27,22 @@ from functions.status.eta.running import RunningVideo
 # Refresh interval of the simulation while videos change, and while none does.
 REFRESH_SECONDS: Final = 0.25
 IDLE_REFRESH_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True)
+class QueueLoad:
+    """The queue at one moment.
+
+    Attributes:
+        waiting: how many videos of each account wait.
+        running: how many are made.
+        oldest: when the oldest request that waits was stored, in JetStream's nanoseconds; None if
+            none waits.
+    """
+
+    waiting: Counter[str]
+    running: Counter[str]
+    oldest: int | None
 
 
 class QueueForecast:
@@ -89,6 +107,15 @@ class QueueForecast:
         was_running = self._running.pop(key, None) is not None
         self._changed |= was_queued or was_running
         self._completions.pop(key, None)
+
+    def load(self) -> QueueLoad:
+        """How many videos wait and are made."""
+        waiting = [*self._queue]
+        return QueueLoad(
+            Counter(request.key.account for request in waiting),
+            Counter(key.account for key in self._running),
+            min((request.created for request in waiting), default=None),
+        )
 
     def queue_position(self, key: VideoKey) -> int | None:
         """1 for the video that starts next, and so on; None if it does not wait."""

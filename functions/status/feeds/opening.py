@@ -45,6 +45,12 @@ class Feeds:
         self._turns = threading.Semaphore(HISTORY_TURNS)
         self._openings = Openings()
 
+    @property
+    def open_count(self) -> int:
+        """How many feeds are open."""
+        with self._lock:
+            return self._open.total()
+
     def check_keys(self) -> None:
         """End the feeds of clients whose keys no longer work. Call it now and then."""
         with self._lock:

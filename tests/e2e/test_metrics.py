@@ -1,0 +1,142 @@
+"""What the functions' metrics say while a video is made and read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from functions.shared import metrics
+from functions.shared.metrics import ALL, GENERATE, STATUS, SUBMIT, TABLE
+from functions.shared.video.progress import Stage
+from tests.e2e.client import TINY, Client
+from tests.engines import STEPS, Engines
+from tests.harness import RunningStack
+from tests.patience import scaled, wait_until
+
+# Exist where ACCOUNTS_FILE is set: tests/integration/test_accounts.py and test_webhooks.py.
+OF_ACCOUNTS = {metrics.ACCOUNTS_FILE_IN_USE.name, metrics.WEBHOOK_ATTEMPTS.name}
+
+Labels = frozenset[tuple[str, str]]
+Samples = dict[tuple[str, Labels], float]
+
+
+class Scrape:
+    """The metrics of all replicas of a function, added up."""
+
+    def __init__(self, kinora: RunningStack, function: str) -> None:
+        """Ask each replica now."""
+        self.names: set[str] = set()
+        self._samples: Samples = defaultdict(float)
+        processes = [p for p in kinora.table if p == function or p.startswith(f"{function}-")]
+        assert processes
+        for process in processes:
+            port = kinora.table[process].probe.port
+            url = f"http://127.0.0.1:{port}/metrics"
+            answer = requests.get(url, timeout=scaled(10))
+            answer.raise_for_status()
+            for family in text_string_to_metric_families(answer.text):
+                total = "_total" if family.type == "counter" else ""
+                self.names.add(f"{family.name}{total}")
+                for sample in family.samples:
+                    labels = frozenset(sample.labels.items())
+                    self._samples[sample.name, labels] += sample.value
+
+    def value(self, name: str, **labels: str) -> float:
+        """The value of a sample; 0 if there is none."""
+        return self._samples.get((name, frozenset(labels.items())), 0.0)
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_a_function_exposes_what_the_table_says(kinora: RunningStack, function: str) -> None:
+    """All of it from the start, so that a first increase is seen; and nothing else."""
+    names = {name for name in Scrape(kinora, function).names if name.startswith("kinora_")}
+    expected = {metric.name for metric in TABLE if function in metric.functions}
+    assert names == expected - OF_ACCOUNTS
+
+
+def test_a_video_leaves_its_traces(client: Client, kinora: RunningStack) -> None:
+    """Where it waited, its stages, its frames, who used the GPU, and what went to the store."""
+    before = Scrape(kinora, GENERATE)
+    video = client.create(**TINY)
+    video = client.wait(video["id"], "completed")
+    after = Scrape(kinora, GENERATE)
+
+    def grown(name: str, **labels: str) -> float:
+        return after.value(name, **labels) - before.value(name, **labels)
+
+    for event in ("started", "completed"):
+        assert grown("kinora_video_events_total", event=event, code="") == 1
+    assert grown("kinora_attempts_total", number="1") == 1
+    assert grown("kinora_queue_seconds_count") == 1
+    assert grown("kinora_queue_seconds_sum") < scaled(30)
+    for stage in Stage:
+        assert grown("kinora_stage_seconds_count", stage=stage) == 1
+    timings = video["timings"]
+    spent = grown("kinora_stage_seconds_sum", stage="denoising")
+    assert spent == pytest.approx(timings["denoising"], abs=0.002)
+    steps = video["num_inference_steps"]
+    assert grown("kinora_step_seconds_sum") == pytest.approx(spent / steps, abs=0.002)
+    assert grown("kinora_frames_total") == video["num_frames"]
+    used = grown("kinora_gpu_seconds_total", account="default")
+    ranks = video["engine"]["ranks"]
+    assert used == pytest.approx(ranks * sum(timings.values()), abs=0.01)
+    # Its three files and the record; a check of the store may have come between.
+    assert grown("kinora_store_seconds_count", operation="PutObject") >= 4
+    assert grown("kinora_store_errors_total", operation="PutObject", code="") == 0
+
+
+def test_the_queue_is_told_by_account(
+    client: Client, engines: Engines, kinora: RunningStack
+) -> None:
+    """Videos that wait and that are made, and for how long the oldest has waited."""
+    engines.hold()
+    videos = [client.create(**STEPS)["id"] for _ in range(3)]
+
+    def told() -> bool:
+        scrape = Scrape(kinora, STATUS)
+        counts = [
+            scrape.value("kinora_queue_videos", account="default", state=state)
+            for state in ("waiting", "running")
+        ]
+        return counts == [1, 2] and scrape.value("kinora_queue_oldest_seconds") > 0
+
+    wait_until(told, seconds=30, what="one waits, and two are made")
+    for video in videos:
+        client.cancel(video)
+    engines.resume()
+    wait_until(
+        lambda: Scrape(kinora, STATUS).value("kinora_queue_oldest_seconds") == 0,
+        seconds=30,
+        what="none waits",
+    )
+
+
+def test_refusals_are_counted_by_their_code(kinora: RunningStack) -> None:
+    """Whatever refused them."""
+    before = Scrape(kinora, SUBMIT)
+    url = f"{kinora.url}/v1/videos"
+    codes = set()
+    for body in ({"prompt": 1}, {"prompt": 2}):
+        refused = requests.post(url, json=body, timeout=scaled(10))
+        assert refused.status_code == 400
+        codes.add(refused.json()["error"]["code"])
+    after = Scrape(kinora, SUBMIT)
+    labels = {"function": SUBMIT, "code": codes.pop()}
+    name = "kinora_http_errors_total"
+    assert after.value(name, **labels) - before.value(name, **labels) == 2
+
+
+def test_open_event_streams_are_counted(kinora: RunningStack) -> None:
+    """While they are open, and no longer."""
+
+    def open_streams() -> float:
+        return Scrape(kinora, STATUS).value("kinora_open_event_streams")
+
+    wait_until(lambda: open_streams() == 0, seconds=60, what="none is left of other tests")
+    with requests.get(f"{kinora.url}/v1/events", stream=True, timeout=scaled(30)) as feed:
+        next(feed.iter_lines())
+        assert open_streams() == 1
+    wait_until(lambda: open_streams() == 0, seconds=60, what="it is closed")
