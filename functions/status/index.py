@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sqlite3
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video.events import EventName
+from functions.shared.video.events import EventName, State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.eta.forecast import QueueForecast
@@ -32,6 +31,7 @@ from functions.status.listing.query import PageOrder, select_page
 from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
 from functions.status.listing.time_limit import limited
 from functions.status.listing.turns import Turns
+from functions.status.video_texts import VideoText, VideoTexts, text_of
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,22 @@ EXPIRY_INTERVAL_SECONDS: Final = 3600
 
 @dataclass(frozen=True)
 class Page:
-    """Some videos of an account, and whether there are more after them."""
+    """Some videos of an account.
 
-    videos: list[Video]
+    Attributes:
+        texts: the video objects, as JSON.
+        ids: their ids, and those of videos that were deleted while the page was read.
+        has_more: whether there are more after them.
+    """
+
+    texts: list[bytes]
+    ids: list[str]
     has_more: bool
+
+    @property
+    def videos(self) -> list[Video]:
+        """The video objects."""
+        return [json.loads(text) for text in self.texts]
 
 
 class VideoIndex:
@@ -72,6 +84,8 @@ class VideoIndex:
         self._max_age_days = max_age_days
         self._turns = Turns()
         self._table = VideoTable(path)
+        # Reads of single videos need no turn.
+        self._texts = VideoTexts()
         # Lock order: a turn, then this. It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
@@ -94,6 +108,8 @@ class VideoIndex:
             request = read_request(message, self._profile).request
         video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
         record = VideoRecord(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
+        text = VideoText(text_of(video), video["status"], message.time, request_seq=message.seq)
+        self._texts.put(key, text)
 
         def put() -> None:
             if self._table.put_request(key, message.seq, record) is EventName.REQUESTED:
@@ -114,10 +130,12 @@ class VideoIndex:
         if snapshot.queued or event is None:
             return
         created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
-        record = VideoRecord(created, event)
+        record, text = VideoRecord(created, event), VideoText(b"", "", created)
         if not snapshot.deleted:
             video = video_object(snapshot, max_age_days=self._max_age_days)
             record = VideoRecord(created, event, video, folded(video["prompt"]))
+            text = VideoText(text_of(video), video["status"], created)
+        self._texts.put(key, text._replace(event_seq=message.seq))
 
         def put() -> None:
             if self._table.put_event(key, message.seq, record):
@@ -136,6 +154,31 @@ class VideoIndex:
         with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
 
+    def has(self, key: VideoKey) -> bool:
+        """Whether the index has a video, which was not deleted."""
+        video = self._texts.get(key.account, key.video_id)
+        return video is not None and bool(video.text)
+
+    def read_video(self, key: VideoKey, *, now: int, since: int) -> bytes | None:
+        """A video as JSON.
+
+        Args:
+            key: which video.
+            now: JetStream's time, for `eta_seconds`.
+            since: videos created earlier have expired.
+
+        Returns:
+            The video object; None if the index has none, because it is not known, was deleted or
+            has expired.
+        """
+        video = self._texts.get(key.account, key.video_id)
+        if video is None or not video.text or video.created < since:
+            return None
+        if not video.unfinished:
+            return video.text
+        with self._forecast_lock:
+            return self._filled(key, video, now)
+
     def read_page(
         self,
         account: str,
@@ -144,6 +187,7 @@ class VideoIndex:
         limit: int,
         newest_first: bool,
         since: int,
+        now: int | None = None,
         filters: Filters = NO_FILTERS,
     ) -> Page:
         """One page of the videos of `account`, sorted by (creation, id).
@@ -155,6 +199,7 @@ class VideoIndex:
             limit: the largest number of videos.
             newest_first: the sort order.
             since: videos created earlier (JetStream's nanoseconds) have expired.
+            now: JetStream's time, for `eta_seconds`, which is null without it.
             filters: what the videos must match.
 
         Raises:
@@ -169,9 +214,9 @@ class VideoIndex:
             with limited(self._table.db):
                 order = PageOrder(newest_first, cursor)
                 rows = select_page(self._table, account, filters, order, limit + 1)
-            with self._forecast_lock:
-                videos = [self._video(account, row) for row in rows[:limit]]
-        return Page(videos, len(rows) > limit)
+            ids = [str(row["id"]) for row in rows[:limit]]
+            texts = self._page_texts(account, ids, filters, now)
+        return Page(texts, ids, len(rows) > limit)
 
     def newest_messages(self, since: int) -> list[tuple[VideoKey, IndexedVideo]]:
         """What the index knows of the videos created at `since` or later, deleted ones too."""
@@ -180,13 +225,30 @@ class VideoIndex:
 
     def _clear(self) -> None:
         self._table.clear()
+        self._texts.clear()
         with self._forecast_lock:
             self._forecast.clear()
 
-    def _video(self, account: str, row: sqlite3.Row) -> Video:
-        video: Video = json.loads(row["object"])
-        video["queue_position"] = self._forecast.queue_position(VideoKey(account, row["id"]))
-        return video
+    def _page_texts(
+        self, account: str, ids: list[str], filters: Filters, now: int | None
+    ) -> list[bytes]:
+        found = [(name, self._texts.get(account, name)) for name in ids]
+        texts = []
+        with self._forecast_lock:
+            for name, video in found:
+                # An event that came after the query may have deleted it, or changed its status.
+                if video is None or not video.text or not filters.allow(video.status):
+                    continue
+                key = VideoKey(account, name) if video.unfinished else None
+                texts.append(video.text if key is None else self._filled(key, video, now))
+        return texts
+
+    def _filled(self, key: VideoKey, video: VideoText, now: int | None) -> bytes:
+        queued = video.status == State.QUEUED
+        return video.filled(
+            None if now is None else self._forecast.eta_seconds(key, now),
+            self._forecast.queue_position(key) if queued else None,
+        )
 
     def _cursor(self, account: str, video_id: str) -> SortKey:
         sort_key = self._table.sort_key(account, video_id)
@@ -202,6 +264,7 @@ class VideoIndex:
         if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS:
             self._expired_at = time.monotonic()
             expired = self._table.delete_older(since)
+            self._texts.remove(expired)
             with self._forecast_lock:
                 for key in expired:
                     self._forecast.remove(key)

@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from functions.shared.errors import Unavailable
-from functions.shared.streams.bus import Bus
-from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.shared.streams.bus import Bus, Message
+from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+from functions.status.freshness import StreamProgress
 from functions.status.index import VideoIndex
 from functions.status.lost_messages import LostMessages
 
@@ -34,6 +36,10 @@ class Replay:
         self._index = index
         self._lost_messages = lost_messages
         self._caught_up: Final = {REQUESTS: threading.Event(), VIDEOS: threading.Event()}
+        self._progress: Final = {
+            REQUESTS: StreamProgress(bus, REQUESTS, ALL_REQUESTS),
+            VIDEOS: StreamProgress(bus, VIDEOS, ALL_VIDEOS),
+        }
         self._stop_following: list[Callable[[], None]] = []
         self._recreated: Final = threading.Event()
 
@@ -52,13 +58,29 @@ class Replay:
             if not event.is_set():
                 raise Unavailable(f"The list of videos is still being read from {stream}")
 
+    def confirmed(self, stream: str, patience: float) -> int:
+        """Wait until the index has what was stored in `stream` before; see `StreamProgress`.
+
+        Raises:
+            Unavailable: the streams are being replayed, or see `StreamProgress.confirmed`.
+        """
+        self.check()
+        return self._progress[stream].confirmed(patience)
+
     def _is_complete(self) -> bool:
         return all(event.is_set() for event in self._caught_up.values())
 
     def _follow_streams(self) -> None:
         handlers = {REQUESTS: self._index.apply_request, VIDEOS: self._index.apply_event}
         for stream, apply in handlers.items():
-            stop = self._bus.follow(stream, apply, self._caught_up[stream].set, self._recreated.set)
+            progress = self._progress[stream]
+            progress.reset()
+            stop = self._bus.follow(
+                stream,
+                partial(_apply, apply, progress),
+                self._caught_up[stream].set,
+                self._recreated.set,
+            )
             self._stop_following.append(stop)
 
     def _restart_after_losses(self) -> None:
@@ -89,3 +111,11 @@ class Replay:
     def _stop(self) -> None:
         while self._stop_following:
             self._stop_following.pop()()
+
+
+def _apply(apply: Callable[[Message], None], progress: StreamProgress, message: Message) -> None:
+    try:
+        apply(message)
+    finally:
+        # Also what can't be applied: no later attempt would succeed.
+        progress.applied(message.seq)

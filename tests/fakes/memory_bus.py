@@ -15,7 +15,7 @@ from functions.shared.errors import (
     TooLarge,
     Unavailable,
 )
-from functions.shared.streams.bus import Delivery, Message, RequestSource
+from functions.shared.streams.bus import Delivery, Message, RequestSource, StreamEnd
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 from functions.shared.timestamps import NANOSECONDS
 from tests.fakes.memory_queue import MemoryDelivery, MemoryQueue, MemorySource
@@ -47,6 +47,7 @@ class MemoryBus:
         self._max_payload = max_payload
         self._lock = threading.RLock()
         self._streams = MemoryStreams()
+        self._losses = 0
         self._queue = MemoryQueue()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
         self._followers: list[tuple[str, str, Callable[[Message], None], Callable[[], None]]] = []
@@ -63,6 +64,7 @@ class MemoryBus:
         """Recreate both streams, empty, as after the servers have lost their data."""
         with self._lock:
             self._streams.clear()
+            self._losses += 1
             self._queue.clear()
             followers, self._followers = self._followers, []
         for _, _, _, on_stream_recreated in followers:
@@ -223,6 +225,12 @@ class MemoryBus:
                 return self._streams.after(stream, after, subject)[:1]
         sizes = itertools.accumulate(len(message.data) for message in found)
         return found[: 1 + sum(size < max_bytes for size in sizes)]
+
+    def stream_end(self, stream: str) -> StreamEnd:
+        """See `Bus.stream_end`."""
+        self._check_available()
+        with self._lock:
+            return StreamEnd(str(self._losses), self._streams.last_seq[stream], self.clock)
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

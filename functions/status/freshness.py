@@ -1,0 +1,108 @@
+"""Whether the index has everything that was stored when a read arrived.
+
+A read that the index answers must not be older than what its caller was told by another process:
+that a video was created, cancelled, deleted or completed. So each read learns from the stream's
+leader where the stream ends, and waits until the index has got there. Reads that arrive together
+share one question. `docs/decisions/reads-from-the-index.md` says why.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from functions.shared.errors import Unavailable
+from functions.shared.streams.bus import Bus, StreamEnd
+from functions.status.shared_call import SharedCall
+
+# Between two looks whether what the index lacks is gone from the stream.
+GAP_CHECK_SECONDS: Final = 1.0
+
+
+class StreamProgress:
+    """How far the index has followed one stream. Safe to use from any thread."""
+
+    def __init__(self, bus: Bus, stream: str, subject: str) -> None:
+        """The index has nothing yet; it follows what matches `subject` in `stream`."""
+        self._bus = bus
+        self._stream = stream
+        self._subject = subject
+        self._end = SharedCall(lambda: bus.stream_end(stream))
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._applied = 0
+        self._created: str | None = None
+        self._behind_since: float | None = None
+        self._gap_checked = 0.0
+
+    def reset(self) -> None:
+        """The stream is followed from its start again."""
+        with self._changed:
+            self._applied, self._created = 0, None
+            self._behind_since = None
+
+    def applied(self, seq: int) -> None:
+        """The index has every message up to `seq` that still exists."""
+        self._applied = max(self._applied, seq)
+        # A reader counts itself before it looks, so that one of both sees the other.
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
+
+    def confirmed(self, patience: float) -> int:
+        """Wait until the index has everything that was stored before this call.
+
+        Args:
+            patience: how long, in seconds, the index may be behind.
+
+        Returns:
+            JetStream's time, in nanoseconds.
+
+        Raises:
+            NoAnswer: NATS does not answer.
+            Unavailable: the index is behind for longer, or the stream has no leader.
+        """
+        end = self._end.result()
+        if not self._has(end, patience):
+            raise Unavailable("The list of videos is behind. Try again.", retry_after=1)
+        return end.time
+
+    def _has(self, end: StreamEnd, patience: float) -> bool:
+        if self._created is None:
+            self._created = end.created
+        # Of another stream, or of one that has lost its end, the sequences mean nothing.
+        if end.created != self._created:
+            return False
+        if self._applied < end.seq and not self._wait(end.seq, patience):
+            return self._gap_ends_at(end.seq)
+        self._behind_since = None
+        return True
+
+    def _wait(self, seq: int, patience: float) -> bool:
+        with self._changed:
+            now = time.monotonic()
+            if self._behind_since is None:
+                self._behind_since = now
+            left = self._behind_since + patience - now
+            self._waiting += 1
+            try:
+                return self._changed.wait_for(lambda: self._applied >= seq, max(0.0, left))
+            finally:
+                self._waiting -= 1
+
+    def _gap_ends_at(self, seq: int) -> bool:
+        """Whether all that the index lacks up to `seq` was removed from the stream."""
+        now = time.monotonic()
+        with self._changed:
+            if now - self._gap_checked < GAP_CHECK_SECONDS:
+                return False
+            self._gap_checked = now
+            after = self._applied
+        try:
+            missing = self._bus.read_after(self._stream, self._subject, after, max_bytes=1)
+        except Unavailable:
+            return False
+        if not missing:
+            self.applied(seq)
+        return not missing
