@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus, StreamEnd
+from functions.shared.timestamps import NANOSECONDS
 from functions.status.shared_call import SharedCall
 
 # Between two looks whether what the index lacks is gone from the stream.
 GAP_CHECK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The end of a stream, and when, in `time.monotonic()`, the question was asked."""
+
+    asked: float
+    end: StreamEnd
 
 
 class StreamProgress:
@@ -28,11 +38,12 @@ class StreamProgress:
         self._bus = bus
         self._stream = stream
         self._subject = subject
-        self._end = SharedCall(lambda: bus.stream_end(stream))
+        self._end = SharedCall(lambda: _Answer(time.monotonic(), bus.stream_end(stream)))
         self._changed = threading.Condition()
         self._waiting = 0
         self._applied = 0
         self._created: str | None = None
+        self._confirmed: _Answer | None = None
         self._behind_since: float | None = None
         self._gap_checked = 0.0
 
@@ -40,7 +51,7 @@ class StreamProgress:
         """The stream is followed from its start again."""
         with self._changed:
             self._applied, self._created = 0, None
-            self._behind_since = None
+            self._confirmed = self._behind_since = None
 
     def applied(self, seq: int) -> None:
         """The index has every message up to `seq` that still exists."""
@@ -50,11 +61,13 @@ class StreamProgress:
             with self._changed:
                 self._changed.notify_all()
 
-    def confirmed(self, patience: float) -> int:
+    def confirmed(self, patience: float, *, within: float = 0.0) -> int:
         """Wait until the index has everything that was stored before this call.
 
         Args:
             patience: how long, in seconds, the index may be behind.
+            within: or everything that was stored so many seconds before this call, if that is known
+                to be the case already.
 
         Returns:
             JetStream's time, in nanoseconds.
@@ -63,10 +76,13 @@ class StreamProgress:
             NoAnswer: NATS does not answer.
             Unavailable: the index is behind for longer, or the stream has no leader.
         """
-        end = self._end.result()
-        if not self._has(end, patience):
-            raise Unavailable("The list of videos is behind. Try again.", retry_after=1)
-        return end.time
+        known = self._confirmed
+        if known is None or time.monotonic() - known.asked >= within:
+            known = self._end.result()
+            if not self._has(known.end, patience):
+                raise Unavailable("The list of videos is behind. Try again.", retry_after=1)
+            self._confirmed = known
+        return known.end.time + int((time.monotonic() - known.asked) * NANOSECONDS)
 
     def _has(self, end: StreamEnd, patience: float) -> bool:
         if self._created is None:

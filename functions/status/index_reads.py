@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from functions.shared.api.read_window import READ_WINDOW_SECONDS
 from functions.shared.errors import NoAnswer, Unavailable
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
@@ -39,7 +40,7 @@ class IndexReads:
         if not self._index.has(key):
             return None
         try:
-            now = self._replay.confirmed(VIDEOS, VIDEO_PATIENCE_SECONDS)
+            now = self._replay.confirmed(VIDEOS, VIDEO_PATIENCE_SECONDS, within=READ_WINDOW_SECONDS)
         except NoAnswer:
             raise
         except Unavailable:
@@ -56,8 +57,9 @@ class IndexReads:
             Unavailable: the streams are being replayed, the index is behind, or NATS does not
                 answer.
         """
+        # Creating a video does not wait for the window to pass.
         self._replay.confirmed(REQUESTS, LIST_PATIENCE_SECONDS)
-        now = self._replay.confirmed(VIDEOS, LIST_PATIENCE_SECONDS)
+        now = self._replay.confirmed(VIDEOS, LIST_PATIENCE_SECONDS, within=READ_WINDOW_SECONDS)
         page = self._index.read_page(
             account,
             after=after,

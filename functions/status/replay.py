@@ -58,14 +58,14 @@ class Replay:
             if not event.is_set():
                 raise Unavailable(f"The list of videos is still being read from {stream}")
 
-    def confirmed(self, stream: str, patience: float) -> int:
+    def confirmed(self, stream: str, patience: float, *, within: float = 0.0) -> int:
         """Wait until the index has what was stored in `stream` before; see `StreamProgress`.
 
         Raises:
             Unavailable: the streams are being replayed, or see `StreamProgress.confirmed`.
         """
         self.check()
-        return self._progress[stream].confirmed(patience)
+        return self._progress[stream].confirmed(patience, within=within)
 
     def _is_complete(self) -> bool:
         return all(event.is_set() for event in self._caught_up.values())

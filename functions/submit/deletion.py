@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from functions.shared.api.read_window import Visible
 from functions.shared.api.thread_share import ThreadShare
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
@@ -40,21 +41,24 @@ class Deletions:
         """
         self._share.enter()
         try:
-            self._delete(key)
+            visible = self._delete(key)
         finally:
             self._share.leave()
+        visible.wait()
 
-    def _delete(self, key: VideoKey) -> None:
+    def _delete(self, key: VideoKey) -> Visible:
         tombstone = publish_tombstone(
             self._ledger,
             self._ledger.read(key),
             created_at=self._created_at,
             deadline=time.monotonic() + self._deadline,
         )
+        visible = Visible()
         self._store.delete_prefix(key.object_prefix)
         self._bus.purge(REQUESTS, key.request_subject)
         # The tombstone stays: without it, an older event would be the newest again.
         self._bus.purge(VIDEOS, key.events_filter, below=tombstone.seq)
+        return visible
 
     def _created_at(self, state: VideoState) -> str:
         # An unreadable video can be deleted too. Its request may be gone.

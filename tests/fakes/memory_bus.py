@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from functions.shared.errors import (
     NotStored,
@@ -50,6 +51,7 @@ class MemoryBus:
         self._losses = 0
         self._queue = MemoryQueue()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
+        self._held_back: list[Callable[[], None]] | None = None
         self._followers: list[tuple[str, str, Callable[[Message], None], Callable[[], None]]] = []
 
     def advance(self, seconds: float) -> None:
@@ -118,8 +120,22 @@ class MemoryBus:
                 self._queue.add(message.seq)
             for followed, pattern, on_message, _ in list(self._followers):
                 if followed == stream and matches(subject, pattern):
-                    on_message(message)
+                    if self._held_back is None:
+                        on_message(message)
+                    else:
+                        self._held_back.append(partial(on_message, message))
             return message.seq
+
+    def hold_followers_back(self) -> None:
+        """From now on followers get no message, until `let_followers_go_on`."""
+        self._held_back = []
+
+    def let_followers_go_on(self) -> None:
+        """Deliver to followers what was held back, and what is published from now on."""
+        with self._lock:
+            held_back, self._held_back = self._held_back or [], None
+            for deliver in held_back:
+                deliver()
 
     def get_last_message(self, stream: str, subject: str, *, leader: bool) -> Message | None:
         """See `Bus.get_last_message`."""
