@@ -113,8 +113,8 @@ def print_polling(
     ):
         before = server.cpu_seconds()
         load = poll(server.port, paths, seconds=seconds)
-        used = (server.cpu_seconds() - before) / seconds
-        print(f"{clients:>7}  {name:<34}{_shown(load)} {used:10.0%}", flush=True)
+        used = 1000 * (server.cpu_seconds() - before) / len(load.latencies)
+        print(f"{clients:>7}  {name:<34}{_shown(load)} {used:10.2f}", flush=True)
 
 
 def _shown(load: LoadResult) -> str:
@@ -141,7 +141,7 @@ def main() -> None:
             with bare_server(stack, Path(folder)) as bare:
                 print_costs(status, bare, options.videos, options.rounds, options.seconds)
                 print(f"\n{'clients':>7}  {'':<34}{'answers/s':>10} {'p50 ms':>10}", end="")
-                print(f" {'p99 ms':>10} {'processor':>10}")
+                print(f" {'p99 ms':>10} {'CPU ms':>10}")
                 for clients in options.clients:
                     print_polling(
                         stack, status, bare, options.videos, clients, options.poll_seconds
