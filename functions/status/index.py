@@ -22,7 +22,7 @@ from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
 from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video.events import EventName, State
+from functions.shared.video.events import EventName
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.eta.forecast import QueueForecast
@@ -31,6 +31,7 @@ from functions.status.listing.query import PageOrder, select_page
 from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
 from functions.status.listing.time_limit import limited
 from functions.status.listing.turns import Turns
+from functions.status.video_answers import VideoAnswers
 from functions.status.video_texts import VideoText, VideoTexts, text_of
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,11 @@ class Page:
 
 
 class VideoIndex:
-    """Lists of videos, queue positions and ETAs. Safe to use from any thread."""
+    """Lists of videos, queue positions and ETAs. Safe to use from any thread.
+
+    Attributes:
+        answers: single videos.
+    """
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class VideoIndex:
         # Lock order: a turn, then this. It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
+        self.answers: Final = VideoAnswers(self._texts, self._forecast, self._forecast_lock)
         self._expired_at = time.monotonic()
 
     def clear(self) -> None:
@@ -154,31 +160,6 @@ class VideoIndex:
         with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
 
-    def has(self, key: VideoKey) -> bool:
-        """Whether the index has a video, which was not deleted."""
-        video = self._texts.get(key.account, key.video_id)
-        return video is not None and bool(video.text)
-
-    def read_video(self, key: VideoKey, *, now: int, since: int) -> bytes | None:
-        """A video as JSON.
-
-        Args:
-            key: which video.
-            now: JetStream's time, for `eta_seconds`.
-            since: videos created earlier have expired.
-
-        Returns:
-            The video object; None if the index has none, because it is not known, was deleted or
-            has expired.
-        """
-        video = self._texts.get(key.account, key.video_id)
-        if video is None or not video.text or video.created < since:
-            return None
-        if not video.unfinished:
-            return video.text
-        with self._forecast_lock:
-            return self._filled(key, video, now)
-
     def read_page(
         self,
         account: str,
@@ -215,7 +196,7 @@ class VideoIndex:
                 order = PageOrder(newest_first, cursor)
                 rows = select_page(self._table, account, filters, order, limit + 1)
             ids = [str(row["id"]) for row in rows[:limit]]
-            texts = self._page_texts(account, ids, filters, now)
+            texts = self.answers.page(account, ids, filters, now)
         return Page(texts, ids, len(rows) > limit)
 
     def newest_messages(self, since: int) -> list[tuple[VideoKey, IndexedVideo]]:
@@ -228,27 +209,6 @@ class VideoIndex:
         self._texts.clear()
         with self._forecast_lock:
             self._forecast.clear()
-
-    def _page_texts(
-        self, account: str, ids: list[str], filters: Filters, now: int | None
-    ) -> list[bytes]:
-        found = [(name, self._texts.get(account, name)) for name in ids]
-        texts = []
-        with self._forecast_lock:
-            for name, video in found:
-                # An event that came after the query may have deleted it, or changed its status.
-                if video is None or not video.text or not filters.allow(video.status):
-                    continue
-                key = VideoKey(account, name) if video.unfinished else None
-                texts.append(video.text if key is None else self._filled(key, video, now))
-        return texts
-
-    def _filled(self, key: VideoKey, video: VideoText, now: int | None) -> bytes:
-        queued = video.status == State.QUEUED
-        return video.filled(
-            None if now is None else self._forecast.eta_seconds(key, now),
-            self._forecast.queue_position(key) if queued else None,
-        )
 
     def _cursor(self, account: str, video_id: str) -> SortKey:
         sort_key = self._table.sort_key(account, video_id)

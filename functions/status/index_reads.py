@@ -37,7 +37,7 @@ class IndexReads:
         Raises:
             NoAnswer: NATS does not answer.
         """
-        if not self._index.has(key):
+        if not self._index.answers.has(key):
             return None
         try:
             now = self._replay.confirmed(VIDEOS, VIDEO_PATIENCE_SECONDS, within=READ_WINDOW_SECONDS)
@@ -45,7 +45,7 @@ class IndexReads:
             raise
         except Unavailable:
             return None
-        return self._index.read_video(key, now=now, since=now - self._max_age)
+        return self._index.answers.video(key, now=now, since=now - self._max_age)
 
     def page(
         self, account: str, *, after: str | None, limit: int, newest_first: bool, filters: Filters
