@@ -18,6 +18,9 @@ from functions.shared.streams.bus import Bus, StreamEnd
 from functions.shared.timestamps import NANOSECONDS
 from functions.status.shared_call import SharedCall
 
+# An index that is behind for longer may lack only what is gone from the stream. It follows within a
+# millisecond, or tens of them while every thread has work.
+GAP_SECONDS: Final = 0.1
 # Between two looks whether what the index lacks is gone from the stream.
 GAP_CHECK_SECONDS: Final = 1.0
 
@@ -90,8 +93,12 @@ class StreamProgress:
         # Of another stream, or of one that has lost its end, the sequences mean nothing.
         if end.created != self._created:
             return False
-        if self._applied < end.seq and not self._wait(end.seq, patience):
-            return self._gap_ends_at(end.seq)
+        if self._applied < end.seq and not (
+            self._wait(end.seq, min(patience, GAP_SECONDS))
+            or self._gap_ends_at(end.seq)
+            or self._wait(end.seq, patience)
+        ):
+            return False
         self._behind_since = None
         return True
 
