@@ -16,6 +16,7 @@ from typing import Final
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus, StreamEnd
 from functions.shared.timestamps import NANOSECONDS
+from functions.status.loss_watch import LossWatch
 from functions.status.shared_call import SharedCall
 
 # An index that is behind for longer may lack only what is gone from the stream. It follows within a
@@ -36,12 +37,16 @@ class _Answer:
 class StreamProgress:
     """How far the index has followed one stream. Safe to use from any thread."""
 
-    def __init__(self, bus: Bus, stream: str, subject: str) -> None:
-        """The index has nothing yet; it follows what matches `subject` in `stream`."""
+    def __init__(self, bus: Bus, stream: str, subject: str, losses: LossWatch) -> None:
+        """The index has nothing yet; it follows what matches `subject` in `stream`.
+
+        `losses` is shown each answer of the leader.
+        """
         self._bus = bus
         self._stream = stream
         self._subject = subject
-        self._end = SharedCall(lambda: _Answer(time.monotonic(), bus.stream_end(stream)))
+        self._end = SharedCall(self._ask)
+        self.losses: Final = losses
         self._changed = threading.Condition()
         self._waiting = 0
         self._applied = 0
@@ -55,6 +60,7 @@ class StreamProgress:
         with self._changed:
             self._applied, self._created = 0, None
             self._confirmed = self._behind_since = None
+            self.losses.reset()
 
     def applied(self, seq: int) -> None:
         """The index has every message up to `seq` that still exists."""
@@ -86,6 +92,12 @@ class StreamProgress:
                 raise Unavailable("The list of videos is behind. Try again.", retry_after=1)
             self._confirmed = known
         return known.end.time + int((time.monotonic() - known.asked) * NANOSECONDS)
+
+    def _ask(self) -> _Answer:
+        asked = time.monotonic()
+        end = self._bus.stream_end(self._stream)
+        self.losses.look(end, self._bus.connected_for())
+        return _Answer(asked, end)
 
     def _has(self, end: StreamEnd, patience: float) -> bool:
         if self._created is None:

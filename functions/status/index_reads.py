@@ -31,8 +31,8 @@ class IndexReads:
     def video(self, key: VideoKey) -> bytes | None:
         """A video as JSON; None if the index can't tell, so that NATS has to be asked.
 
-        That is so for a video that it does not have, or that was deleted, and while the index is
-        behind.
+        That is so for a video that it does not have, or that was deleted, while the index is
+        behind, and while the stream may have lost something.
 
         Raises:
             NoAnswer: NATS does not answer.
@@ -44,6 +44,8 @@ class IndexReads:
         except NoAnswer:
             raise
         except Unavailable:
+            return None
+        if self._replay.suspects_loss():
             return None
         return self._index.answers.video(key, now=now, since=now - self._max_age)
 

@@ -246,7 +246,10 @@ class MemoryBus:
         """See `Bus.stream_end`."""
         self._check_available()
         with self._lock:
-            return StreamEnd(str(self._losses), self._streams.last_seq[stream], self.clock)
+            kept = self._streams.after(stream, 0, {REQUESTS: ALL_REQUESTS}.get(stream, ALL_VIDEOS))
+            oldest = kept[0].time if kept else 0
+            last = self._streams.last_seq[stream]
+            return StreamEnd(str(self._losses), last, self.clock, len(kept), oldest)
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

@@ -8,7 +8,9 @@ import pytest
 
 from functions.shared.errors import Unavailable
 from functions.shared.subjects import ALL_VIDEOS, VIDEOS, VideoKey
+from functions.shared.timestamps import DAY_SECONDS
 from functions.status.freshness import StreamProgress
+from functions.status.loss_watch import LossWatch
 from tests.fakes import MemoryBus
 from tests.patience import scaled, wait_until
 
@@ -18,7 +20,7 @@ KEY = VideoKey("acme", "v1")
 @pytest.fixture
 def progress(bus: MemoryBus) -> StreamProgress:
     """The progress of an index that has followed nothing yet."""
-    return StreamProgress(bus, VIDEOS, ALL_VIDEOS)
+    return StreamProgress(bus, VIDEOS, ALL_VIDEOS, LossWatch(kept_seconds=DAY_SECONDS))
 
 
 def _publish(bus: MemoryBus) -> int:

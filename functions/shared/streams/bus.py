@@ -30,11 +30,15 @@ class StreamEnd:
         created: when the stream was created; one that is recreated has another time.
         seq: the last sequence; 0 if nothing was ever stored.
         time: JetStream's time of the answer, in nanoseconds since the epoch.
+        messages: how many messages the stream holds.
+        oldest: the time of the first one; in the distant past if there is none.
     """
 
     created: str
     seq: int
     time: int
+    messages: int
+    oldest: int
 
 
 class Delivery(Protocol):

@@ -150,7 +150,14 @@ class JetStream:
         info = self._api.info(f"STREAM.INFO.{stream}")
         if not is_from_leader(info):
             raise no_response()
-        return StreamEnd(info["created"], int(info["state"]["last_seq"]), parse_rfc3339(info["ts"]))
+        state = info["state"]
+        return StreamEnd(
+            info["created"],
+            int(state["last_seq"]),
+            parse_rfc3339(info["ts"]),
+            int(state["messages"]),
+            parse_rfc3339(state["first_ts"]),
+        )
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""
