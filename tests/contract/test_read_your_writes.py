@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from functions.shared.subjects import VIDEOS
 from functions.status import index_reads
 from tests.contract.api import Api, complete
 
@@ -97,3 +98,14 @@ def test_a_read_of_the_index_says_what_a_read_of_nats_says(
         api.bus.let_followers_go_on()
         assert from_index.headers["Content-Type"] == from_nats.headers["Content-Type"]
         assert list(from_index.get_json().items()) == list(from_nats.get_json().items())
+
+
+def test_what_a_stream_has_lost_is_not_read_any_more(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index still has it, until it is compared with the streams some seconds later."""
+    monkeypatch.setattr(index_reads, "READ_WINDOW_SECONDS", 0)
+    key = complete(api)
+    assert api.status.get("/v1/videos/v1").get_json()["status"] == "completed"
+    api.bus.purge(VIDEOS, key.events_filter)
+    assert api.status.get("/v1/videos/v1").get_json()["status"] == "queued"
