@@ -24,6 +24,7 @@ import { Eta } from "./videos/eta.js";
 import { newLabel, summaryLabel } from "./videos/labels.js";
 import { Library } from "./videos/library.js";
 import { Live } from "./videos/live.js";
+import { WaitReason } from "./videos/wait_reason.js";
 
 /** @typedef {import("./server/types.js").Video} Video */
 
@@ -35,6 +36,7 @@ const estimate = new Estimate();
 const eta = new Eta(estimate);
 const toasts = new Toasts();
 const connection = new Connection();
+const waitReason = new WaitReason(api, (reason) => connection.showWaitReason(reason));
 const placeholders = new Placeholders();
 const router = new Router(open);
 const notifications = new Notifications((id) => router.showVideo(id), (text) => toasts.show(text));
@@ -110,6 +112,7 @@ function signedOut() {
 
 function onUpdated() {
   form.showCosts();
+  waitReason.update(library.active.length > 0);
   if (!started) start();
 }
 

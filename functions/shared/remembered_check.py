@@ -12,7 +12,8 @@ from functions.shared.errors import Unavailable
 class RememberedCheck:
     """Runs a check when asked, and believes its outcome for a while.
 
-    Whoever asks while it runs waits for its outcome. Safe to use from any thread.
+    Whoever asks while it runs gets the outcome of before, so that a check which takes seconds holds
+    one thread; only the first outcome is waited for. Safe to use from any thread.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class RememberedCheck:
         # Held while the check runs.
         self._lock = threading.Lock()
         self._believed_until = float("-inf")
+        # Whether there is an outcome.
+        self._known = False
         self._problem: Unavailable | None = None
 
     def check(self) -> None:
@@ -39,19 +42,23 @@ class RememberedCheck:
         Raises:
             Unavailable: the check raised it.
         """
-        with self._lock:
-            if self._clock() >= self._believed_until:
-                self._run()
-            problem = self._problem
+        if self._lock.acquire(blocking=not self._known):
+            try:
+                if self._clock() >= self._believed_until:
+                    self._run()
+            finally:
+                self._lock.release()
+        problem = self._problem
         if problem is not None:
             # Not the same exception: each that is raised gets the traceback of its thread.
             raise Unavailable(problem.message, retry_after=problem.retry_after)
 
     def _run(self) -> None:
-        self._problem = None
+        found: Unavailable | None = None
         try:
             self._check()
         except Unavailable as problem:
-            self._problem = problem
-        seconds = self._success_seconds if self._problem is None else self._failure_seconds
+            found = problem
+        seconds = self._success_seconds if found is None else self._failure_seconds
+        self._problem, self._known = found, True
         self._believed_until = self._clock() + seconds

@@ -22,6 +22,7 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
+from functions.shared.write_check import WriteCheck
 from functions.submit.cancellation import Cancellations
 from functions.submit.deletion import Deletions
 from functions.submit.large_bodies import LargeBodies
@@ -56,8 +57,10 @@ def create_app(
         max_queued=settings.account_queue_limit,
     )
 
+    store = store or S3Store.from_settings(settings)
+    store_writes = WriteCheck(store)
     # Whoever asks needs no key, and in a cluster each purge is written down by all servers.
-    writes = RememberedCheck(
+    health = RememberedCheck(
         stream.check_writes,
         success_seconds=WRITES_BELIEVED_SECONDS,
         failure_seconds=WRITES_BELIEVED_SECONDS,
@@ -65,7 +68,8 @@ def create_app(
 
     def check_health() -> None:
         stream.check()
-        writes.check()
+        health.check()
+        store_writes.check()
 
     app = new_app(
         "submit",
@@ -81,9 +85,8 @@ def create_app(
         explain_large=explain_large_body,
     )
     limits = QueueLimits(stream, limit=settings.queue_limit, account_limit=accounts.max_queued)
-    submissions = Submissions(
-        stream, ledger, profile, limits, StreamWrites(stream.check_writes), deadline=deadline
-    )
+    writes = StreamWrites(stream.check_writes)
+    submissions = Submissions(stream, ledger, profile, limits, writes, deadline=deadline)
     app.extensions["kinora.submissions"] = submissions
     if file is not None:
         file.follow()
@@ -91,11 +94,12 @@ def create_app(
         accounts,
         submissions,
         Remixes(stream, ledger, profile, submissions),
-        Cancellations(stream, ledger, profile, deadline=deadline),
+        Cancellations(stream, ledger, profile, writes, deadline=deadline),
         Deletions(
             stream,
             ledger,
-            store or S3Store.from_settings(settings),
+            store,
+            writes,
             ThreadShare(MAX_DELETIONS, "deletions"),
             deadline=deadline,
         ),

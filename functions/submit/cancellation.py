@@ -14,16 +14,26 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import Cancelled, EventName, carried_over
 from functions.shared.video.profiles import Profile
 from functions.submit.stored_request import get_request
+from functions.submit.stream_writes import StreamWrites
 
 
 class Cancellations:
     """Cancels videos, queued or running. Safe to use from any thread."""
 
-    def __init__(self, bus: Bus, ledger: Ledger, profile: Profile, *, deadline: float) -> None:
-        """Stop retrying `deadline` seconds after a call started."""
+    def __init__(
+        self,
+        bus: Bus,
+        ledger: Ledger,
+        profile: Profile,
+        writes: StreamWrites,
+        *,
+        deadline: float,
+    ) -> None:
+        """Stop retrying `deadline` seconds after a call started, or when `writes` says so."""
         self._bus = bus
         self._ledger = ledger
         self._profile = profile
+        self._writes = writes
         self._deadline = deadline
 
     def cancel(self, key: VideoKey) -> Snapshot:
@@ -34,6 +44,7 @@ class Cancellations:
 
         Raises:
             VideoNotFound: the video does not exist or was deleted.
+            NotStored: NATS stores nothing, so the video was not cancelled.
             Unavailable: NATS did not answer. Cancelling again is safe.
         """
         deadline = time.monotonic() + self._deadline
@@ -45,8 +56,12 @@ class Cancellations:
             event = VideoEvent.new(
                 key, EventName.CANCELLED, Cancelled(**known), source=Source.SUBMIT
             )
+            self._writes.check()
             try:
-                self._ledger.publish(snapshot, event, deadline=deadline)
+                with self._writes.publishing():
+                    self._ledger.publish(
+                        snapshot, event, deadline=deadline, give_up=self._writes.stopped
+                    )
                 snapshot = self._ledger.read(key)
             except LostRace as lost:
                 snapshot = lost.newest

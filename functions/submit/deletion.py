@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,18 +17,30 @@ from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.events import Deleted, EventName
 from functions.submit.stored_request import get_request
+from functions.submit.stream_writes import StreamWrites
 
 
 class Deletions:
     """Deletes videos in any state. Safe to use from any thread."""
 
     def __init__(
-        self, bus: Bus, ledger: Ledger, store: Store, share: ThreadShare, *, deadline: float
+        self,
+        bus: Bus,
+        ledger: Ledger,
+        store: Store,
+        writes: StreamWrites,
+        share: ThreadShare,
+        *,
+        deadline: float,
     ) -> None:
-        """Stop retrying `deadline` seconds after a call started; `share` bounds how many run."""
+        """Stop retrying `deadline` seconds after a call started, or when `writes` says so.
+
+        `share` bounds how many run.
+        """
         self._bus = bus
         self._ledger = ledger
         self._store = store
+        self._writes = writes
         self._share = share
         self._deadline = deadline
 
@@ -36,6 +49,7 @@ class Deletions:
 
         Raises:
             VideoNotFound: the video never existed, or has expired.
+            NotStored: NATS stores nothing, so nothing was deleted.
             Unavailable: something could not be removed. Deleting again removes the rest. Or too
                 many deletions wait for the store; then nothing was done.
         """
@@ -47,12 +61,18 @@ class Deletions:
         visible.wait()
 
     def _delete(self, key: VideoKey) -> Visible:
-        tombstone = publish_tombstone(
-            self._ledger,
-            self._ledger.read(key),
-            created_at=self._created_at,
-            deadline=time.monotonic() + self._deadline,
-        )
+        deadline = time.monotonic() + self._deadline
+        state = self._ledger.read(key)
+        if not state.deleted:
+            self._writes.check()
+        with self._writes.publishing():
+            tombstone = publish_tombstone(
+                self._ledger,
+                state,
+                created_at=self._created_at,
+                deadline=deadline,
+                give_up=self._writes.stopped,
+            )
         visible = Visible()
         self._store.delete_prefix(key.object_prefix)
         self._bus.purge(REQUESTS, key.request_subject)
@@ -73,6 +93,7 @@ def publish_tombstone(
     *,
     created_at: Callable[[VideoState], str],
     deadline: float | None = None,
+    give_up: threading.Event | None = None,
 ) -> VideoState:
     """Make `deleted` the newest event of a video, whatever happens to the video meanwhile.
 
@@ -81,18 +102,19 @@ def publish_tombstone(
         state: what is known of the video.
         created_at: returns the event's `created_at` if the video's newest event does not carry it.
         deadline: `time.monotonic()` at which to stop retrying; None retries for ever.
+        give_up: stops the retrying once it is set.
 
     Returns:
         The state of the deleted video.
 
     Raises:
-        OutcomeUnknown: the deadline passed first.
+        OutcomeUnknown: the deadline passed, or `give_up` was set, first.
     """
     while not state.deleted:
         data = Deleted(created_at=state.created_at or created_at(state))
         event = VideoEvent.new(state.key, EventName.DELETED, data, source=Source.SUBMIT)
         try:
-            return ledger.publish(state, event, deadline=deadline)
+            return ledger.publish(state, event, deadline=deadline, give_up=give_up)
         except LostRace as lost:
             state = lost.newest
     return state

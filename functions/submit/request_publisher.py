@@ -79,7 +79,7 @@ class RequestPublisher:
                     raise
                 doubt = problem
             pause = next(backoff)
-            if self._writes.stopped or time.monotonic() + pause > end:
+            if self._writes.stopped.is_set() or time.monotonic() + pause > end:
                 raise OutcomeUnknown(
                     "NATS did not confirm the request in time. Try again."
                 ) from doubt

@@ -23,6 +23,9 @@ class StreamWrites:
     While NATS has stopped storing messages, callers are told at once. It goes on asking, so no
     caller is needed to find out that it stores again. Any other trouble, such as an election, is
     left to the publisher's retries. Safe to use from any thread.
+
+    Attributes:
+        stopped: set while NATS has stopped storing messages: a reason to give a publish up.
     """
 
     def __init__(
@@ -42,13 +45,10 @@ class StreamWrites:
         self._in_progress = threading.Event()
         # Whether the outcome of one is unknown.
         self._in_doubt = False
-        self._problem: NotStored | None = None
+        # Set while NATS has stopped storing messages; `_message` says why.
+        self.stopped = threading.Event()
+        self._message = ""
         self._thread: threading.Thread | None = None
-
-    @property
-    def stopped(self) -> bool:
-        """Whether NATS has stopped storing messages."""
-        return self._problem is not None
 
     def check(self) -> None:
         """Return if there is hope that NATS stores what is published.
@@ -56,10 +56,8 @@ class StreamWrites:
         Raises:
             NotStored: it has stopped storing messages.
         """
-        problem = self._problem
-        if problem is not None:
-            # Not the same exception: each that is raised gets the traceback of its thread.
-            raise NotStored(problem.message)
+        if self.stopped.is_set():
+            raise NotStored(self._message)
 
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
@@ -93,7 +91,7 @@ class StreamWrites:
                 continue
             self._in_doubt = False
             self._ask()
-            while self._problem is not None:
+            while self.stopped.is_set():
                 time.sleep(self._every)
                 self._ask()
             time.sleep(self._every)
@@ -102,8 +100,9 @@ class StreamWrites:
         try:
             self._check()
         except NotStored as problem:
-            self._problem = problem
+            self._message = problem.message
+            self.stopped.set()
         except Unavailable:
-            self._problem = None
+            self.stopped.clear()
         else:
-            self._problem = None
+            self.stopped.clear()

@@ -71,6 +71,16 @@ def test_health_of_submit_tells_that_nothing_is_stored(api: Api) -> None:
     assert "stopped storing" in error_of(health)["message"]
 
 
+def test_health_of_submit_tells_that_the_store_refuses_writes(api: Api) -> None:
+    """New videos are accepted, and wait."""
+    api.store.unavailable = True
+    assert api.submit.get("/readyz").status_code == 200
+    health = api.submit.get("/health")
+    assert health.status_code == 503
+    assert "object store" in error_of(health)["message"]
+    assert api.submit.post("/v1/videos", json={"prompt": "a red circle"}).status_code == 200
+
+
 def test_a_list_that_is_being_read_again_is_503(api: Api) -> None:
     """Not a part of it: a caller would take the rest for lost."""
     complete(api)

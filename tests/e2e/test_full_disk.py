@@ -20,6 +20,12 @@ def _post(url: str) -> int:
     return answer.status_code
 
 
+def _is_refused(method: str, url: str) -> bool:
+    """Whether a change is refused because NATS stores nothing."""
+    answer = requests.request(method, url, timeout=scaled(20))
+    return answer.status_code == 503 and answer.json()["error"]["code"] == "not_stored"
+
+
 def _fill_until_refused(disk: SmallDisk, url: str) -> None:
     """Fill the disk, and request videos until NATS can't store one, and callers are told so."""
     disk.fill()
@@ -56,13 +62,17 @@ def _problem(url: str) -> str:
 def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_path: Path) -> None:
     """It says that NATS has stopped storing messages, and why; and nothing else is restarted.
 
-    Afterwards it works as before, and ends with the status 0 when it is told to.
+    What callers want to change is refused meanwhile. Afterwards it works as before, and ends with
+    the status 0 when it is told to.
     """
     run = Run({**stack_settings(), "KINORA_DATA": str(tmp_path / "the data")})
     try:
         run.wait_ready()
         url = run.stack.url
+        video = f"{url}/v1/videos/{create_video(run, 'a blue circle')}"
         _fill_until_refused(disk, url)
+        assert _is_refused("DELETE", video)
+        assert requests.get(video, timeout=scaled(10)).ok
         _read_until(run, "NATS has stopped storing messages: no space left on device")
         # It may have asked just before the disk was full.
         problem = wait_until(lambda: _problem(url), seconds=10, what="health is bad")
@@ -76,6 +86,7 @@ def test_make_run_restarts_nats_once_there_is_room_again(disk: SmallDisk, tmp_pa
             what="health is good again",
         )
         assert create_video(run, "a red circle")
+        assert requests.delete(video, timeout=scaled(10)).ok
         run.process.send_signal(signal.SIGTERM)
         assert run.wait_exited() == 0, run.output
     finally:

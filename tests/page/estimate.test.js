@@ -57,6 +57,12 @@ test("one slow video does not spoil the estimate", () => {
   close(estimate.seconds(SMALL), 10);
 });
 
+test("an upload that waited for the object store does not count, even if it was one of two", () => {
+  const estimate = experienced();
+  estimate.learn(videoOf("waited", { timings: { encoding: 1, denoising: 6, decoding: 2, saving: 1, uploading: 60 } }));
+  close(estimate.seconds(SMALL), 10);
+});
+
 test("only the newest 24 videos count, in whatever order they are read", () => {
   const estimate = new Estimate();
   for (let n = 0; n < 24; n += 1) estimate.learn(videoOf(`new${n}`, { completed_at: 2_000 + n }));

@@ -11,6 +11,8 @@ declare module "node:test" {
       tick(milliseconds: number): void;
       reset(): void;
     };
+    method<T extends object>(object: T, name: keyof T, replacement: (...args: never[]) => unknown): void;
+    restoreAll(): void;
   };
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.shared.errors import VideoNotFound
+from functions.shared.errors import NotStored, OutcomeUnknown, VideoNotFound
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_events import VideoEvent
 from functions.shared.streams.video_state import Snapshot, VideoState
@@ -12,6 +12,7 @@ from functions.shared.subjects import ALL_VIDEOS, VIDEOS, VideoKey
 from functions.shared.video.events import Deleted, EventName, VideoData
 from functions.shared.video.profiles import Profile
 from functions.submit.cancellation import Cancellations
+from functions.submit.stream_writes import StreamWrites
 from tests.fakes import MemoryBus
 from tests.unit.events import CREATED, progressed, publish, started
 from tests.unit.video_states import PutVideo, put_completed, put_queued, put_running
@@ -20,7 +21,8 @@ from tests.unit.video_states import PutVideo, put_completed, put_queued, put_run
 @pytest.fixture
 def cancellations(bus: MemoryBus, ledger: Ledger, profile: Profile) -> Cancellations:
     """With streams in memory."""
-    return Cancellations(bus, ledger, profile, deadline=0.3)
+    writes = StreamWrites(bus.check_writes, patience=0.01, every=0.01)
+    return Cancellations(bus, ledger, profile, writes, deadline=60)
 
 
 @pytest.mark.parametrize("put_video", [put_queued, put_running])
@@ -81,6 +83,21 @@ def test_cancelling_an_unknown_video_is_not_found(
     with pytest.raises(VideoNotFound):
         cancellations.cancel(key)
     assert bus.list_subjects(VIDEOS, ALL_VIDEOS) == []
+
+
+def test_while_nothing_is_stored_nothing_is_cancelled(
+    cancellations: Cancellations, bus: MemoryBus, ledger: Ledger, key: VideoKey
+) -> None:
+    """Callers are told long before the deadline. A video that has ended is returned as before."""
+    put_running(bus, ledger, key)
+    done = VideoKey("acme", "done")
+    put_completed(bus, ledger, done)
+    bus.stopped_writing = True
+    with pytest.raises(OutcomeUnknown):
+        cancellations.cancel(key)
+    with pytest.raises(NotStored):
+        cancellations.cancel(key)
+    assert cancellations.cancel(done).name is EventName.COMPLETED
 
 
 def test_a_deleted_video_can_not_be_cancelled(

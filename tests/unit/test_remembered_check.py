@@ -9,7 +9,7 @@ import pytest
 
 from functions.shared.errors import Unavailable
 from functions.shared.remembered_check import RememberedCheck
-from tests.patience import scaled
+from tests.patience import scaled, wait_until
 
 CALLERS = 50
 
@@ -69,7 +69,7 @@ def test_an_outcome_is_believed_for_its_time(
 
 @pytest.mark.parametrize("problem", [None, Unavailable("full", retry_after=60)])
 def test_callers_wait_for_one_check(checked: Checked, problem: Unavailable | None) -> None:
-    """Those who come while it runs get its outcome, whatever it is."""
+    """Those who come while it runs for the first time get its outcome, whatever it is."""
     checked.problem = problem
     checked.go_on.clear()
     come = threading.Barrier(CALLERS + 1)
@@ -85,6 +85,21 @@ def test_callers_wait_for_one_check(checked: Checked, problem: Unavailable | Non
         outcomes = {one.result(scaled(30)) for one in calls}
     assert outcomes == {("full", 60) if problem else None}
     assert checked.runs == 1
+
+
+def test_a_check_that_takes_long_holds_one_caller(checked: Checked) -> None:
+    """While it runs again, all others get the outcome of before."""
+    assert checked.outcome() is None
+    checked.now, checked.problem = 10.0, Unavailable("full", retry_after=60)
+    checked.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(checked.outcome)
+        wait_until(lambda: checked.runs == 2, seconds=10, what="the check runs again")
+        assert checked.outcome() is None
+        checked.go_on.set()
+        assert slow.result(scaled(30)) == ("full", 60)
+    assert checked.outcome() == ("full", 60)
+    assert checked.runs == 2
 
 
 def test_each_caller_is_told_by_an_exception_of_its_own(checked: Checked) -> None:

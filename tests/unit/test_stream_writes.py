@@ -33,7 +33,7 @@ class Server:
         """Store nothing more, and let a publish find out."""
         self.problem = NotStored("no room")
         with self.writes.publishing():
-            wait_until(lambda: self.writes.stopped, seconds=10, what="it is known")
+            wait_until(self.writes.stopped.is_set, seconds=10, what="it is known")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_no_caller_is_needed_to_find_out_that_it_is_over(
     """It is asked again and again. Without an answer, publishers try as before."""
     server.stop()
     server.problem = better
-    wait_until(lambda: not server.writes.stopped, seconds=10, what="there is hope again")
+    wait_until(lambda: not server.writes.stopped.is_set(), seconds=10, what="there is hope again")
     server.writes.check()
 
 
@@ -67,7 +67,7 @@ def test_a_publish_whose_outcome_is_unknown_gives_reason_to_ask(server: Server) 
     server.problem = NotStored("no room")
     with pytest.raises(OutcomeUnknown), server.writes.publishing():
         raise OutcomeUnknown
-    wait_until(lambda: server.writes.stopped, seconds=10, what="it is known")
+    wait_until(server.writes.stopped.is_set, seconds=10, what="it is known")
 
 
 def test_other_trouble_is_left_to_the_publishers(server: Server) -> None:

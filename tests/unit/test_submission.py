@@ -162,7 +162,8 @@ def test_an_idempotency_key_finds_its_video_in_any_state(
 ) -> None:
     """A cancelled video is returned as it is, and not created again."""
     submissions.submit(key, CIRCLE, idempotent=True)
-    Cancellations(bus, ledger, profile, deadline=1).cancel(key)
+    writes = StreamWrites(bus.check_writes)
+    Cancellations(bus, ledger, profile, writes, deadline=1).cancel(key)
     bus.purge(REQUESTS, key.request_subject)
     again = submissions.submit(key, CIRCLE, idempotent=True)
     assert again.snapshot.name is EventName.CANCELLED

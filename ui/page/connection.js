@@ -6,11 +6,14 @@ import { find, setText, showText } from "../browser/dom.js";
 const GRACE_MS = 700;
 const STATES = { "signed-out": "Signed out", down: "Disconnected", live: "Live", polling: "Polling" };
 
-/** Shows whether the page is up to date, and if not, why. */
+/** Shows whether the page is up to date, and if not, why; and why videos wait. */
 export class Connection {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #text = "";
+  /** @type {ApiError | null} */
+  #error = null;
+  #waitReason = "";
 
   constructor() {
     this.banner = find(document, "#banner", HTMLElement);
@@ -24,12 +27,19 @@ export class Connection {
     const state = signedOut ? "signed-out" : error ? "down" : live ? "live" : "polling";
     this.light.dataset.state = state;
     setText(this.light, STATES[state]);
-    this.#showBanner(signedOut ? null : error);
+    this.#error = signedOut ? null : error;
+    this.#showBanner();
   }
 
-  /** @param {ApiError | null} error */
-  #showBanner(error) {
-    const text = textOf(error);
+  /** @param {string} reason why no video is made; empty if there is no reason */
+  showWaitReason(reason) {
+    this.#waitReason = reason;
+    this.#showBanner();
+  }
+
+  #showBanner() {
+    const wait = this.#waitReason && `Videos wait: ${this.#waitReason}`;
+    const text = textOf(this.#error) || wait;
     if (text === this.#text) return;
     this.#text = text;
     clearTimeout(this.#timer);

@@ -84,6 +84,17 @@ export class Api {
     }
   }
 
+  /** Why no videos can be made; empty while they can, or if the server can't say. @returns {Promise<string>} */
+  async problem() {
+    try {
+      await this.#fetch("GET", "/health");
+      return "";
+    } catch (error) {
+      // Kinora's own errors have a code; a gateway's don't.
+      return error instanceof ApiError && error.status === 503 && error.code ? error.message : "";
+    }
+  }
+
   /** @param {string} id @returns {Promise<Video>} */
   cancel(id) {
     return this.#json("POST", `${videoPath(id)}/cancel`);

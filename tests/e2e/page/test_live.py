@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import requests
 from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
 from tests.e2e.client import TINY, Client
@@ -20,7 +21,7 @@ from tests.e2e.page.page_actions import (
 )
 from tests.engines import Engines
 from tests.harness import RunningStack
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 
 # In ms. An idle page with an event stream reads the list again after a minute: what it shows before
 # that, it knows from the stream.
@@ -144,6 +145,27 @@ def test_offline_shows_a_banner_until_the_page_reconnects(page: Page, kinora: Ru
     _live(page)
     page.get_by_role("button", name="Create video").click()
     expect(card_of(page, "while offline")).to_have_count(1)
+
+
+def test_the_page_says_why_videos_wait(page: Page, kinora: RunningStack) -> None:
+    """While the object store is away, new videos are accepted; the reason is above them."""
+    _live(page)
+    kinora.kill("s3")
+    try:
+        # `submit` may have written to the store just before.
+        wait_until(
+            lambda: requests.get(f"{kinora.url}/health", timeout=scaled(10)).status_code == 503,
+            seconds=20,
+            what="/health knows it",
+        )
+        video = Client(kinora.url).create(prompt=new_prompt("while the store is away"), **TINY)
+        banner = page.locator("#banner")
+        reason = "Videos wait: The object store refuses connections"
+        expect(banner).to_contain_text(reason, timeout=patient(15))
+    finally:
+        kinora.start("s3")
+    expect_state(page.locator(f"article[data-id={video['id']}]"), "completed")
+    expect(banner).to_be_hidden(timeout=patient(15))
 
 
 def test_a_lost_response_creates_no_second_video(page: Page, kinora: RunningStack) -> None:
