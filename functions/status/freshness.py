@@ -1,9 +1,10 @@
 """Whether the index has everything that was stored when a read arrived.
 
 A read that the index answers must not be older than what its caller was told by another process:
-that a video was created, cancelled, deleted or completed. So each read learns from the stream's
-leader where the stream ends, and waits until the index has got there. Reads that arrive together
-share one question. `docs/decisions/reads-from-the-index.md` says why.
+that a video was created, cancelled or deleted. So the stream's leader is asked where the stream
+ends, and readers wait until the index has got there. Those who ask together share one question, and
+the answer holds for a while for those who can do with that.
+`docs/decisions/reads-from-the-index.md` says why.
 """
 
 from __future__ import annotations
