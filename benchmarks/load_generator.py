@@ -36,8 +36,22 @@ class _ClientResult:
     error: str = ""
 
 
-def generate_load(port: int, body: bytes, *, clients: int, seconds: float) -> LoadResult:
-    """POST `body` to /v1/videos on 127.0.0.1 from `clients` processes, for `seconds`.
+def post(port: int, body: bytes) -> bytes:
+    """The request that creates a video with the JSON `body`."""
+    head = (
+        f"POST /v1/videos HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def get(port: int, path: str) -> bytes:
+    """The request that reads `path`."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+
+def generate_load(port: int, request: bytes, *, clients: int, seconds: float) -> LoadResult:
+    """Send `request` to a port of 127.0.0.1 from `clients` processes, for `seconds`.
 
     Raises:
         RuntimeError: a response was not a 200, or a connection failed.
@@ -47,7 +61,7 @@ def generate_load(port: int, body: bytes, *, clients: int, seconds: float) -> Lo
     running = []
     for _ in range(clients):
         mine, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_client, args=(port, body, seconds, barrier, theirs))
+        process = context.Process(target=_client, args=(port, request, seconds, barrier, theirs))
         process.start()
         theirs.close()
         running.append((process, mine))
@@ -60,12 +74,10 @@ def generate_load(port: int, body: bytes, *, clients: int, seconds: float) -> Lo
     return LoadResult(rate, [latency for result in results for latency in result.latencies])
 
 
-def _client(port: int, body: bytes, seconds: float, barrier: Barrier, result: Connection) -> None:
-    head = (
-        f"POST /v1/videos HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    request, latencies = head.encode() + body, []
+def _client(
+    port: int, request: bytes, seconds: float, barrier: Barrier, result: Connection
+) -> None:
+    latencies = []
     try:
         with socket.create_connection(("127.0.0.1", port), SOCKET_SECONDS) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -30,7 +30,7 @@ from typing import Final
 import nats
 import psutil
 
-from benchmarks.load_generator import LoadResult, generate_load
+from benchmarks.load_generator import LoadResult, generate_load, post
 from local.probes import Probe, is_ready
 from tests.harness import RunningStack
 from tests.patience import wait_until
@@ -144,7 +144,7 @@ Results = dict[tuple[str, int], list[Measured]]
 
 def _measure(server: ServerUnderTest, pid: int, clients: int, seconds: float) -> Measured:
     before = _cpu_seconds(pid)
-    load = generate_load(server.port, BODY, clients=clients, seconds=seconds)
+    load = generate_load(server.port, post(server.port, BODY), clients=clients, seconds=seconds)
     return Measured(load, (_cpu_seconds(pid) - before) / len(load.latencies))
 
 
@@ -162,7 +162,7 @@ def _run(folder: Path, rounds: int, seconds: float) -> Results:
         pids = {}
         for server in servers:
             pids[server.name] = _start(server, folder, end)
-            generate_load(server.port, BODY, clients=max(CLIENTS), seconds=1)  # warms it up
+            _measure(server, pids[server.name], max(CLIENTS), 1)  # warms it up
             if server.name == OURS:
                 (folder / "payload").write_bytes(_stored(stack))
         for number in range(rounds):

@@ -247,6 +247,10 @@ class Unavailable(KinoraError):
     default_retry_after = 2
 
 
+class NoAnswer(Unavailable):
+    """NATS does not answer. Try again."""
+
+
 class OutcomeUnknown(Unavailable):
     """The outcome of this request is unknown: it may have succeeded. Try again."""
 

@@ -25,6 +25,7 @@ from functions.shared.streams.silence import Silence
 from functions.shared.video.profiles import load_profile
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
+from functions.status.index_reads import IndexReads
 from functions.status.lost_messages import LostMessages
 from functions.status.queue_metrics import QueueMetrics
 from functions.status.replay import Replay
@@ -100,7 +101,7 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.from_settings(settings, StoreMetrics(registry)),
         index=index,
-        replay=replay,
+        index_reads=IndexReads(index, replay, max_age_days=settings.max_age_days),
         feeds=feeds,
         downloads=downloads,
         max_age_days=settings.max_age_days,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sqlite3
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -32,6 +31,8 @@ from functions.status.listing.query import PageOrder, select_page
 from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
 from functions.status.listing.time_limit import limited
 from functions.status.listing.turns import Turns
+from functions.status.video_answers import VideoAnswers
+from functions.status.video_texts import VideoText, VideoTexts, text_of
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,30 @@ EXPIRY_INTERVAL_SECONDS: Final = 3600
 
 @dataclass(frozen=True)
 class Page:
-    """Some videos of an account, and whether there are more after them."""
+    """Some videos of an account.
 
-    videos: list[Video]
+    Attributes:
+        texts: the video objects, as JSON.
+        ids: their ids, and those of videos that were deleted while the page was read.
+        has_more: whether there are more after them.
+    """
+
+    texts: list[bytes]
+    ids: list[str]
     has_more: bool
+
+    @property
+    def videos(self) -> list[Video]:
+        """The video objects."""
+        return [json.loads(text) for text in self.texts]
 
 
 class VideoIndex:
-    """Lists of videos, queue positions and ETAs. Safe to use from any thread."""
+    """Lists of videos, queue positions and ETAs. Safe to use from any thread.
+
+    Attributes:
+        answers: single videos.
+    """
 
     def __init__(
         self,
@@ -72,9 +89,12 @@ class VideoIndex:
         self._max_age_days = max_age_days
         self._turns = Turns()
         self._table = VideoTable(path)
+        # Reads of single videos need no turn.
+        self._texts = VideoTexts()
         # Lock order: a turn, then this. It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
+        self.answers: Final = VideoAnswers(self._texts, self._forecast, self._forecast_lock)
         self._expired_at = time.monotonic()
 
     def clear(self) -> None:
@@ -94,6 +114,8 @@ class VideoIndex:
             request = read_request(message, self._profile).request
         video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
         record = VideoRecord(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
+        text = VideoText(text_of(video), video["status"], message.time, request_seq=message.seq)
+        self._texts.put(key, text)
 
         def put() -> None:
             if self._table.put_request(key, message.seq, record) is EventName.REQUESTED:
@@ -114,10 +136,12 @@ class VideoIndex:
         if snapshot.queued or event is None:
             return
         created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
-        record = VideoRecord(created, event)
+        record, text = VideoRecord(created, event), VideoText(b"", "", created)
         if not snapshot.deleted:
             video = video_object(snapshot, max_age_days=self._max_age_days)
             record = VideoRecord(created, event, video, folded(video["prompt"]))
+            text = VideoText(text_of(video), video["status"], created)
+        self._texts.put(key, text._replace(event_seq=message.seq))
 
         def put() -> None:
             if self._table.put_event(key, message.seq, record):
@@ -149,6 +173,7 @@ class VideoIndex:
         limit: int,
         newest_first: bool,
         since: int,
+        now: int | None = None,
         filters: Filters = NO_FILTERS,
     ) -> Page:
         """One page of the videos of `account`, sorted by (creation, id).
@@ -160,6 +185,7 @@ class VideoIndex:
             limit: the largest number of videos.
             newest_first: the sort order.
             since: videos created earlier (JetStream's nanoseconds) have expired.
+            now: JetStream's time, for `eta_seconds`, which is null without it.
             filters: what the videos must match.
 
         Raises:
@@ -174,9 +200,9 @@ class VideoIndex:
             with limited(self._table.db):
                 order = PageOrder(newest_first, cursor)
                 rows = select_page(self._table, account, filters, order, limit + 1)
-            with self._forecast_lock:
-                videos = [self._video(account, row) for row in rows[:limit]]
-        return Page(videos, len(rows) > limit)
+            ids = [str(row["id"]) for row in rows[:limit]]
+            texts = self.answers.page(account, ids, filters, now)
+        return Page(texts, ids, len(rows) > limit)
 
     def newest_messages(self, since: int) -> list[tuple[VideoKey, IndexedVideo]]:
         """What the index knows of the videos created at `since` or later, deleted ones too."""
@@ -185,13 +211,9 @@ class VideoIndex:
 
     def _clear(self) -> None:
         self._table.clear()
+        self._texts.clear()
         with self._forecast_lock:
             self._forecast.clear()
-
-    def _video(self, account: str, row: sqlite3.Row) -> Video:
-        video: Video = json.loads(row["object"])
-        video["queue_position"] = self._forecast.queue_position(VideoKey(account, row["id"]))
-        return video
 
     def _cursor(self, account: str, video_id: str) -> SortKey:
         sort_key = self._table.sort_key(account, video_id)
@@ -207,6 +229,7 @@ class VideoIndex:
         if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS:
             self._expired_at = time.monotonic()
             expired = self._table.delete_older(since)
+            self._texts.remove(expired)
             with self._forecast_lock:
                 for key in expired:
                     self._forecast.remove(key)

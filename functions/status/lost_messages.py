@@ -32,19 +32,28 @@ COMPARE_SECONDS: Final = 10 * MINUTE_SECONDS
 
 
 class LostMessages:
-    """Compares the index with the streams whenever there may be a loss. For one thread."""
+    """Compares the index with the streams whenever there may be a loss. For one thread.
+
+    Attributes:
+        kept_seconds: younger messages have not expired.
+        suspected: there may be a loss since the last comparison.
+    """
 
     def __init__(self, bus: Bus, index: VideoIndex, *, max_age_days: int) -> None:
         """Compare `index` with the streams of `bus`, which keep messages for `max_age_days`."""
         self._bus = bus
         self._index = index
         # Those that expire while they are compared are left out.
-        self._max_age = max_age_days * DAY_SECONDS - HOUR_SECONDS
+        self.kept_seconds: Final = max_age_days * DAY_SECONDS - HOUR_SECONDS
         self._counts: dict[str, int] = {}
         self._checked_at = self._compared_at = time.monotonic()
         self._took = 0.0
         # Something may be lost between the replay and the first look.
-        self._suspected = True
+        self.suspected = True
+
+    def suspect(self) -> None:
+        """Compare soon: somebody else has a reason to."""
+        self.suspected = True
 
     def found(self) -> bool:
         """Whether the streams lack what the index has; False while NATS does not answer.
@@ -52,27 +61,27 @@ class LostMessages:
         Cheap unless a stream has fewer messages than before, or the connection was interrupted.
         """
         begun = time.monotonic()
-        self._suspected |= self._bus.connected_for() < begun - self._checked_at
+        self.suspected |= self._bus.connected_for() < begun - self._checked_at
         self._checked_at = begun
         try:
             counts = {stream: self._bus.message_count(stream) for stream in (REQUESTS, VIDEOS)}
             fewer = any(counts[stream] < self._counts.get(stream, 0) for stream in counts)
             self._counts = counts
             age = begun - self._compared_at
-            self._suspected |= fewer or age > COMPARE_SECONDS
-            if not self._suspected or age < PAUSE_FACTOR * self._took:
+            self.suspected |= fewer or age > COMPARE_SECONDS
+            if not self.suspected or age < PAUSE_FACTOR * self._took:
                 return False
             lost = self._compare()
         except Unavailable:
-            self._suspected = True
+            self.suspected = True
             return False
         self._compared_at = time.monotonic()
         self._took = self._compared_at - begun
-        self._suspected = False
+        self.suspected = False
         return lost
 
     def _compare(self) -> bool:
-        since = self._bus.now() - self._max_age * NANOSECONDS
+        since = self._bus.now() - self.kept_seconds * NANOSECONDS
         # Before the subjects, so that what is published or deleted meanwhile is found to be newer.
         indexed = self._index.newest_messages(since)
         requests = names_by_video(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))

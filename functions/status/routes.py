@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Final
 
 from flask import Flask, Response, jsonify, request
 
@@ -19,7 +18,7 @@ from functions.shared.api.parameters import (
     single_value,
 )
 from functions.shared.api.request_body import close_connection
-from functions.shared.api.response_bodies import Model, ModelList, VideoList
+from functions.shared.api.response_bodies import Model, ModelList
 from functions.shared.api.thread_share import ThreadShare
 from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
 from functions.shared.api.video_schema import Video
@@ -30,19 +29,16 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import Snapshot, snapshot_of
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
-from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
-from functions.shared.video.events import State
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.content import VARIANTS, Variant, send_content
 from functions.status.feeds.client import FeedClient
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
+from functions.status.index_reads import IndexReads
 from functions.status.listing.filters import read_filters
 from functions.status.openings import Openings
-from functions.status.replay import Replay
-
-UNFINISHED: Final = frozenset({State.QUEUED, State.IN_PROGRESS})
+from functions.status.video_texts import UNFINISHED
 
 
 class StatusRoutes:
@@ -57,22 +53,19 @@ class StatusRoutes:
         ledger: Ledger,
         store: Store,
         index: VideoIndex,
-        replay: Replay,
+        index_reads: IndexReads,
         feeds: Feeds,
         downloads: ThreadShare,
         max_age_days: int,
     ) -> None:
-        """Read single videos from `bus`, lists from `index`, and files from `store`.
-
-        A list is refused while `replay` has not completed the index.
-        """
+        """Read videos with `index_reads`, else from `bus`, and files from `store`."""
         self._accounts = accounts
         self._profile = profile
         self._bus = bus
         self._ledger = ledger
         self._store = store
         self._index = index
-        self._replay = replay
+        self._index_reads = index_reads
         self._feeds = feeds
         self._downloads = downloads
         self._opening_downloads = Openings()
@@ -103,40 +96,20 @@ class StatusRoutes:
     def list_videos(self) -> Response:
         """`GET /v1/videos`: one page of the caller's videos, newest first by default."""
         account = self._account()
-        now = self._bus.now()
-        self._replay.check()
-        page = self._index.read_page(
+        page = self._index_reads.page(
             account,
             after=single_value(request.args, "after") or None,
             limit=LIMIT.value(request),
             newest_first=ORDER.value(request) == "desc",
-            since=now - self._max_age_days * DAY_SECONDS * NANOSECONDS,
             filters=read_filters(request.args),
         )
-        for video in page.videos:
-            video["eta_seconds"] = self._index.eta_seconds(VideoKey(account, video["id"]), now)
-        ids = [video["id"] for video in page.videos]
-        answer: VideoList = {
-            "object": "list",
-            "data": page.videos,
-            "first_id": ids[0] if ids else None,
-            "last_id": ids[-1] if ids else None,
-            "has_more": page.has_more,
-        }
-        return jsonify(answer)
+        return _json_response(page)
 
     def get_video(self, video_id: str) -> Response:
         """`GET /v1/videos/{id}`: the current state of one video."""
         key = self._key(video_id)
-        snapshot = self._snapshot(key)
-        video = (
-            self._queued(key)
-            if snapshot.queued
-            else video_object(snapshot, max_age_days=self._max_age_days)
-        )
-        if video["status"] in UNFINISHED:
-            video["eta_seconds"] = self._index.eta_seconds(key, self._bus.now())
-        response = jsonify(video)
+        video = self._index_reads.video(key)
+        response = jsonify(self._stored_video(key)) if video is None else _json_response(video)
         response.headers.update(POLL_HEADERS)
         return response
 
@@ -210,6 +183,22 @@ class StatusRoutes:
             raise VideoNotFound
         return snapshot
 
+    def _stored_video(self, key: VideoKey) -> Video:
+        """A video as NATS has it.
+
+        Raises:
+            VideoNotFound: there is none, or it was deleted.
+        """
+        snapshot = self._snapshot(key)
+        video = (
+            self._queued(key)
+            if snapshot.queued
+            else video_object(snapshot, max_age_days=self._max_age_days)
+        )
+        if video["status"] in UNFINISHED:
+            video["eta_seconds"] = self._index.eta_seconds(key, self._bus.now())
+        return video
+
     def _check_exists(self, key: VideoKey) -> None:
         if self._snapshot(key).queued:
             self._request_of(key)
@@ -235,3 +224,7 @@ class StatusRoutes:
 
     def _key(self, video_id: str) -> VideoKey:
         return self._accounts.video_key(request.headers.get("Authorization"), video_id)
+
+
+def _json_response(text: bytes) -> Response:
+    return Response(text + b"\n", content_type="application/json")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from functions.shared.api.read_window import Visible
 from functions.shared.api.thread_share import ThreadShare
 from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus
@@ -54,11 +55,12 @@ class Deletions:
         """
         self._share.enter()
         try:
-            self._delete(key)
+            visible = self._delete(key)
         finally:
             self._share.leave()
+        visible.wait()
 
-    def _delete(self, key: VideoKey) -> None:
+    def _delete(self, key: VideoKey) -> Visible:
         deadline = time.monotonic() + self._deadline
         state = self._ledger.read(key)
         if not state.deleted:
@@ -71,10 +73,12 @@ class Deletions:
                 deadline=deadline,
                 give_up=self._writes.stopped,
             )
+        visible = Visible()
         self._store.delete_prefix(key.object_prefix)
         self._bus.purge(REQUESTS, key.request_subject)
         # The tombstone stays: without it, an older event would be the newest again.
         self._bus.purge(VIDEOS, key.events_filter, below=tombstone.seq)
+        return visible
 
     def _created_at(self, state: VideoState) -> str:
         # An unreadable video can be deleted too. Its request may be gone.

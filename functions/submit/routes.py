@@ -10,6 +10,7 @@ from structlog.contextvars import bind_contextvars
 
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.parameters import IDEMPOTENCY_KEY
+from functions.shared.api.read_window import Visible
 from functions.shared.api.response_bodies import DeletedVideo
 from functions.shared.api.video_object import POLL_HEADERS, queued_video, video_object
 from functions.shared.api.video_schema import Video
@@ -126,7 +127,9 @@ class SubmitRoutes:
 
     def cancel(self, video_id: str) -> Response:
         """`POST /v1/videos/{id}/cancel`: the video as it is now."""
-        return jsonify(self._video(self._cancellations.cancel(self._key(video_id))))
+        snapshot = self._cancellations.cancel(self._key(video_id))
+        Visible().wait()
+        return jsonify(self._video(snapshot))
 
     def delete(self, video_id: str) -> Response:
         """`DELETE /v1/videos/{id}`: the video and its files are deleted."""
@@ -151,6 +154,8 @@ class SubmitRoutes:
     def _accepted(self, key: VideoKey, accepted: Accepted) -> Video:
         stored = accepted.request
         if stored is None:
+            # An idempotency key has found a video, in a state that may be new.
+            Visible().wait()
             return self._video(accepted.snapshot)
         created = parse_rfc3339(stored.created_at)
         return queued_video(key.video_id, created, stored.request, max_age_days=self._max_age_days)

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from functions.shared.errors import (
     NotStored,
@@ -15,7 +16,7 @@ from functions.shared.errors import (
     TooLarge,
     Unavailable,
 )
-from functions.shared.streams.bus import Delivery, Message, RequestSource
+from functions.shared.streams.bus import Delivery, Message, RequestSource, StreamEnd
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 from functions.shared.timestamps import NANOSECONDS
 from tests.fakes.memory_queue import MemoryDelivery, MemoryQueue, MemorySource
@@ -47,8 +48,10 @@ class MemoryBus:
         self._max_payload = max_payload
         self._lock = threading.RLock()
         self._streams = MemoryStreams()
+        self._losses = 0
         self._queue = MemoryQueue()
         self._watchers: list[tuple[str, Callable[[str], None]]] = []
+        self._held_back: list[Callable[[], None]] | None = None
         self._followers: list[tuple[str, str, Callable[[Message], None], Callable[[], None]]] = []
 
     def advance(self, seconds: float) -> None:
@@ -63,6 +66,7 @@ class MemoryBus:
         """Recreate both streams, empty, as after the servers have lost their data."""
         with self._lock:
             self._streams.clear()
+            self._losses += 1
             self._queue.clear()
             followers, self._followers = self._followers, []
         for _, _, _, on_stream_recreated in followers:
@@ -116,8 +120,22 @@ class MemoryBus:
                 self._queue.add(message.seq)
             for followed, pattern, on_message, _ in list(self._followers):
                 if followed == stream and matches(subject, pattern):
-                    on_message(message)
+                    if self._held_back is None:
+                        on_message(message)
+                    else:
+                        self._held_back.append(partial(on_message, message))
             return message.seq
+
+    def hold_followers_back(self) -> None:
+        """From now on followers get no message, until `let_followers_go_on`."""
+        self._held_back = []
+
+    def let_followers_go_on(self) -> None:
+        """Deliver to followers what was held back, and what is published from now on."""
+        with self._lock:
+            held_back, self._held_back = self._held_back or [], None
+            for deliver in held_back:
+                deliver()
 
     def get_last_message(self, stream: str, subject: str, *, leader: bool) -> Message | None:
         """See `Bus.get_last_message`."""
@@ -223,6 +241,15 @@ class MemoryBus:
                 return self._streams.after(stream, after, subject)[:1]
         sizes = itertools.accumulate(len(message.data) for message in found)
         return found[: 1 + sum(size < max_bytes for size in sizes)]
+
+    def stream_end(self, stream: str) -> StreamEnd:
+        """See `Bus.stream_end`."""
+        self._check_available()
+        with self._lock:
+            kept = self._streams.after(stream, 0, {REQUESTS: ALL_REQUESTS}.get(stream, ALL_VIDEOS))
+            oldest = kept[0].time if kept else 0
+            last = self._streams.last_seq[stream]
+            return StreamEnd(str(self._losses), last, self.clock, len(kept), oldest)
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

@@ -22,6 +22,25 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StreamEnd:
+    """Where a stream ended when its leader was asked.
+
+    Attributes:
+        created: when the stream was created; one that is recreated has another time.
+        seq: the last sequence; 0 if nothing was ever stored.
+        time: JetStream's time of the answer, in nanoseconds since the epoch.
+        messages: how many messages the stream holds.
+        oldest: the time of the first one; in the distant past if there is none.
+    """
+
+    created: str
+    seq: int
+    time: int
+    messages: int
+    oldest: int
+
+
 class Delivery(Protocol):
     """A message that a durable consumer delivered to this process, which has to settle it."""
 
@@ -186,6 +205,9 @@ class Bus(Protocol):
         Returns:
             Messages, of which none is left out; empty only if the stream's leader has none.
         """
+
+    def stream_end(self, stream: str) -> StreamEnd:
+        """The end of `stream`, according to its leader: all that is acknowledged is before it."""
 
     def last_seq(self, stream: str) -> int:
         """The last sequence stored in `stream`; 0 if it is empty."""

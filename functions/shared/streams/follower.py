@@ -109,7 +109,7 @@ class Follower:
             f"$JS.API.STREAM.INFO.{self._stream}", timeout=REQUEST_TIMEOUT
         )
         info: dict[str, Any] = json.loads(answer.data)
-        if "error" in info or not _is_from_leader(info):
+        if "error" in info or not is_from_leader(info):
             return False
         if self._created is None:
             self._created = info["created"]
@@ -158,7 +158,7 @@ class Follower:
                 self._on_caught_up()
 
 
-def _is_from_leader(info: dict[str, Any]) -> bool:
+def is_from_leader(info: dict[str, Any]) -> bool:
     """Whether a stream's info comes from its leader, or from a server without a cluster.
 
     A replica whose disk was replaced also answers, with the sequence 0 until it has caught up.

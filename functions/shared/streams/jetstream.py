@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from functions.shared.streams.bus import Message, RequestSource
+from functions.shared.streams.bus import Message, RequestSource, StreamEnd
 from functions.shared.streams.consumers import GENERATE_CONSUMER, PullConsumer
-from functions.shared.streams.follower import Follower
+from functions.shared.streams.follower import Follower, is_from_leader
 from functions.shared.streams.jetstream_api import JetStreamApi, no_response
 from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
 from functions.shared.streams.silence import Silence
@@ -144,6 +144,20 @@ class JetStream:
         # A replica that lags behind has none either.
         message = self._api.get_message(stream, first)
         return [] if message is None else [message]
+
+    def stream_end(self, stream: str) -> StreamEnd:
+        """See `Bus.stream_end`."""
+        info = self._api.info(f"STREAM.INFO.{stream}")
+        if not is_from_leader(info):
+            raise no_response()
+        state = info["state"]
+        return StreamEnd(
+            info["created"],
+            int(state["last_seq"]),
+            parse_rfc3339(info["ts"]),
+            int(state["messages"]),
+            parse_rfc3339(state["first_ts"]),
+        )
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

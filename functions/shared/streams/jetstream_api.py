@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from functions.shared.errors import (
     KinoraError,
+    NoAnswer,
     NotStored,
     OutcomeUnknown,
     QueueFull,
@@ -142,9 +143,9 @@ class JetStreamApi:
         return int(document["seq"])
 
 
-def no_response() -> Unavailable:
+def no_response() -> NoAnswer:
     """The error for a call that got no response."""
-    return Unavailable("NATS does not answer. Try again.", retry_after=2)
+    return NoAnswer(retry_after=2)
 
 
 def _is_message(answer: Msg) -> bool:

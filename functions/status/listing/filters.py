@@ -51,6 +51,10 @@ class Filters:
     metadata: dict[str, str] = field(default_factory=dict)
     text: str = ""
 
+    def allow(self, status: str) -> bool:
+        """Whether a video with this status may match."""
+        return not self.statuses or status in self.statuses
+
 
 NO_FILTERS: Final = Filters()
 

@@ -57,7 +57,7 @@ class _Condition:
 def select_page(
     table: VideoTable, account: str, filters: Filters, order: PageOrder, limit: int
 ) -> list[sqlite3.Row]:
-    """At most `limit` rows (created, id, object) of `account` that match `filters`, in `order`."""
+    """At most `limit` rows (created, id) of `account` that match `filters`, in `order`."""
     if len(filters.statuses) <= 1:
         return _select(table, account, filters, order, limit)
     # Each status has an ordered index of its own: merge the first rows of each.
@@ -85,7 +85,7 @@ def _select(
     predicates.append(_key_range(alias, filters, order))
     direction = "DESC" if order.newest_first else "ASC"
     parts = [
-        _Sql("SELECT v.created, v.id, v.object FROM"),
+        _Sql("SELECT v.created, v.id FROM"),
         source,
         _Sql("WHERE v.account = ? AND v.event != 'deleted'", (account,)),
         *(_Sql(f"AND {predicate.text}", predicate.values) for predicate in predicates),

@@ -27,7 +27,6 @@ CREATE TABLE videos (
     status      TEXT,              -- as in the HTTP API; this and the rest are NULL once deleted
     metadata    TEXT,
     prompt      TEXT,              -- folded
-    object      TEXT,              -- the video object
     UNIQUE (account, id)
 );
 CREATE INDEX by_created ON videos (account, created, id, status) WHERE event != 'deleted';
@@ -67,7 +66,7 @@ class VideoRecord:
         return json.dumps(self.video["metadata"], sort_keys=True) if self.video else None
 
     def columns(self) -> tuple[Any, ...]:
-        """Values for `created`, `event`, `status`, `metadata`, `prompt` and `object`."""
+        """Values for `created`, `event`, `status`, `metadata` and `prompt`."""
         video = self.video
         return (
             self.created,
@@ -75,7 +74,6 @@ class VideoRecord:
             video["status"] if video else None,
             self.metadata,
             self.prompt,
-            json.dumps(video) if video else None,
         )
 
 
@@ -172,7 +170,7 @@ class VideoTable:
     def _insert(self, key: VideoKey, request_seq: int, event_seq: int, record: VideoRecord) -> None:
         cursor = self.db.execute(
             "INSERT INTO videos (account, id, request_seq, event_seq,"
-            " created, event, status, metadata, prompt, object) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            " created, event, status, metadata, prompt) VALUES (?,?,?,?,?,?,?,?,?)",
             (key.account, key.video_id, request_seq, event_seq, *record.columns()),
         )
         row_id = int(cursor.lastrowid or 0)
@@ -188,8 +186,8 @@ class VideoTable:
         if prompt_changed:
             self.prompts.remove(row["account"], row["row_id"], row["prompt"])
         self.db.execute(
-            "UPDATE videos SET created = ?, event = ?, status = ?, metadata = ?, prompt = ?,"
-            " object = ? WHERE row_id = ?",
+            "UPDATE videos SET created = ?, event = ?, status = ?, metadata = ?, prompt = ?"
+            " WHERE row_id = ?",
             (*record.columns(), row["row_id"]),
         )
         if pairs_changed:
