@@ -11,7 +11,7 @@ from gunicorn.arbiter import Arbiter
 from prometheus_client import CollectorRegistry
 
 from functions.generate.attempt import AttemptDependencies
-from functions.generate.engine.messages import Shape
+from functions.generate.engine.messages import PreviewLimits, Shape
 from functions.generate.engine.parent.engine import Engine
 from functions.generate.render_engine import RenderEngine
 from functions.generate.routes import GenerateRoutes
@@ -97,6 +97,7 @@ def _start_engine(settings: Settings) -> Engine:
         fast=profile.fast,
         loras=settings.loras,
         compile_cache=settings.compile_cache,
+        previews=PreviewLimits(settings.preview_seconds),
         on_load_failure=_exit,
     )
     engine.start()
