@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from functions.generate.engine.messages import Shape
+from functions.generate.engine.messages import PreviewLimits, Shape
 from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.shared.errors import RenderCancelled
 from functions.shared.video.profiles import SigmaSchedule, load_profile
@@ -103,7 +104,10 @@ def save_outcomes(rank: int, size: int, failures: list[tuple[int, str]], folder:
 
 
 def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], folder: Path) -> None:
-    """Save how many graphs this rank compiles in the warm-up, and then with all of `requests`."""
+    """Save how many graphs this rank compiles in the warm-up, and then with all of `requests`.
+
+    Each of these has a preview.
+    """
     import torch  # noqa: PLC0415 - not every test process needs it
 
     from functions.generate.engine.model.compilation import compile_blocks  # noqa: PLC0415
@@ -124,9 +128,21 @@ def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], fol
     fast = load_profile("demo").fast
     model = Mochi(locate_checkpoint(str(DEMO)), ranks, SigmaSchedule(), fast=fast)
     compile_blocks(model.components.transformer, backend=count)
-    warm_up(Renderer(model), [Shape(64, 48, 13)], folder)
+    renderer = Renderer(model, PreviewLimits(seconds=1e-9, share=math.inf))
+    warm_up(renderer, [Shape(64, 48, 13)], folder)
     warm = graphs
     with torch.no_grad():
         for request in requests:
-            model.denoise(request, model.encode_text(request))
+            _denoise_with_previews(renderer, request)
     (folder / f"graphs-{rank}").write_text(f"{warm} {graphs}")
+
+
+def _denoise_with_previews(renderer: Any, request: ResolvedRequest) -> None:
+    model, steps = renderer.model, request.num_inference_steps
+    previews, made = renderer.previewer.of_video(), []
+
+    def preview(done: int, estimate: Callable[[], Any]) -> None:
+        made.append(previews.after_step(done, steps, estimate))
+
+    model.denoise(request, model.encode_text(request), preview)
+    assert any(made)

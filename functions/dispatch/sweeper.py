@@ -44,7 +44,7 @@ from functions.shared.video.events import (
     carried_over,
 )
 from functions.shared.video.profiles import Profile
-from functions.shared.video_objects import attempt_of, by_video
+from functions.shared.video_objects import PREVIEW_FILE, attempt_of, by_video
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,8 @@ class Sweeper:
             # Its events have expired with `max_age`, or are still to come: only age can tell.
             return now - item.modified > (self._max_age + DAY_SECONDS) * NANOSECONDS
         if isinstance(snapshot.data, Completed):
-            return not item.key.startswith(snapshot.data.output.prefix)
+            prefix = snapshot.data.output.prefix
+            return not item.key.startswith(prefix) or item.key == prefix + PREVIEW_FILE
         if isinstance(snapshot.data, Failed) and snapshot.data.error.code == STATE_LOST:
             return False  # perhaps all that is left of the video: for people to look at
         if snapshot.terminal:

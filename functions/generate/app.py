@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from functions.generate.attempt import AttemptDependencies
 from functions.generate.attempt_metrics import AttemptMetrics
-from functions.generate.engine.messages import Shape
+from functions.generate.engine.messages import PreviewLimits, Shape
 from functions.generate.engine.parent.engine import Engine
 from functions.generate.render_engine import RenderEngine
 from functions.generate.routes import GenerateRoutes
@@ -104,6 +104,7 @@ def _start_engine(settings: Settings) -> Engine:
         fast=profile.fast,
         loras=settings.loras,
         compile_cache=settings.compile_cache,
+        previews=PreviewLimits(settings.preview_seconds),
         on_load_failure=_exit,
     )
     engine.start()

@@ -26,6 +26,7 @@ from functions.shared.streams.video_state import VideoState
 from functions.shared.video.events import EngineUsed, EventName, Failure, Started
 from functions.shared.video.progress import Stage, percent
 from functions.shared.video.warnings import Warnings, merged
+from functions.shared.video_objects import attempt_prefix
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +83,11 @@ class Attempt:
             started,
             source=Source.GENERATE,
             renew_seconds=dependencies.renew_seconds,
-            report=lambda: {**self._report(), **self._found()},
+            report=lambda: {**self._report(), **self._found(), **self._previewed()},
         )
         self._files = AttemptFiles(
             dependencies.store,
-            f"{stored.key.object_prefix}{self._number}-{self._lease.lease.id}/",
+            attempt_prefix(stored.key, self._number, self._lease.lease.id),
             lost=self._lease.lost,
             retry_seconds=dependencies.upload_retry_seconds,
         )
@@ -96,6 +97,9 @@ class Attempt:
 
     def _found(self) -> dict[str, Any]:
         return {"warnings": self._warnings}
+
+    def _previewed(self) -> dict[str, Any]:
+        return {"preview": self._files.previews.stored or None}
 
     def disconnect(self) -> None:
         """Note that the response was closed; the attempt continues."""
@@ -127,6 +131,8 @@ class Attempt:
             # which is restored from these files.
             if lost.newest.seq:
                 self._files.delete()
+            else:
+                self._files.previews.delete()
         except Exception:
             # Nothing is published: the lease expires, and another attempt starts.
             self._state = "abandoned"
@@ -151,17 +157,19 @@ class Attempt:
         except Exception as problem:  # noqa: BLE001 - every error must be published
             return self._fail(problem)
         self._lease.publish_final(completed)
+        self._files.previews.delete()
         return "completed"
 
     def _render_and_upload(self, folder: Path) -> VideoEvent:
         """Render and upload; returns the event `completed`."""
-        rendered = self._dependencies.engine.render(
-            self._stored.request,
-            self._stored.key.video_id,
-            folder,
-            self._on_progress,
-            self._lease.lost,
-        )
+        with self._files.previews.running():
+            rendered = self._dependencies.engine.render(
+                self._stored.request,
+                self._stored.key.video_id,
+                folder,
+                self._on_progress,
+                self._lease.lost,
+            )
         upload_began = time.monotonic()
         output = self._files.upload(rendered, self._on_file)
         timings = {**rendered.timings, Stage.UPLOADING: time.monotonic() - upload_began}
@@ -182,6 +190,8 @@ class Attempt:
         reached = percent(progress.stage, progress.done, progress.total)
         self._progress, self._stage = max(self._progress, reached), progress.stage
         self._warnings = merged(self._warnings, progress.warnings)
+        if progress.preview is not None:
+            self._files.previews.offer(progress.preview)
 
     def _fail(self, problem: Exception) -> str:
         """Publish that the attempt failed: the video may be retried, or has failed for good."""

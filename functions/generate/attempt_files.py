@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.generate.engine.messages import Rendered
+from functions.generate.preview_uploads import PreviewUploads
 from functions.shared.backoff import Backoff
 from functions.shared.errors import KinoraError, RenderCancelled, Unavailable
 from functions.shared.storage import Store
@@ -50,6 +51,7 @@ class AttemptFiles:
             retry_seconds: how long an upload waits for the store.
         """
         self.prefix: Final = prefix
+        self.previews: Final = PreviewUploads(store, prefix)
         # Why the upload waits, while it does.
         self.problem: str | None = None
         self._store = store
@@ -124,6 +126,7 @@ class AttemptFiles:
 
     def delete(self) -> None:
         """Delete what was uploaded; what can't be deleted now is left to the sweeper."""
+        self.previews.wait()
         try:
             self._store.delete_prefix(self.prefix)
         except KinoraError as problem:

@@ -174,6 +174,13 @@ class Settings(BaseSettings):
         pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*x[1-9]\d*)*$",
         description="Videos to render before the engine is ready: `848x480x163,...`.",
     )
+    preview_seconds: float = Field(
+        10,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time between two previews of a video that is being made, at least; 0 turns "
+        "them off. They also take at most 1 % of a render.",
+    )
     http_deadline_seconds: float = Field(
         5, gt=0, description="Without a response from NATS for this long, a caller gets 503."
     )

@@ -146,6 +146,12 @@ class ContentNotReady(NotFound):
     code = "video_not_ready"
 
 
+class NoPreview(ContentNotReady):
+    """The video has no preview yet. The first comes after a fifth of its steps, at the earliest."""
+
+    code = "no_preview"
+
+
 class ContentLost(NotFound):
     """The object store has lost this file. Delete the video and create it again."""
 

@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 
 # A sample more for each counter and histogram, which Prometheus's text format has no use for.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
 
 SUBMIT, STATUS, DISPATCH, GENERATE = "submit", "status", "dispatch", "generate"
 ALL: Final = (SUBMIT, STATUS, DISPATCH, GENERATE)

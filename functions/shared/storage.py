@@ -60,6 +60,9 @@ class Store(Protocol):
     def put(self, key: str, path: Path, content_type: str) -> None:
         """Store the file at `path` under `key`."""
 
+    def try_put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store `data`, a small object, under `key`; tries it once, for some 5 s."""
+
     def get(self, key: str, byte_range: str | None = None) -> StoredFile:
         """Open an object, or the range in `byte_range`, an HTTP `Range` header.
 
@@ -117,7 +120,7 @@ class S3Store:
             return created
 
         self._client = client(30, attempts=3)
-        self._check_client = client(3, attempts=1)  # probes wait for it
+        self._quick_client = client(3, attempts=1)
 
     @classmethod
     def from_settings(cls, settings: Settings, metrics: StoreMetrics | None = None) -> S3Store:
@@ -148,6 +151,15 @@ class S3Store:
                 self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
                 )
+        except (ClientError, BotoCoreError) as error:
+            raise self._unavailable(error) from error
+
+    def try_put(self, key: str, data: bytes, content_type: str) -> None:
+        """See `Store.try_put`."""
+        try:
+            self._quick_client.put_object(
+                Bucket=self._bucket, Key=key, Body=data, ContentType=content_type
+            )
         except (ClientError, BotoCoreError) as error:
             raise self._unavailable(error) from error
 
@@ -224,12 +236,9 @@ class S3Store:
 
     def check_writes(self) -> None:
         """See `Store.check_writes`."""
-        try:
-            # A write, because a store may serve reads and refuse writes; with a body, because an
-            # empty object needs no space. It is not deleted: each write replaces the last.
-            self._check_client.put_object(Bucket=self._bucket, Key=CHECK_KEY, Body=b"kinora")
-        except (ClientError, BotoCoreError) as error:
-            raise self._unavailable(error) from error
+        # A write, because a store may serve reads and refuse writes; with a body, because an empty
+        # object needs no space. It is not deleted: each write replaces the last.
+        self.try_put(CHECK_KEY, b"kinora", "text/plain")
 
     def _unavailable(self, error: ClientError | BotoCoreError) -> Unavailable:
         return Unavailable(describe(error, self._bucket), retry_after=5)

@@ -27,10 +27,17 @@ VIDEO_FILE: Final = "video.mp4"
 THUMBNAIL_FILE: Final = "thumbnail.jpg"
 SPRITESHEET_FILE: Final = "spritesheet.jpg"
 RECORD_FILE: Final = "completed.json"
+# Of a video that is being made.
+PREVIEW_FILE: Final = "preview.jpg"
 # More than any message that NATS accepts by default.
 MAX_RECORD_BYTES: Final = 1 << 20
 
 _KEY: Final = re.compile(r"([^/]+)/([^/]+)/(?:([0-9]{1,9})-[0-9a-f]+/)?.*")
+
+
+def attempt_prefix(key: VideoKey, attempt: int, lease_id: str) -> str:
+    """What the keys of an attempt's objects begin with, and no other attempt's."""
+    return f"{key.object_prefix}{attempt}-{lease_id}/"
 
 
 def video_of(object_key: str) -> VideoKey | None:

@@ -21,7 +21,7 @@ _RANGE: Final = re.compile(r"bytes=(?=[0-9-]*[0-9])([0-9]{0,15})-([0-9]{0,15})")
 
 
 @dataclass(frozen=True)
-class Variant:
+class StoredVariant:
     """One of the files that `generate` stores for each video."""
 
     file: str
@@ -30,13 +30,15 @@ class Variant:
 
 
 VARIANTS: Final = {
-    "video": Variant(VIDEO_FILE, "video/mp4", ".mp4"),
-    "thumbnail": Variant(THUMBNAIL_FILE, "image/jpeg", ".jpg"),
-    "spritesheet": Variant(SPRITESHEET_FILE, "image/jpeg", "-spritesheet.jpg"),
+    "video": StoredVariant(VIDEO_FILE, "video/mp4", ".mp4"),
+    "thumbnail": StoredVariant(THUMBNAIL_FILE, "image/jpeg", ".jpg"),
+    "spritesheet": StoredVariant(SPRITESHEET_FILE, "image/jpeg", "-spritesheet.jpg"),
 }
 
 
-def send_content(store: Store, snapshot: Snapshot, variant: Variant, request: Request) -> Response:
+def send_content(
+    store: Store, snapshot: Snapshot, variant: StoredVariant, request: Request
+) -> Response:
     """Stream the file: status 200, 206 for a range, or 304 if the caller's copy is current.
 
     Raises:

@@ -9,13 +9,13 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
-from functions.shared.video.events import Completed
+from functions.shared.video.events import VideoData
 
 # Of the prompt. File systems limit a name to 255 bytes, of which a letter takes up to four.
 MAX_PROMPT_CHARACTERS: Final = 50
 
 
-def content_disposition(video_id: str, completed: Completed, suffix: str) -> str:
+def content_disposition(video_id: str, data: VideoData, suffix: str) -> str:
     """The header that names the file: the start of the prompt, the seed and the UTC date.
 
     The prompt's letters and digits in any script, with the marks that belong to them, and `-`, `_`
@@ -27,9 +27,9 @@ def content_disposition(video_id: str, completed: Completed, suffix: str) -> str
     """
     name = f"{video_id}{suffix}"
     plain = name
-    request = completed.request
+    request = data.request
     if request is not None and (words := _words(request.prompt)):
-        created = parse_rfc3339(completed.created_at) // NANOSECONDS
+        created = parse_rfc3339(data.created_at) // NANOSECONDS
         day = f"{datetime.fromtimestamp(created, UTC):%Y-%m-%d}"
         rest = f"_seed-{request.seed}_{day}{suffix}"
         name = words + rest

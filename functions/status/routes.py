@@ -14,6 +14,7 @@ from functions.shared.api.parameters import (
     ORDER,
     VARIANT,
     WATCHED_VIDEO,
+    Variant,
     refuse_unknown,
     single_value,
 )
@@ -31,13 +32,14 @@ from functions.shared.streams.video_state import Snapshot, snapshot_of
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
-from functions.status.content import VARIANTS, Variant, send_content
+from functions.status.content import VARIANTS, send_content
 from functions.status.feeds.client import FeedClient
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.index_reads import IndexReads
 from functions.status.listing.filters import read_filters
 from functions.status.openings import Openings
+from functions.status.preview import send_preview
 from functions.status.video_texts import UNFINISHED
 
 
@@ -142,7 +144,7 @@ class StatusRoutes:
         """`GET /v1/videos/{id}/content`: one of its files."""
         key = self._key(video_id)
         refuse_unknown(request.args, ("variant",))
-        variant = VARIANTS[VARIANT.value(request)]
+        variant = VARIANT.value(request)
         # First of all: what is refused costs neither a read from NATS nor one from the store.
         self._downloads.enter()
         try:
@@ -158,7 +160,7 @@ class StatusRoutes:
     def _open_content(self, key: VideoKey, variant: Variant) -> Response:
         snapshot = self._snapshot(key)
         try:
-            return send_content(self._store, snapshot, variant, request)
+            return self._send(snapshot, variant)
         except ContentNotReady:
             # A direct get may be stale: read from the leader before answering 404.
             snapshot = self._ledger.read(key)
@@ -166,7 +168,12 @@ class StatusRoutes:
                 raise VideoNotFound from None
             if snapshot.queued:
                 self._queued(key)
-            return send_content(self._store, snapshot, variant, request)
+            return self._send(snapshot, variant)
+
+    def _send(self, snapshot: Snapshot, variant: Variant) -> Response:
+        if variant == "preview":
+            return send_preview(self._store, snapshot, request)
+        return send_content(self._store, snapshot, VARIANTS[variant], request)
 
     def _snapshot(self, key: VideoKey) -> Snapshot:
         """The latest state; without an event, there may or may not be a request.

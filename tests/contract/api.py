@@ -13,10 +13,11 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName
+from functions.shared.video_objects import attempt_prefix
 from functions.status.app import create_app as create_status
 from functions.submit.app import create_app as create_submit
 from tests.fakes import MemoryBus, MemoryStore
-from tests.unit.events import completed, publish, put_request, resolved, started
+from tests.unit.events import completed, progressed, publish, put_request, resolved, started
 
 EVENT = {
     "specversion": "1.0",
@@ -81,6 +82,19 @@ def complete(api: Api, name: str = "v1", account: str = "default", **fields: Any
     publish(ledger, state, EventName.COMPLETED, completed(begun, prefix=prefix))
     api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
     api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
+    return key
+
+
+def preview(api: Api, name: str = "v1", account: str = "default", number: int = 1) -> VideoKey:
+    """A video in its first attempt, which has stored preview `number`."""
+    key = VideoKey(account, name)
+    ledger = Ledger(api.bus, takeover_grace=0)
+    put_request(api.bus, key)
+    begun = started(key)
+    state = publish(ledger, Snapshot(key), EventName.STARTED, begun)
+    publish(ledger, state, EventName.PROGRESSED, progressed(begun, preview=number))
+    prefix = attempt_prefix(key, begun.attempt, begun.lease.id)
+    api.store.files[f"{prefix}preview.jpg"] = (b"picture", "image/jpeg")
     return key
 
 

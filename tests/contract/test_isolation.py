@@ -18,7 +18,7 @@ from functions.shared.config import Settings
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.profiles import load_profile
 from tests.accounts import write_accounts
-from tests.contract.api import BINARY, Api, complete, make_api
+from tests.contract.api import BINARY, Api, complete, make_api, preview
 from tests.unit.events import put_request
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
@@ -28,7 +28,7 @@ OPERATIONS = {
     for method, operation in item.items()
     if method in METHODS
 }
-DONE, WAITING = "alices-done", "alices-waiting"
+DONE, WAITING, RUNNING = "alices-done", "alices-waiting", "alices-running"
 # What only alice may see.
 ALICE_ACCOUNT = "alice"
 SECRETS = (ALICE_ACCOUNT, "her secret prompt", "her secret tag", "her user")
@@ -39,10 +39,11 @@ Call = Callable[..., TestResponse]
 
 @pytest.fixture
 def api(tmp_path: Path) -> Api:
-    """Two accounts; alice has a completed video and two queued ones."""
+    """Two accounts; alice has a completed video, two queued ones, and one with a preview."""
     accounts = write_accounts(tmp_path / "accounts", {"key-alice": "alice", "key-bob": "bob"})
     api = make_api(Settings(accounts_file=accounts, http_deadline_seconds=0.2))
     complete(api, DONE, "alice")
+    preview(api, RUNNING, "alice")
     data = {
         "prompt": "her secret prompt",
         "metadata": {"tag": "her secret tag"},
@@ -92,10 +93,15 @@ def _not_found(call: Call, **options: Any) -> None:
     """The response about her videos is the one about a video that does not exist."""
     absent = call("absent", **options)
     assert absent.status_code == 404
-    for video_id in (DONE, WAITING):
+    for video_id in (DONE, WAITING, RUNNING):
         answer = call(video_id, **options)
         assert answer.status_code == 404
         assert (answer.data, dict(answer.headers)) == (absent.data, dict(absent.headers))
+
+
+def _not_found_content(call: Call) -> None:
+    _not_found(call)
+    _not_found(call, query="?variant=preview")
 
 
 def _lists(call: Call) -> None:
@@ -154,8 +160,8 @@ def _reveals_nothing(call: Call) -> None:
 # What each operation is called with as bob. An operation that is missing here fails its test.
 CASES: dict[str, Callable[[Api, Call], None]] = {
     "getVideo": lambda _, call: _not_found(call),
-    "getVideoContent": lambda _, call: _not_found(call),
-    "headVideoContent": lambda _, call: _not_found(call),
+    "getVideoContent": lambda _, call: _not_found_content(call),
+    "headVideoContent": lambda _, call: _not_found_content(call),
     "deleteVideo": lambda _, call: _not_found(call),
     "cancelVideo": lambda _, call: _not_found(call),
     "remixVideo": lambda _, call: _not_found(call, json={"prompt": "x"}),
@@ -195,7 +201,9 @@ def test_routes_for_operators_reveal_nothing(api: Api, path: str) -> None:
 def test_the_owner_sees_what_others_do_not(api: Api) -> None:
     """Otherwise the other tests would prove nothing."""
     alice = {"headers": ALICE}
-    assert _caller(api, "getVideoContent", **alice)(DONE).data == b"0123456789"
+    content = _caller(api, "getVideoContent", **alice)
+    assert content(DONE).data == b"0123456789"
+    assert content(RUNNING, query="?variant=preview").data == b"picture"
     page = _caller(api, "listVideos", **alice)(query="?q=secret").get_json()
     assert WAITING in {video["id"] for video in page["data"]}
     with _caller(api, "streamEvents", **alice)(headers={"Last-Event-ID": "0-0"}) as feed:

@@ -27,6 +27,11 @@ class MemoryStore:
         self._check_available()
         self.files[key] = (path.read_bytes(), content_type)
 
+    def try_put(self, key: str, data: bytes, content_type: str) -> None:
+        """See `Store.try_put`."""
+        self._check_available()
+        self.files[key] = (data, content_type)
+
     def get(self, key: str, byte_range: str | None = None) -> StoredFile:
         """See `Store.get`."""
         self._check_available()

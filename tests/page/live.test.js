@@ -335,3 +335,14 @@ test("an update that is under way at the stop opens no event stream", async () =
   await wait(0);
   deepEqual([api.resumedAfter, reports], [[], []]);
 });
+
+test("progress carries the number of the newest preview", async () => {
+  api.stored = [videoOf("v1", { status: "in_progress", progress: 10, preview: null })];
+  await start();
+  sendEvent("progressed", "v1", { progress: 30, stage: "denoising", attempt: 1, preview: 1 });
+  await settle();
+  equal(library.get("v1")?.preview, 1);
+  sendEvent("progressed", "v1", { progress: 0, stage: "encoding", attempt: 2 });
+  await settle();
+  equal(library.get("v1")?.preview, null);
+});

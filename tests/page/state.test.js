@@ -27,6 +27,13 @@ test("an older response still brings what it knows better", () => {
   deepEqual({ progress, eta_seconds }, { progress: 50, eta_seconds: 12 });
 });
 
+test("an older response does not bring back an older preview", () => {
+  const known = { ...running(50), preview: 2 };
+  equal(reconcile(known, { ...running(40), preview: 1 }).preview, 2);
+  equal(reconcile(known, { ...running(60), preview: 3 }).preview, 3);
+  equal(reconcile(known, { ...running(0, 2), preview: null }).preview, null);
+});
+
 test("a new attempt starts from zero, and an older one does not return", () => {
   equal(reconcile(running(90), running(0, 2)).progress, 0);
   equal(reconcile(running(0, 2), running(90)).attempt, 2);

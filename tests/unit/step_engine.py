@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class StepEngine:
         error: what renders raise, if anything.
         warnings: what renders report of the request.
         requests: every request that was rendered.
+        previews: what is put here, renders report as a preview.
         ready: see `Engine.ready`.
         failure: see `Engine.failure`.
     """
@@ -33,6 +35,7 @@ class StepEngine:
     error: KinoraError | Exception | None = None
     requests: list[ResolvedRequest] = field(default_factory=list)
     warnings: Warnings = ()
+    previews: queue.SimpleQueue[bytes] = field(default_factory=queue.SimpleQueue)
     ready: bool = True
     failure: str | None = None
 
@@ -51,6 +54,9 @@ class StepEngine:
         while not self.go.wait(0.005):
             if cancelled.is_set():
                 raise RenderCancelled
+            while not self.previews.empty():
+                picture = self.previews.get_nowait()
+                on_progress(Progress(Stage.DENOISING, 1, 2, self.warnings, picture))
         if self.error is not None:
             raise self.error
         for name in ("video.mp4", "thumbnail.jpg", "spritesheet.jpg"):

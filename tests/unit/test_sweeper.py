@@ -42,6 +42,18 @@ def test_a_completed_video_keeps_only_its_own_files(
     assert list(store.files) == [new]
 
 
+def test_a_completed_video_keeps_no_preview(
+    sweeper: Sweeper, ledger: Ledger, store: MemoryStore, key: VideoKey
+) -> None:
+    """The worker that completed it was killed before it could delete the preview."""
+    prefix = f"{key.object_prefix}1-{OLD}/"
+    store.files.update({f"{prefix}{name}": (b"", "") for name in ("preview.jpg", "video.mp4")})
+    state = publish(ledger, Snapshot(key), EventName.STARTED, started(key))
+    publish(ledger, state, EventName.COMPLETED, completed(started(key), prefix=prefix))
+    sweeper.sweep()
+    assert list(store.files) == [f"{prefix}video.mp4"]
+
+
 def test_a_running_video_loses_only_files_of_earlier_attempts(
     sweeper: Sweeper, ledger: Ledger, store: MemoryStore, key: VideoKey
 ) -> None:

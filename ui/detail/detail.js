@@ -3,6 +3,7 @@ import { announce, find, setText, showText } from "../browser/dom.js";
 import { ApiError } from "../server/api.js";
 import { ACTIONS, availableActions } from "../videos/available_actions.js";
 import { activityLabel, failureLabel, shortPrompt, stateLabel, timeLeftLabel, titleLabel, warningsLabel } from "../videos/labels.js";
+import { Preview } from "../videos/preview.js";
 import { asCurl, asPython } from "../videos/snippets.js";
 import { displayState, isActive } from "../videos/state.js";
 import { showFacts } from "./facts_list.js";
@@ -33,6 +34,7 @@ export class Detail {
     this.handlers = handlers;
     this.dialog = find(document, "#detail", HTMLDialogElement);
     this.player = new Player(this.dialog, media);
+    this.preview = new Preview(this.#part("screen"), media);
     this.dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       handlers.close();
@@ -72,6 +74,7 @@ export class Detail {
     }
     showText(this.#part("problem"), "");
     this.player.show(null);
+    this.preview.set(null);
     if (!this.dialog.open) this.dialog.showModal();
   }
 
@@ -79,6 +82,7 @@ export class Detail {
     this.dialog.close();
     setText(this.#part("title"), "");
     this.player.show(null);
+    this.preview.set(null);
     this.#video = null;
     document.title = "Kinora";
   }
@@ -95,6 +99,8 @@ export class Detail {
     setText(this.#part("state"), stateLabel(video));
     showText(this.#part("problem"), failureLabel(video));
     this.player.show(video);
+    this.preview.set(video);
+    this.preview.show();
     this.#showButtons(video);
     showFacts(this.dialog, video);
     this.tick();

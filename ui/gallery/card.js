@@ -3,6 +3,7 @@ import { ACTIONS, availableActions } from "../videos/available_actions.js";
 import {
   activityLabel, ageLabel, failureLabel, lengthLabel, momentLabel, settingsLabel, stateLabel, timeLeftLabel, titleLabel,
 } from "../videos/labels.js";
+import { Preview } from "../videos/preview.js";
 import { displayState, isActive } from "../videos/state.js";
 import { Poster } from "./poster.js";
 
@@ -24,6 +25,7 @@ export class Card {
     this.link = find(this.element, "a", HTMLAnchorElement);
     this.bar = find(this.element, "progress", HTMLProgressElement);
     this.poster = new Poster(this.element, media);
+    this.preview = new Preview(this.poster.box, media);
     this.parts = Object.fromEntries(
       [...this.element.querySelectorAll("[data-part]")].map((part) =>
         [part.getAttribute("data-part"), /** @type {HTMLElement} */ (part)]),
@@ -72,7 +74,8 @@ export class Card {
     const length = done && video.num_frames && video.fps ? lengthLabel(video.num_frames, video.fps) : "";
     setText(this.#part("length"), length);
     this.poster.set(done ? video : null);
-    if (!this.#scrolledPast) this.poster.show();
+    this.preview.set(video);
+    if (!this.#scrolledPast) this.#showPictures();
     const available = availableActions(video);
     for (const name of ACTIONS) this.#part(name).hidden = !available[name];
     this.tick();
@@ -100,12 +103,18 @@ export class Card {
   /** Scrolling has stopped here. */
   settle() {
     this.#scrolledPast = false;
+    this.#showPictures();
+  }
+
+  #showPictures() {
+    this.preview.show();
     this.poster.show();
   }
 
   /** Free the video, as the card is no longer shown. */
   release() {
     this.poster.set(null);
+    this.preview.set(null);
     this.#video = null;
   }
 

@@ -2,14 +2,15 @@ import { contentPath } from "./api.js";
 
 /** @typedef {import("./api.js").Api} Api */
 /** @typedef {import("./types.js").Variant} Variant */
+/** @typedef {import("./types.js").Video} Video */
 /** @typedef {{url: string, name: string}} MediaFile `name` is what a download is saved as */
 
 // A few screens of posters, and some videos of a few megabytes each.
-const MAX_COPIES = { thumbnail: 300, video: 12, spritesheet: 12 };
+const MAX_COPIES = { thumbnail: 300, video: 12, spritesheet: 12, preview: 12 };
 
 /**
  * URLs of files for `img` and `video`. These elements can't send an API key: with one, the file is
- * fetched here, and the URL is that of a copy in memory.
+ * fetched here, and the URL is that of a copy in memory. So are previews, which change under one URL.
  */
 export class Media {
   /** @type {Map<string, {variant: Variant, file: Promise<MediaFile>}>} least recently used first */
@@ -30,20 +31,30 @@ export class Media {
     const path = contentPath(id, variant);
     // Without a name, the browser takes that of the response.
     if (!this.api.session.signedIn) return { url: path, name: "" };
-    const copy = this.#copies.get(path) ?? { variant, file: this.#fetch(id, variant, path) };
-    this.#copies.delete(path);
-    this.#copies.set(path, copy);
+    return this.#copy(id, variant, path);
+  }
+
+  /** The newest preview of a video that has one. @param {Video} video @returns {Promise<string>} */
+  async preview({ id, attempt, preview }) {
+    return (await this.#copy(id, "preview", `${contentPath(id, "preview")}#${attempt}-${preview}`)).url;
+  }
+
+  /** @param {string} id @param {Variant} variant @param {string} key of the copy @returns {Promise<MediaFile>} */
+  #copy(id, variant, key) {
+    const copy = this.#copies.get(key) ?? { variant, file: this.#fetch(id, variant, key) };
+    this.#copies.delete(key);
+    this.#copies.set(key, copy);
     this.#evict(variant);
     return copy.file;
   }
 
-  /** @param {string} id @param {Variant} variant @param {string} path */
-  async #fetch(id, variant, path) {
+  /** @param {string} id @param {Variant} variant @param {string} key of the copy */
+  async #fetch(id, variant, key) {
     try {
       const file = await this.api.content(id, variant);
       return { url: URL.createObjectURL(file), name: file.name };
     } catch (error) {
-      this.#copies.delete(path);
+      this.#copies.delete(key);
       throw error;
     }
   }

@@ -10,6 +10,7 @@
  * @property {Status} status
  * @property {number} progress whole percent
  * @property {string | null} stage what the worker is doing
+ * @property {number | null} [preview] the number of the newest preview of the attempt
  * @property {number} created_at Unix seconds, as are the other times
  * @property {number | null} started_at
  * @property {number | null} completed_at
@@ -88,9 +89,9 @@
  * @typedef {object} VideoEvent
  * @property {string} type such as "dev.kinora.video.completed.v1"
  * @property {string} subject the video's id
- * @property {{progress?: number, stage?: string, attempt?: number}} data
+ * @property {{progress?: number, stage?: string, attempt?: number, preview?: number}} data
  */
 
-/** @typedef {"video" | "thumbnail" | "spritesheet"} Variant */
+/** @typedef {"video" | "thumbnail" | "spritesheet" | "preview"} Variant */
 
 export {};

@@ -120,6 +120,11 @@ export function momentLabel(unixSeconds) {
   return new Date(unixSeconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });
 }
 
+/** What the preview of a video is, for those who can't see it. @param {Video} video */
+export function previewLabel(video) {
+  return `Preview of ${shortPrompt(video.prompt)}`;
+}
+
 /** The beginning of a prompt. @param {string} prompt */
 export function shortPrompt(prompt) {
   const characters = [...prompt];

@@ -99,8 +99,8 @@ export class Live {
     if (name === "deleted") return this.library.remove(id);
     const video = this.library.get(id);
     if (name === "progressed" && video && isActive(video)) {
-      const { progress = 0, stage = null, attempt = video.attempt } = data;
-      const running = { status: /** @type {const} */ ("in_progress"), progress, stage, attempt };
+      const { progress = 0, stage = null, attempt = video.attempt, preview = null } = data;
+      const running = { status: /** @type {const} */ ("in_progress"), progress, stage, attempt, preview };
       this.library.put({ ...video, ...running, queue_position: null, eta_seconds: null });
     } else if (name !== "progressed" || !this.#searching) {
       // Progress of a video that a search has not found does not make it one that it finds.

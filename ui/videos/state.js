@@ -29,5 +29,6 @@ export function reconcile(known, received) {
   if (known.attempt > received.attempt && isActive(received)) return known;
   const behind = known.attempt === received.attempt && known.progress > received.progress;
   if (!isActive(received) || !behind) return received;
-  return { ...received, status: known.status, progress: known.progress, stage: known.stage };
+  const { status, progress, stage, preview } = known;
+  return { ...received, status, progress, stage, preview };
 }

@@ -9,6 +9,7 @@ Reading order: `parent.engine`, then `model.serving`. Before the first video com
 `checksums`, `loading`, `mochi` (the loaded model), `compilation`, and `warmup`. A job then goes
 through `rendering`: `text_encoder`, `denoising` (the sampler), `guidance` and `attention` (the
 transformer), `streaming_decode` (latents to frames), `recording` and `media` (frames to files).
-`stage_metrics` and `memory` measure, `finite` refuses what would be a black video, `ranks`
-synchronizes the processes, and `gpu` knows whether there is a usable GPU.
+Meanwhile, `previews` shows what it will look like. `stage_metrics` and `memory` measure, `finite`
+refuses what would be a black video, `ranks` synchronizes the processes, and `gpu` knows whether
+there is a usable GPU.
 """

@@ -29,6 +29,19 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class PreviewLimits:
+    """How often pictures of a video are made while it is denoised, at most.
+
+    Attributes:
+        seconds: between two of them; 0 for none at all.
+        share: what all of them together may take of the time since the render began.
+    """
+
+    seconds: float = 0
+    share: float = 0.01
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """What every rank of an engine is started with.
 
@@ -42,6 +55,7 @@ class EngineConfig:
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
         loras: what to add to the weights, as the setting LORAS has it.
         compile_cache: a folder for what is compiled; None to keep it as torch does by default.
+        previews: how often previews are made.
     """
 
     model: str
@@ -53,6 +67,7 @@ class EngineConfig:
     fast: FastMode | None = None
     loras: str | None = None
     compile_cache: str | None = None
+    previews: PreviewLimits = field(default_factory=PreviewLimits)
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,8 @@ class Progress:
     total: int
     # What the model can't use of the request: the same in each message of a job.
     warnings: Warnings = ()
+    # What the video will look like, as a JPEG; only now and then.
+    preview: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -144,12 +144,14 @@ ORDER: Final = Parameter[Literal["asc", "desc"]](
     "Sort order by creation time; `desc` is newest first.",
     "desc",
 )
-VARIANT: Final = Parameter[Literal["video", "thumbnail", "spritesheet"]](
+Variant = Literal["video", "thumbnail", "spritesheet", "preview"]
+VARIANT: Final = Parameter[Variant](
     "variant",
     "query",
-    Literal["video", "thumbnail", "spritesheet"],
-    "one of video, thumbnail, spritesheet",
-    "Which of the video's files to download.",
+    Variant,
+    "one of video, thumbnail, spritesheet, preview",
+    "Which of the video's files to download: of a completed one the video, its thumbnail or its "
+    "spritesheet; of one that is being made its newest preview.",
     "video",
 )
 WATCHED_VIDEO: Final = Parameter[str | None](

@@ -51,6 +51,7 @@ def queued_video(
         "status": State.QUEUED,
         "progress": 0,
         "stage": None,
+        "preview": None,
         "created_at": created // NANOSECONDS,
         "started_at": None,
         "completed_at": None,
@@ -90,7 +91,7 @@ def video_object(snapshot: Snapshot, *, max_age_days: int) -> Video:
     if snapshot.terminal:
         video["completed_at"] = snapshot.time // NANOSECONDS
     if isinstance(data, Progressed):
-        video |= {"progress": data.progress, "stage": data.stage}
+        video |= {"progress": data.progress, "stage": data.stage, "preview": data.preview}
     elif isinstance(data, Completed):
         video |= {"progress": 100, "output": _output(data.output), "timings": data.timings}
         video["model_revision"] = data.model_revision

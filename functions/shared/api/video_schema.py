@@ -112,6 +112,14 @@ class Video(VideoSettings):
     status: Annotated[State, Field(description="A cancelled video is `failed`.")]
     progress: Annotated[int, Field(ge=0, le=100, description="Percentage of the work done.")]
     stage: Annotated[str | None, Field(description="The current stage, such as `denoising`.")]
+    preview: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="While the video is being made: the number of the newest preview of "
+            "this attempt, which `variant=preview` of its content returns; null before the first.",
+        ),
+    ]
     created_at: int
     started_at: Annotated[int | None, Field(description="When the first attempt started.")]
     completed_at: Annotated[int | None, Field(description="When it completed or failed.")]

@@ -191,6 +191,11 @@ class Progressed(Started):
     progress: int = Field(ge=0, le=100, description="Percentage of the whole attempt.")
     stage: str = Field(description="The current stage, such as `denoising`.")
     error: Failure | None = Field(None, description="Why the lease was released.")
+    preview: int | None = Field(
+        None,
+        ge=1,
+        description="The number of the newest preview of this attempt; absent before the first.",
+    )
 
 
 class Completed(VideoData):

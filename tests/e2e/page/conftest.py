@@ -105,7 +105,8 @@ def page(new_context: NewContext, kinora: RunningStack) -> Page:
     return page
 
 
-KEYS = {f"{name}-key": name for name in ("crowd", "street", "lane", "solo", "waiting", "empty")}
+ACCOUNTS = ("crowd", "street", "lane", "solo", "waiting", "empty", "previewed")
+KEYS = {f"{name}-key": name for name in ACCOUNTS}
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def test_type_submit_and_watch_it_become_a_video(page: Page, engines: Engines) -
     seen = page.evaluate("seen")
     assert seen == sorted(seen)
     assert len({value for value in seen if 0 < value < 100}) >= 2, "the bar moved"
-    image = card.locator("img")
+    image = card.locator("img:not(.preview)")
     expect(image).to_be_visible()
     assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [160, 96]
 
@@ -87,7 +87,7 @@ def test_reduced_motion_shows_stills(new_context: NewContext, kinora: RunningSta
     page.goto(kinora.url)
     card = create(page, new_prompt("it stands still"), **SHORT)
     expect_state(card, "completed")
-    expect(card.locator("img")).to_be_visible()
+    expect(card.locator("img:not(.preview)")).to_be_visible()
     card.hover()
     video = open_detail(card).locator("video")
     expect(video).to_be_visible()

@@ -8,6 +8,7 @@ bf16, most steps would be too small to change a latent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -21,6 +22,9 @@ TRAINING_TIMESTEPS = 1000
 # From latents and a timestep to the predictions of all branches: with the prompt and, with
 # guidance, with the negative prompt.
 Predict = Callable[[Tensor, Tensor], Sequence[Tensor]]
+# Called after each step with the number of steps queued on the device so far, and with a function
+# that returns the finished latents as far as they can be estimated then.
+OnStep = Callable[[int, Callable[[], Tensor]], None]
 
 
 def uses_guidance(guidance_scale: float) -> bool:
@@ -40,7 +44,7 @@ def denoise(
     noise: Tensor,
     sigmas: Tensor,
     guidance_scale: float,
-    on_step: Callable[[int], None] = lambda _: None,
+    on_step: OnStep = lambda *_: None,
 ) -> Tensor:
     """Latents, in the shape of `noise`, both fp32.
 
@@ -49,7 +53,7 @@ def denoise(
         noise: Gaussian.
         sigmas: one more than there are steps.
         guidance_scale: the weight of the prompt; used if there are two branches.
-        on_step: called after each step with the number of steps queued on the device so far.
+        on_step: changes nothing of the latents.
     """
     latents = noise
     for step, (sigma, following) in enumerate(pairwise(sigmas), 1):
@@ -59,5 +63,10 @@ def denoise(
         for other in negative:
             velocity = other + guidance_scale * (velocity - other)
         latents = latents + (following - sigma) * velocity
-        on_step(step)
+        on_step(step, partial(_estimate, latents, 1 - following, velocity))
     return latents
+
+
+def _estimate(latents: Tensor, remaining: Tensor, velocity: Tensor) -> Tensor:
+    """The clip at the end of a path that goes on straight: x0 of flow matching."""
+    return latents + remaining * velocity

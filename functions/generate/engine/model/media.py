@@ -6,6 +6,7 @@ A frame is an array of height x width x 3 bytes, RGB.
 from __future__ import annotations
 
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -126,4 +127,11 @@ class Spritesheet:
 
 def save_jpeg(path: Path, frame: Frame) -> None:
     """Write one frame as JPEG, in its original size."""
-    Image.fromarray(frame).save(path, "JPEG", quality=JPEG_QUALITY)
+    path.write_bytes(encode_jpeg(frame))
+
+
+def encode_jpeg(frame: Frame) -> bytes:
+    """One frame as JPEG, in its original size."""
+    encoded = BytesIO()
+    Image.fromarray(frame).save(encoded, "JPEG", quality=JPEG_QUALITY)
+    return encoded.getvalue()

@@ -10,7 +10,7 @@ sums in a different order, so the last bits differ.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from itertools import chain
 from typing import Final
 
@@ -22,7 +22,7 @@ from functions.generate.engine.model.attention import select_attention_kernel
 from functions.generate.engine.model.checkpoint import Checkpoint
 from functions.generate.engine.model.checksums import verify_checksums
 from functions.generate.engine.model.compilation import compile_blocks
-from functions.generate.engine.model.denoising import denoise, sigmas_of
+from functions.generate.engine.model.denoising import OnStep, denoise, sigmas_of
 from functions.generate.engine.model.guidance import GuidanceBranches
 from functions.generate.engine.model.loading import load_components
 from functions.generate.engine.model.ranks import Ranks
@@ -111,7 +111,7 @@ class Mochi:
         self,
         request: ResolvedRequest,
         prompts: tuple[EncodedPrompt, ...],
-        on_step: Callable[[int], None] = lambda _: None,
+        on_step: OnStep = lambda *_: None,
         counts: StepCounts | None = None,
     ) -> Tensor:
         """Latents: 1 x 12 x latent frames x height/8 x width/8, normalized, fp32.
@@ -121,7 +121,7 @@ class Mochi:
         Args:
             request: everything but its prompts is used.
             prompts: from `encode_text`.
-            on_step: called after each step with the number of steps queued on the device so far.
+            on_step: see `OnStep`.
             counts: if given, the steps are added to it.
 
         Raises:

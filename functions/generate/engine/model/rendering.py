@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from functions.generate.engine.messages import Rendered, RenderJob
+from functions.generate.engine.messages import PreviewLimits, Rendered, RenderJob
 from functions.generate.engine.model.finite import require_finite
 from functions.generate.engine.model.gpu import DeviceLost
 from functions.generate.engine.model.memory import PeakMemory, is_out_of_memory
 from functions.generate.engine.model.mochi import Mochi
+from functions.generate.engine.model.previews import Previewer
 from functions.generate.engine.model.recording import open_recording
 from functions.generate.engine.model.stage_metrics import StageMetrics
 from functions.generate.engine.model.step_reuse import StepCounts
@@ -25,15 +26,22 @@ from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
 from functions.shared.video.warnings import Warnings
 
-# Called with the stage, its finished parts, and all its parts; raises RenderCancelled to cancel.
-ReportProgress = Callable[[Stage, int, int], None]
+
+class ReportProgress(Protocol):
+    """Told how far a render is; raises RenderCancelled to cancel it."""
+
+    def __call__(
+        self, stage: Stage, done: int, total: int, preview: bytes | None = None, /
+    ) -> None:
+        """`done` of `total` parts of `stage` are finished; `preview` is a JPEG, now and then."""
 
 
 class Renderer:
-    """Renders one job after another with `model`."""
+    """Renders one job after another with `model`, and makes previews within `limits`."""
 
-    def __init__(self, model: Mochi) -> None:
+    def __init__(self, model: Mochi, limits: PreviewLimits | None = None) -> None:
         self.model: Final = model
+        self.previewer: Final = Previewer(model.decode, limits or PreviewLimits())
 
     @property
     def model_revision(self) -> str:
@@ -116,10 +124,14 @@ class Renderer:
     ) -> Tensor:
         ranks, steps = self.model.ranks, request.num_inference_steps
 
-        def report_step(done: int) -> None:
+        previews = self.previewer.of_video()
+
+        def report_step(done: int, estimate: Callable[[], Tensor]) -> None:
             with ranks.failing_together():
                 self.model.synchronize()
-                report_progress(Stage.DENOISING, done, steps)
+                # One rank is enough. Any other would make the rest wait just as long.
+                preview = previews.after_step(done, steps, estimate) if ranks.rank == 0 else None
+                report_progress(Stage.DENOISING, done, steps, preview)
 
         with ranks.failing_together():
             report_progress(Stage.DENOISING, 0, steps)
@@ -145,6 +157,7 @@ class Renderer:
                     self.model.decode(latents),
                     lambda done: report_progress(Stage.DECODING, done, frames),
                 )
+            self.previewer.costs.record_video(latents, metrics.seconds[Stage.DECODING])
             with metrics.measure(Stage.SAVING):
                 report_progress(Stage.SAVING, 0, 1)
                 recording.save_images()

@@ -100,7 +100,7 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     if config.compile_cache is not None:
         use_compile_cache(Path(config.compile_cache), device_name(rank))
     model = Mochi(checkpoint, ranks, config.sigmas, fast=config.fast, compiled=config.compiled)
-    renderer = Renderer(model)
+    renderer = Renderer(model, config.previews)
     warm_up(renderer, config.warm_up, rendezvous)
     return renderer
 
@@ -110,10 +110,12 @@ def _run_job(
 ) -> Rendered | RankFinished | RenderFailed:
     warnings: Warnings = ()
 
-    def report_progress(stage: Stage, done: int, total: int) -> None:
+    def report_progress(
+        stage: Stage, done: int, total: int, preview: bytes | None = None, /
+    ) -> None:
         if rank != 0:
             return
-        connection.send(Progress(stage, done, total, warnings))
+        connection.send(Progress(stage, done, total, warnings, preview))
         reply: ProgressReply = connection.recv()
         if not reply.proceed:
             raise RenderCancelled

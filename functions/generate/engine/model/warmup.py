@@ -23,12 +23,15 @@ from functions.shared.video.requests import ResolvedRequest
 SMALLEST: Final = Shape(16, 16, 7)
 # Texts of no token and of one compile to graphs of their own; all longer ones share a third.
 TOKENS: Final = (MAX_TOKENS, 0, 1, 2)
+# A preview of the smallest video takes nearly as long as that of a larger one: by its pixels, these
+# would seem to be far too expensive.
+PREVIEWED: Final = Shape(128, 128, 7)
 GUIDED: Final = 4.5
 UNGUIDED: Final = 1.0
 
 
 def warm_up(renderer: Renderer, shapes: Iterable[Shape], scratch: Path) -> None:
-    """Render each of `shapes` once, then the smallest video with and without guidance.
+    """Render each of `shapes` once, then the smallest video; previews of them too.
 
     All ranks call this at the same time.
 
@@ -44,6 +47,8 @@ def warm_up(renderer: Renderer, shapes: Iterable[Shape], scratch: Path) -> None:
     # each rank compiles each graph for the same size, whichever branch it computes later: otherwise
     # their sums could differ in order.
     order = (*shapes, SMALLEST)
+    for shape in (*order, PREVIEWED):
+        _preview(renderer, shape)
     for tokens in TOKENS:
         _predict(renderer, order[0], tokens)
     for shape in order:
@@ -55,6 +60,13 @@ def warm_up(renderer: Renderer, shapes: Iterable[Shape], scratch: Path) -> None:
 def _predict(renderer: Renderer, shape: Shape, tokens: int) -> None:
     with torch.no_grad():
         renderer.model.predict_text_of(_request(renderer, shape, GUIDED, ""), tokens)
+
+
+def _preview(renderer: Renderer, shape: Shape) -> None:
+    if renderer.model.ranks.rank == 0:
+        noise = renderer.model.draw_noise(_request(renderer, shape, GUIDED, ""))
+        with torch.no_grad():
+            renderer.previewer.warm_up(noise)
 
 
 def _render(renderer: Renderer, request: ResolvedRequest, scratch: Path) -> None:

@@ -22,6 +22,7 @@ from structlog.contextvars import get_contextvars
 
 from functions.generate.engine.messages import (
     EngineConfig,
+    PreviewLimits,
     Progress,
     ProgressReply,
     Rendered,
@@ -56,6 +57,7 @@ class Engine:
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
         loras: what to add to the weights, as the setting LORAS has it.
         compile_cache: see `EngineConfig`.
+        previews: see `EngineConfig`; None for no previews.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -75,6 +77,7 @@ class Engine:
         fast: FastMode | None = None,
         loras: str | None = None,
         compile_cache: str | None = None,
+        previews: PreviewLimits | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -88,6 +91,7 @@ class Engine:
                 fast,
                 loras,
                 compile_cache,
+                previews or PreviewLimits(),
             )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)

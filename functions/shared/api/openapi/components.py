@@ -80,9 +80,10 @@ HEADERS: Final[Json] = {
         {"type": "integer", "minimum": 1, "maximum": MAX_RETRY_AFTER},
     ),
     "WWW-Authenticate": _header("How to authenticate.", {"type": "string", "const": "Bearer"}),
-    "ETag": _header("Identifies the file, which never changes.", TEXT),
+    "ETag": _header("Identifies the file, which never changes; or this preview.", TEXT),
     "Accept-Ranges": _header(
-        "The file can be requested in ranges.", {"type": "string", "const": "bytes"}
+        "Whether the file can be requested in ranges: a preview can't.",
+        {"type": "string", "enum": ["bytes", "none"]},
     ),
     "Content-Range": _header(
         "The range and the size of the file; `*/<size>` if the range is outside the file.",

@@ -8,6 +8,7 @@ from typing import Final
 from functions.shared.api.openapi.operation import Json, Operation, Response, ref
 from functions.shared.errors import (
     ContentNotReady,
+    NoPreview,
     NotFound,
     PreconditionFailed,
     RangeNotSatisfiable,
@@ -33,7 +34,14 @@ def content_operations() -> list[Operation]:
         summary="Retrieve the headers of a file",
         description="Responds as GET does, without the body. Ranges are ignored.",
         responses={status: get.responses[status] for status in (200, 304)},
-        errors=(Unauthorized, VideoNotFound, ContentNotReady, NotFound, PreconditionFailed),
+        errors=(
+            Unauthorized,
+            VideoNotFound,
+            ContentNotReady,
+            NoPreview,
+            NotFound,
+            PreconditionFailed,
+        ),
         parameters=[p for p in get.parameters if "Range" not in p["$ref"]],
     )
     return [get, head]
@@ -46,7 +54,9 @@ def _get() -> Operation:
         path="/v1/videos/{video_id}/content",
         tag="videos",
         summary="Download a file",
-        description="Returns the video, its thumbnail, or its spritesheet.",
+        description="Returns the video, its thumbnail, or its spritesheet. While the video is "
+        "being made, `variant=preview` returns the newest picture of what it will look like, if "
+        "there is one yet; the video's `preview` is its number. Of a preview, ranges are ignored.",
         parameters=[ref("parameters", name) for name in PARAMETERS],
         responses={
             200: Response("The whole file.", FILE, (*FILE_HEADERS, "Content-Length")),
@@ -61,6 +71,7 @@ def _get() -> Operation:
             Unauthorized,
             VideoNotFound,
             ContentNotReady,
+            NoPreview,
             NotFound,
             PreconditionFailed,
             RangeNotSatisfiable,
