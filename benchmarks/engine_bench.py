@@ -96,6 +96,12 @@ class Bench:
             "return_dict": False,
         }
 
+    def tokens(self, frames: int) -> int:
+        """The tokens of a video of `frames` frames and of the prompt."""
+        size = self.size
+        pictures = (size.height // 16) * (size.width // 16)
+        return latent_frames(frames) * pictures + size.prompt
+
     def latents(self, frames: int, batch: int = 1) -> Tensor:
         """Random latents of a video of `frames` frames, fp32."""
         size = self.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from benchmarks.engine_bench import Bench, require_finite
 from benchmarks.engine_model import build_transformer, transformer_flops
 from benchmarks.supervised_parts import Emit
-from functions.generate.engine.model.attention import select_attention_kernel
+from functions.generate.engine.model.attention_probe import Attention
 from functions.generate.engine.model.compilation import compile_blocks
 from functions.generate.engine.model.guidance import GuidanceBranches
+from functions.generate.engine.model.kernel_choice import choose_kernel
 from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.text_encoder import EncodedPrompt
 
@@ -40,8 +42,13 @@ def measure_ours(
     """
     bench = Bench.open(smoke=smoke)
     model = build_transformer(bench.size, bench.device, bench.dtype)
-    kernel = select_attention_kernel(bench.device, bench.dtype)
-    ours = GuidanceBranches(model, kernel, Ranks())
+    config = model.config
+    heads, head_size = config.num_attention_heads, config.attention_head_dim
+    tokens = bench.tokens(max(frames))
+    attention = Attention(heads, head_size, tokens, bench.device, bench.dtype)
+    chosen = choose_kernel(attention, Ranks())
+    emit(figure="kernel", **asdict(chosen))
+    ours = GuidanceBranches(model, chosen.kernel, Ranks())
     if compiled:
         compile_blocks(model)
         torch._inductor.config.deterministic = deterministic  # noqa: SLF001 - where torch documents it
@@ -49,7 +56,7 @@ def measure_ours(
             for block in model.transformer_blocks:
                 block.compile(fullgraph=True, dynamic=False)
     how = {
-        "attention": kernel.value,
+        "attention": chosen.kernel.value,
         "compiled": compiled,
         "deterministic": deterministic,
         "dynamic": dynamic,

@@ -97,6 +97,7 @@ def _start_engine(settings: Settings) -> Engine:
         fast=profile.fast,
         loras=settings.loras,
         compile_cache=settings.compile_cache,
+        attention=settings.engine_attention,
         on_load_failure=_exit,
     )
     engine.start()

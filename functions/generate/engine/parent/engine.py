@@ -56,6 +56,7 @@ class Engine:
         fast: how videos of quality `fast` are rendered; None if the model has no such videos.
         loras: what to add to the weights, as the setting LORAS has it.
         compile_cache: see `EngineConfig`.
+        attention: see `EngineConfig`.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -75,6 +76,7 @@ class Engine:
         fast: FastMode | None = None,
         loras: str | None = None,
         compile_cache: str | None = None,
+        attention: str | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -88,6 +90,7 @@ class Engine:
                 fast,
                 loras,
                 compile_cache,
+                attention,
             )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)
