@@ -103,6 +103,26 @@ def save_outcomes(rank: int, size: int, failures: list[tuple[int, str]], folder:
     (folder / f"outcomes-{rank}").write_text("\n".join(outcomes))
 
 
+def save_kernels(rank: int, size: int, forced: list[str | None], folder: Path) -> None:
+    """Save which attention kernel this rank gets if it is told to use `forced[rank]`."""
+    import torch  # noqa: PLC0415 - not every test process needs it
+
+    from functions.generate.engine.model.attention_kernels import AttentionKernel  # noqa: PLC0415
+    from functions.generate.engine.model.attention_probe import Attention  # noqa: PLC0415
+    from functions.generate.engine.model.kernel_choice import choose_kernel  # noqa: PLC0415
+    from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415
+
+    attention = Attention(2, 16, 64, torch.device("cpu"), torch.float32)
+    own = forced[rank]
+    try:
+        ranks = Ranks.join(rank, size, folder)
+        chosen = choose_kernel(attention, ranks, AttentionKernel(own) if own else None)
+        outcome = f"{chosen.kernel} {chosen.milliseconds is not None}"
+    except Exception as error:  # noqa: BLE001 - the test checks which one it is
+        outcome = f"{type(error).__name__}: {error}"
+    (folder / f"kernel-{rank}").write_text(outcome)
+
+
 def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], folder: Path) -> None:
     """Save how many graphs this rank compiles in the warm-up, and then with all of `requests`.
 

@@ -105,6 +105,7 @@ def _start_engine(settings: Settings) -> Engine:
         loras=settings.loras,
         compile_cache=settings.compile_cache,
         previews=PreviewLimits(settings.preview_seconds),
+        attention=settings.engine_attention,
         on_load_failure=_exit,
     )
     engine.start()

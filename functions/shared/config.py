@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -168,6 +168,11 @@ class Settings(BaseSettings):
         None,
         description="A folder that lasts, for what the engine compiles: the next start on such a "
         "machine takes it from there.",
+    )
+    engine_attention: Literal["cudnn", "flash3", "flash", "efficient", "math"] | None = Field(
+        None,
+        description="The attention kernel, for equal frames wherever it is the same. Not set: the "
+        "fastest of those that work, measured when the engine starts.",
     )
     engine_warm_up: str | None = Field(
         None,

@@ -106,7 +106,9 @@ def test_a_render_reports_how_it_was_made(render: Render) -> None:
     assert (rendered.width, rendered.height, rendered.frames) == (96, 64, 25)
     assert rendered.timings.keys() == set(ENGINE_STAGES)
     assert (rendered.engine.device, rendered.engine.ranks) == ("CPU", 1)
-    assert (rendered.engine.attention, rendered.engine.precision) == ("torch", "float32")
+    assert (rendered.engine.attention, rendered.engine.precision) == ("flash", "float32")
+    assert (rendered.engine.attention_ms or 0) > 0
+    assert rendered.engine.attention_rejected == {}, "a CPU has no other kernel"
     assert (rendered.engine.torch, rendered.engine.threads >= 1) == (torch.__version__, True)
     if sys.platform == "linux":
         # A process with torch and diffusers takes hundreds of megabytes; the demo adds little.

@@ -74,7 +74,7 @@ class StepEngine:
                 device="CPU",
                 ranks=2,
                 precision="float32",
-                attention="torch",
+                attention="flash",
                 compiled=False,
                 threads=1,
                 torch="2.13.0",

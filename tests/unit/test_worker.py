@@ -88,7 +88,7 @@ def test_completed_names_the_files_and_their_digest(
     assert data.started_at is not None
     assert set(data.timings) == {"denoising", "uploading"}
     assert data.engine is not None
-    assert (data.engine.ranks, data.engine.attention) == (2, "torch")
+    assert (data.engine.ranks, data.engine.attention) == (2, "flash")
     assert data.engine.peak_memory == {"denoising": 9}
     assert (data.engine.quality, data.engine.steps_computed, data.engine.steps_reused) == (
         "exact",

@@ -6,10 +6,11 @@ are `messages`, the values they exchange, and `child`, a rank's entry point, whi
 and which imports `model` only when it runs.
 
 Reading order: `parent.engine`, then `model.serving`. Before the first video come `checkpoint`,
-`checksums`, `loading`, `mochi` (the loaded model), `compilation`, and `warmup`. A job then goes
-through `rendering`: `text_encoder`, `denoising` (the sampler), `guidance` and `attention` (the
-transformer), `streaming_decode` (latents to frames), `recording` and `media` (frames to files).
-Meanwhile, `previews` shows what it will look like. `stage_metrics` and `memory` measure, `finite`
-refuses what would be a black video, `ranks` synchronizes the processes, and `gpu` knows whether
-there is a usable GPU.
+`checksums`, `loading`, `mochi` (the loaded model), `kernel_choice` (what `attention_probe` finds of
+`attention_kernels`), `compilation`, and `warmup`. A job then goes through `rendering`:
+`text_encoder`, `denoising` (the sampler), `guidance` and `attention` (the transformer),
+`streaming_decode` (latents to frames), `recording` and `media` (frames to files). Meanwhile,
+`previews` shows what it will look like. `stage_metrics` and `memory` measure, `finite` refuses what
+would be a black video, `ranks` synchronizes the processes, and `gpu` knows whether there is a
+usable GPU.
 """

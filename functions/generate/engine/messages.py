@@ -56,6 +56,8 @@ class EngineConfig:
         loras: what to add to the weights, as the setting LORAS has it.
         compile_cache: a folder for what is compiled; None to keep it as torch does by default.
         previews: how often previews are made.
+        attention: the attention kernel, as the setting ENGINE_ATTENTION has it; None for the
+            fastest.
     """
 
     model: str
@@ -68,6 +70,7 @@ class EngineConfig:
     loras: str | None = None
     compile_cache: str | None = None
     previews: PreviewLimits = field(default_factory=PreviewLimits)
+    attention: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,12 @@ class EngineReport:
         device: the GPU's name, or `CPU`.
         ranks: the number of processes that rendered it, each with its own device on GPUs.
         precision: the data type of the model's computation, as torch names it.
-        attention: the attention kernel: `cudnn`, `flash`, or `torch` for torch's own choice.
+        attention: the attention kernel; see `AttentionKernel`.
         compiled: whether the transformer was compiled.
         threads: the CPU threads of each process that rendered it.
         torch: torch's version.
+        attention_ms: what one call of it took when the engine started, in milliseconds.
+        attention_rejected: why other kernels were not chosen, by their names.
         quality: the quality of the request.
         steps_computed: how many steps were computed whole.
         steps_reused: how many steps reused what an earlier one had computed.
@@ -159,6 +164,8 @@ class EngineReport:
     compiled: bool
     threads: int
     torch: str
+    attention_ms: float | None = None
+    attention_rejected: dict[str, str] = field(default_factory=dict)
     quality: Quality = "exact"
     steps_computed: int = 0
     steps_reused: int = 0

@@ -130,6 +130,8 @@ def _engine(engine: EngineUsed | None) -> VideoEngine | None:
         "ranks": engine.ranks,
         "precision": engine.precision,
         "attention": engine.attention,
+        "attention_ms": engine.attention_ms,
+        "attention_rejected": engine.attention_rejected,
         "compiled": engine.compiled,
         "threads": engine.threads,
         "torch": engine.torch,

@@ -56,6 +56,12 @@ class VideoEngine(TypedDict):
     ranks: Annotated[int, Field(description="Processes that rendered it, each with its own GPU.")]
     precision: Annotated[str, Field(description="The data type of the computation.")]
     attention: Annotated[str, Field(description="The attention kernel.")]
+    attention_ms: Annotated[
+        float | None, Field(description="Milliseconds that a call of it took at the start.")
+    ]
+    attention_rejected: Annotated[
+        dict[str, str], Field(description="Why other kernels were not chosen, by name.")
+    ]
     compiled: Annotated[bool, Field(description="Whether the transformer was compiled.")]
     threads: Annotated[
         int | None,

@@ -122,7 +122,8 @@ class EngineUsed(_Data):
     ranks: int = Field(ge=1, description="Processes that rendered it, each on its own GPU.")
     precision: str = Field(description="The model's data type, such as `bfloat16`.")
     attention: str = Field(
-        description="The attention kernel: `cudnn`, `flash`, or `torch` for torch's own."
+        description="The attention kernel: `cudnn`, `flash3`, `flash`, `efficient` or `math`; in "
+        "older events also `torch`, for torch's own choice. Another one gives other last bits."
     )
     compiled: bool = Field(description="Whether the transformer was compiled.")
     # Events of older workers have neither.
@@ -131,6 +132,14 @@ class EngineUsed(_Data):
     )
     torch: str | None = Field(None, description="The version of torch.")
     # Nor do they have these.
+    attention_ms: float | None = Field(
+        None, ge=0, description="Milliseconds that one call of the kernel took at the start."
+    )
+    attention_rejected: dict[str, str] = Field(
+        default_factory=dict,
+        description="Why other kernels were not chosen, by name: `absent`, or a text that begins "
+        "with `slower`, `wrong` or `failing`.",
+    )
     quality: Quality | None = Field(None, description="The quality that it was rendered with.")
     steps_computed: int | None = Field(
         None, ge=0, description="Denoising steps that were computed whole."

@@ -1,4 +1,4 @@
-"""Mochi's attention without padding, on the fastest kernel for the device.
+"""Mochi's attention without padding, on a kernel of choice.
 
 diffusers' own processor looks up the valid text tokens on every call (`torch.nonzero`: the host
 waits for the device 48 times a step, and no compiled graph knows a shape), gathers them, pads the
@@ -7,59 +7,12 @@ result, and has no option for the kernel.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
 
-
-class AttentionKernel(StrEnum):
-    """The kernels that can be selected; a completed video reports their values."""
-
-    CUDNN = "cudnn"
-    FLASH = "flash"
-    TORCH = "torch"  # torch's own choice
-
-
-_BACKENDS: Final = {
-    AttentionKernel.CUDNN: SDPBackend.CUDNN_ATTENTION,
-    AttentionKernel.FLASH: SDPBackend.FLASH_ATTENTION,
-}
-# Since this compute capability (Hopper), cuDNN has kernels of its own, and torch prefers them too
-# (since 2.11). Published figures for an H100 at Mochi's head sizes: 631 TFLOP/s, FlashAttention 2
-# 329. Naming the kernel makes it a part of what a video reports, and an error where it is missing.
-_CUDNN_IS_FASTER_SINCE: Final = (9, 0)
-# Shapes of an even and an odd sequence with Mochi's heads and head size. A kernel that can't run
-# them, in the memory layout of a transformer block, is not used.
-_PROBE_SHAPES: Final = ((1, 64, 24, 128), (1, 1023, 24, 128))
-
-
-def select_attention_kernel(device: torch.device, dtype: torch.dtype) -> AttentionKernel:
-    """The fastest kernel that works with `dtype` on `device`.
-
-    On a CPU this is torch's own choice: there is one kernel for each data type.
-    """
-    if device.type != "cuda":
-        return AttentionKernel.TORCH
-    candidates = [AttentionKernel.CUDNN, AttentionKernel.FLASH]
-    if torch.cuda.get_device_capability(device) < _CUDNN_IS_FASTER_SINCE:
-        candidates.reverse()
-    usable = (kernel for kernel in candidates if kernel_works(kernel, device, dtype))
-    return next(usable, AttentionKernel.TORCH)
-
-
-def kernel_works(kernel: AttentionKernel, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether `kernel` runs here at all: the build of torch or the driver may lack it."""
-    try:
-        for shape in _PROBE_SHAPES:
-            probe = torch.zeros(shape, device=device, dtype=dtype).transpose(1, 2)
-            DenseAttention(kernel).attend(probe, probe, probe)
-    except RuntimeError:
-        return False
-    return True
+from functions.generate.engine.model.attention_kernels import AttentionKernel, attend, install
 
 
 class DenseAttention:
@@ -69,11 +22,11 @@ class DenseAttention:
     padded text, bit for bit in bf16. It compiles into one graph.
 
     Args:
-        kernel: the kernel to use; RuntimeError is raised on inputs that it does not support.
+        kernel: is installed; RuntimeError is raised on inputs that it does not support.
     """
 
     def __init__(self, kernel: AttentionKernel) -> None:
-        self._backend = _BACKENDS.get(kernel)
+        self._kernel = kernel
 
     def __call__(
         self,
@@ -104,7 +57,8 @@ class DenseAttention:
         text_query = attn.norm_added_q(_split_heads(attn, attn.add_q_proj(text)))
         text_key = attn.norm_added_k(_split_heads(attn, attn.add_k_proj(text)))
         text_value = _split_heads(attn, attn.add_v_proj(text))
-        attended = self.attend(
+        attended = attend(
+            self._kernel,
             torch.cat([query, text_query], 1).transpose(1, 2),
             torch.cat([key, text_key], 1).transpose(1, 2),
             torch.cat([value, text_value], 1).transpose(1, 2),
@@ -114,13 +68,6 @@ class DenseAttention:
         video, text = joined[:, :tokens], joined[:, tokens:]
         # The last block discards its text, and has no projection for it.
         return attn.to_out[0](video), attn.to_add_out(text) if hasattr(attn, "to_add_out") else text
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Scaled dot-product attention; each tensor is 1 x heads x tokens x head size."""
-        if self._backend is None:
-            return scaled_dot_product_attention(query, key, value)
-        with sdpa_kernel(self._backend):
-            return scaled_dot_product_attention(query, key, value)
 
 
 class TrimmedTextEmbedding(nn.Module):
@@ -154,7 +101,12 @@ class TrimmedTextEmbedding(nn.Module):
 
 
 def use_dense_attention(transformer: Any, kernel: AttentionKernel) -> None:
-    """Change a `MochiTransformer3DModel` to attend without padding, for one sample per call."""
+    """Change a `MochiTransformer3DModel` to attend without padding, for one sample per call.
+
+    Raises:
+        KernelAbsent: `kernel` is not installed here.
+    """
+    install(kernel)
     transformer.time_embed = TrimmedTextEmbedding(transformer.time_embed)
     for block in transformer.transformer_blocks:
         block.attn1.processor = DenseAttention(kernel)

@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from functions.generate.engine.model.attention import AttentionKernel, use_dense_attention
+from functions.generate.engine.model.attention import use_dense_attention
+from functions.generate.engine.model.attention_kernels import AttentionKernel
 from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.step_reuse import StepCounts, StepReuse
 from functions.generate.engine.model.text_encoder import EncodedPrompt

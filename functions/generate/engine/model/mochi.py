@@ -17,13 +17,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from functions.generate.engine.messages import EngineReport
-from functions.generate.engine.model.attention import select_attention_kernel
+from functions.generate.engine.messages import EngineReport, Shape
+from functions.generate.engine.model.attention_kernels import AttentionKernel
+from functions.generate.engine.model.attention_probe import Attention
 from functions.generate.engine.model.checkpoint import Checkpoint
 from functions.generate.engine.model.checksums import verify_checksums
 from functions.generate.engine.model.compilation import compile_blocks
 from functions.generate.engine.model.denoising import OnStep, denoise, sigmas_of
 from functions.generate.engine.model.guidance import GuidanceBranches
+from functions.generate.engine.model.kernel_choice import choose_kernel
 from functions.generate.engine.model.loading import load_components
 from functions.generate.engine.model.ranks import Ranks
 from functions.generate.engine.model.step_reuse import StepCounts
@@ -47,6 +49,8 @@ class Mochi:
         compiled: whether to compile the transformer's blocks; None to do so on GPUs only, where
             the first videos make up for the minutes that it takes.
         dtype: the data type of the computation; None for bf16 on a GPU and fp32 on a CPU.
+        attention: the value of the attention kernel to use; None for the fastest.
+        sizes: of the videos to expect; attention kernels are timed with the largest.
 
     Attributes:
         components: what was loaded.
@@ -69,6 +73,8 @@ class Mochi:
         fast: FastMode | None = None,
         compiled: bool | None = None,
         dtype: torch.dtype | None = None,
+        attention: str | None = None,
+        sizes: tuple[Shape, ...] = (),
     ) -> None:
         self.ranks: Final = ranks
         self.revision: Final = checkpoint.revision
@@ -76,12 +82,16 @@ class Mochi:
         on_gpu = self.device.type == "cuda"
         compiled = on_gpu if compiled is None else compiled
         dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
-        kernel = select_attention_kernel(self.device, dtype)
         if ranks.rank == 0:  # the other ranks read the same files
             verify_checksums(checkpoint.folder, chain.from_iterable(checkpoint.weights.values()))
         components = load_components(checkpoint, self.device, dtype)
         self._text_encoder = TextEncoder(components.tokenizer, components.text_encoder)
-        self._branches = GuidanceBranches(components.transformer, kernel, ranks)
+        chosen = choose_kernel(
+            Attention.of(components.transformer, sizes, self.device),
+            ranks,
+            AttentionKernel(attention) if attention else None,
+        )
+        self._branches = GuidanceBranches(components.transformer, chosen.kernel, ranks)
         if compiled:
             compile_blocks(components.transformer)
         self._decoder = StreamingDecoder(components.vae)
@@ -92,7 +102,9 @@ class Mochi:
             device=torch.cuda.get_device_name(self.device) if on_gpu else "CPU",
             ranks=ranks.size,
             precision=str(dtype).removeprefix("torch."),
-            attention=kernel.value,
+            attention=chosen.kernel.value,
+            attention_ms=chosen.milliseconds,
+            attention_rejected=chosen.rejected,
             compiled=compiled,
             threads=torch.get_num_threads(),
             torch=torch.__version__,

@@ -94,6 +94,13 @@ class Ranks:
         dist.all_gather(results, own)
         return results
 
+    def share_first(self, value: int) -> int:
+        """The first rank's `value`, on every rank."""
+        shared = torch.tensor(value)
+        if self.size > 1:
+            dist.broadcast(shared, src=0)
+        return int(shared)
+
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
         """Either every rank completes this block, or every rank leaves it with an exception.

@@ -99,7 +99,15 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     ranks = Ranks.join(rank, config.ranks, rendezvous)
     if config.compile_cache is not None:
         use_compile_cache(Path(config.compile_cache), device_name(rank))
-    model = Mochi(checkpoint, ranks, config.sigmas, fast=config.fast, compiled=config.compiled)
+    model = Mochi(
+        checkpoint,
+        ranks,
+        config.sigmas,
+        fast=config.fast,
+        compiled=config.compiled,
+        attention=config.attention,
+        sizes=config.warm_up,
+    )
     renderer = Renderer(model, config.previews)
     warm_up(renderer, config.warm_up, rendezvous)
     return renderer

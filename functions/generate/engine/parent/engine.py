@@ -58,6 +58,7 @@ class Engine:
         loras: what to add to the weights, as the setting LORAS has it.
         compile_cache: see `EngineConfig`.
         previews: see `EngineConfig`; None for no previews.
+        attention: see `EngineConfig`.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -78,6 +79,7 @@ class Engine:
         loras: str | None = None,
         compile_cache: str | None = None,
         previews: PreviewLimits | None = None,
+        attention: str | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -92,6 +94,7 @@ class Engine:
                 loras,
                 compile_cache,
                 previews or PreviewLimits(),
+                attention,
             )
 
         self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)
