@@ -267,7 +267,7 @@ def is_workers_twin(s: State, i: int) -> bool:
 
     A lease is in an event, or still on its way, or its worker has ended before it was stored.
     """
-    named = s.next_seq > 1 or s.late_publish is not None or s.abandoned
+    named = s.next_seq > 1 or s.late_publish is not None or bool(s.abandoned)
     named = named or any(d.worker >= 0 for d in s.dispatchers)
     return not named and s.workers[i] in s.workers[:i]
 
