@@ -19,6 +19,7 @@ from protocol.state import (
     Publication,
     State,
     Sweeper,
+    is_workers_twin,
     newest,
     prefix,
     remove,
@@ -76,6 +77,8 @@ def send_request(s: State, g: Guards, i: int) -> Iterator[Step]:
         return
     for number, w in enumerate(s.workers):
         if w.step == "idle":
+            if is_workers_twin(s, number):
+                continue
             taking = with_worker(s, number, step="taking")
             waiting = with_dispatcher(taking, i, step="waiting", worker=number)
             yield f"d{i} sends the request to w{number}", waiting

@@ -22,6 +22,7 @@ from protocol.state import (
     Search,
     State,
     Sweeper,
+    is_dispatchers_twin,
     newest,
     prefix,
     put,
@@ -51,8 +52,10 @@ class Verdict:
 
 
 def steps(s: State, g: Guards) -> Iterator[Step]:
-    """All possible next steps."""
+    """All possible next steps, but one of two that differ only in who takes them."""
     for i in range(len(s.dispatchers)):
+        if is_dispatchers_twin(s, i):
+            continue
         yield from dispatch.steps(s, g, i)
     for i in range(len(s.workers)):
         yield from generate.steps(s, g, i)

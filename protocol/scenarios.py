@@ -33,7 +33,7 @@ class Scenario(NamedTuple):
         return start._replace(withdrawal=Handler("publishing")) if self.withdrawn else start
 
 
-# Explored by the tests, in about 40 s.
+# Explored by the tests, in about 15 s.
 BOUNDED: Final = (
     Scenario("every attempt crashes", Faults(worker_crash=3), 2, 1),
     Scenario("a cancel and a crash", Faults(cancel=1, worker_crash=1)),

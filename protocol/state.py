@@ -252,6 +252,26 @@ def with_dispatcher(s: State, i: int, **changes: Any) -> State:
     return s._replace(dispatchers=tuple(dispatchers))
 
 
+def is_dispatchers_twin(s: State, i: int) -> bool:
+    """Whether swapping dispatcher `i` and one before it changes nothing.
+
+    Their steps then lead to states that are equal up to their numbers, so one of them need not be
+    explored. Only the delivery of the request names a dispatcher.
+    """
+    d, holder = s.dispatchers[i], s.request.holder
+    return holder != i and any(d == s.dispatchers[j] and holder != j for j in range(i))
+
+
+def is_workers_twin(s: State, i: int) -> bool:
+    """The same for idle worker `i`, as long as no dispatcher's connection and no lease names one.
+
+    A lease is in an event, or still on its way, or its worker has ended before it was stored.
+    """
+    named = s.next_seq > 1 or s.late_publish is not None or bool(s.abandoned)
+    named = named or any(d.worker >= 0 for d in s.dispatchers)
+    return not named and s.workers[i] in s.workers[:i]
+
+
 def prefix(g: Guards, attempt: int, lease: Lease | None) -> Prefix:
     """The attempt's prefix: `<account>/<id>/<attempt>-<lease id>/`."""
     # Without the guard, the shared prefix must not count as a lower attempt's.

@@ -1,4 +1,4 @@
-"""Fixtures that start real servers, once for a whole run."""
+"""Fixtures of several folders: real servers, started once for a whole run, and torch's threads."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ hypothesis.settings.load_profile("busy machine")
 def _no_log_fields() -> None:
     """A request that another test made in this thread is over."""
     clear_contextvars()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One torch thread, as in the processes that tests start: synchronizing threads costs most."""
+    import torch  # noqa: PLC0415 - seconds, which most of these tests do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -120,5 +121,6 @@ def test_kubectl_knows_the_options_of_the_commands_in_the_readme() -> None:
             assert f"{option}=" in known, (verb, option)
 
 
+@cache
 def _kubectl(*words: str) -> str:
     return subprocess.run([kubectl(), *words], capture_output=True, text=True, check=True).stdout

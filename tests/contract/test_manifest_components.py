@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -25,17 +26,27 @@ COMPONENTS = sorted(path.name for path in (KNATIVE / "components").iterdir())
 FUNCTION_PODS = {"submit", "status", "generate", "dispatch", "forward"}
 
 
-def _with(name: str, *components: str, folder: Path) -> list[Manifest]:
-    objects = with_components(name, *components, folder=folder)
-    for item in objects:
-        schemas.validate(item)
-    return objects
+Render = Callable[..., list[Manifest]]
+
+
+@pytest.fixture(scope="module")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Renders an overlay with components, once for all tests; every object is valid."""
+
+    @cache
+    def rendered(name: str, *components: str) -> list[Manifest]:
+        objects = with_components(name, *components, folder=tmp_path_factory.mktemp("rendered"))
+        for item in objects:
+            schemas.validate(item)
+        return objects
+
+    return rendered
 
 
 @EACH_OVERLAY
-def test_outside_s3_replaces_the_object_store(name: str, tmp_path: Path) -> None:
+def test_outside_s3_replaces_the_object_store(name: str, render: Render) -> None:
     """Nothing of the store in the cluster remains, and its users may connect to the other one."""
-    objects = _with(name, "outside-s3", folder=tmp_path)
+    objects = render(name, "outside-s3")
     assert not [item for item in objects if item["metadata"]["name"] == "s3"]
     policy = find(objects, "NetworkPolicy", "to-outside-s3")["spec"]
     inside = find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]
@@ -44,14 +55,14 @@ def test_outside_s3_replaces_the_object_store(name: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("first", [True, False], ids=["listed first", "listed last"])
 @EACH_OVERLAY
-def test_every_pod_may_pull_from_a_private_registry(name: str, first: bool, tmp_path: Path) -> None:
+def test_every_pod_may_pull_from_a_private_registry(name: str, first: bool, render: Render) -> None:
     """Also the pods of other components, in whichever order components are listed.
 
     Knative resolves digests with the credentials of a ServiceAccount, not with the node's.
     """
     others = [component for component in COMPONENTS if component != "private-registry"]
     listed = ["private-registry", *others] if first else [*others, "private-registry"]
-    objects = _with(name, *listed, folder=tmp_path)
+    objects = render(name, *listed)
     assert find(objects, "Deployment", "forward"), "a pod that a component adds"
     accounts = {i["metadata"]["name"]: i for i in objects if i["kind"] == "ServiceAccount"}
     for _, template in pod_templates(objects):
@@ -67,10 +78,10 @@ def test_every_pod_may_pull_from_a_private_registry(name: str, first: bool, tmp_
 )
 @EACH_OVERLAY
 def test_files_are_mounted_where_settings_expect_them(
-    name: str, component: str, setting: str, users: tuple[str, ...], tmp_path: Path
+    name: str, component: str, setting: str, users: tuple[str, ...], render: Render
 ) -> None:
     """A component's setting exists, and names a file in the Secret that it mounts."""
-    objects = _with(name, component, folder=tmp_path)
+    objects = render(name, component)
     assert setting.lower() in Settings.model_fields
     for function in users:
         container = container_of(objects, function)
@@ -79,9 +90,9 @@ def test_files_are_mounted_where_settings_expect_them(
 
 
 @EACH_OVERLAY
-def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
+def test_completed_videos_reach_a_broker(name: str, render: Render) -> None:
     """A second `dispatch` has a consumer, by the set-up Job, and the Broker as its sink."""
-    objects = _with(name, "broker", folder=tmp_path)
+    objects = render(name, "broker")
     (forward,) = find(objects, "Deployment", "forward")["spec"]["template"]["spec"]["containers"]
     (job,) = find(objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
     variables = environment(objects, forward)
@@ -94,9 +105,9 @@ def test_completed_videos_reach_a_broker(name: str, tmp_path: Path) -> None:
 
 
 @EACH_OVERLAY
-def test_policies_cover_the_pods_of_components(name: str, tmp_path: Path) -> None:
+def test_policies_cover_the_pods_of_components(name: str, render: Render) -> None:
     """Every pod starts with no traffic at all, and those with a NATS_URL may connect to NATS."""
-    objects = _with(name, *COMPONENTS, folder=tmp_path)
+    objects = render(name, *COMPONENTS)
     policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
     for owner, template in pod_templates(objects):
         labels = template["metadata"]["labels"]
@@ -123,12 +134,12 @@ def _allowed(
 
 
 @EACH_OVERLAY
-def test_every_function_can_be_monitored(name: str, tmp_path: Path) -> None:
+def test_every_function_can_be_monitored(name: str, render: Render) -> None:
     """Prometheus finds the pods by their annotations, and its namespace is let through.
 
     That includes the pods of components.
     """
-    objects = _with(name, *COMPONENTS, folder=tmp_path)
+    objects = render(name, *COMPONENTS)
     monitored = {
         template["metadata"]["labels"]["app.kubernetes.io/name"]: template
         for _, template in pod_templates(objects)

@@ -28,25 +28,31 @@ from tests.manifests import (
 EXAMPLES = sorted((KNATIVE / "eventing").glob("*.yaml"))
 
 
-def _everything() -> list[tuple[str, Manifest]]:
-    places = [KNATIVE / part for part in ("base", "nvme", "nvme-fleet")]
-    places += [KNATIVE / "overlays" / name for name in OVERLAYS]
-    sets = {f"{place.parent.name}/{place.name}": manifests.render(place) for place in places}
-    sets |= {f"platform/{name}": platform(name) for name in OVERLAYS}
-    return [
-        (f"{place}: {item['kind']} {item['metadata']['name']}", item)
-        for place, items in sets.items()
-        for item in items
-    ]
+RENDERED = [KNATIVE / part for part in ("base", "nvme", "nvme-fleet")]
+RENDERED += [KNATIVE / "overlays" / name for name in OVERLAYS]
 
 
-EVERYTHING = _everything()
-
-
-@pytest.mark.parametrize("item", [i for _, i in EVERYTHING], ids=[label for label, _ in EVERYTHING])
-def test_every_object_is_valid_for_its_kind(item: Manifest) -> None:
+@pytest.mark.parametrize("folder", RENDERED, ids=lambda folder: folder.name)
+def test_every_object_is_valid_for_its_kind(folder: Path) -> None:
     """Kubernetes and Knative know every field, and every value has the type of its field."""
-    schemas.validate(item)
+    _all_valid(manifests.render(folder))
+
+
+@EACH_OVERLAY
+def test_every_object_of_the_platform_is_valid_for_its_kind(name: str) -> None:
+    """The changes of an overlay to Knative itself are checked in the same way."""
+    _all_valid(platform(name))
+
+
+def _all_valid(objects: list[Manifest]) -> None:
+    assert objects
+    wrong = []
+    for item in objects:
+        try:
+            schemas.validate(item)
+        except AssertionError as error:
+            wrong.append(str(error))
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("kind", ["Service", "SinkBinding", "StatefulSet", "NetworkPolicy"])

@@ -10,17 +10,6 @@ from tests.forked_engines import forked_engines as forking_engines
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
-    """One torch thread, as in the processes that tests start: synchronizing threads costs most."""
-    import torch  # noqa: PLC0415 - seconds, which most of these tests do without
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def no_grad() -> Iterator[None]:
     """Without autograd, as in the engine."""
     import torch  # noqa: PLC0415 - takes seconds, and most tests here don't need it

@@ -16,6 +16,7 @@ from demo.scenes import Scene, list_scenes, sample_scenes
 from demo.training_data import PROFILE_SIZES
 from functions.shared.video.profiles import load_profile
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SOME = sample_scenes(
     random.Random(3), [*list_scenes(held_out=False), *list_scenes(held_out=True)], 40
 )

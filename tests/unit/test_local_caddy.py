@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -140,14 +139,15 @@ def running(stack: Stack, name: str) -> Iterator[str]:
         child.wait()
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Stack:
-    return Stack.from_environ({**stack_settings(), "KINORA_DATA": str(tmp_path / "data")})
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    data = tmp_path_factory.mktemp("data")
+    return Stack.from_environ({**stack_settings(), "KINORA_DATA": str(data)})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gateway(stack: Stack) -> Iterator[str]:
-    """A gateway with nothing behind it."""
+    """A gateway with nothing behind it, except what a test starts; it remembers no failures."""
     with running(stack, "gateway") as url:
         yield url
 
