@@ -36,6 +36,8 @@ class Engines:
         """SIGSTOP all of them: videos that are requested now start, and run no step."""
         for name in self._names:
             self._stack.wait_ready(name)  # a stopped engine never finishes loading
+            # A video that was cancelled keeps its worker until the engine's next step.
+            wait_until(partial(self._is_idle, name), seconds=60, what=f"{name} is idle")
             self._hold(name)
 
     def hold_mid_video(self, name: str) -> None:
@@ -68,6 +70,11 @@ class Engines:
         for name in self._held.keys() - set(but):
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._held.pop(name).resume()
+
+    def _is_idle(self, name: str) -> bool:
+        log = self._stack.log(name)
+        ends = (log.rfind("attempt ended"), log.rfind("Booting worker"))  # one may have been killed
+        return log.rfind("attempt begins") <= max(ends)
 
     def _hold(self, name: str) -> None:
         engine = wait_until(partial(self.of, name), seconds=60, what=f"{name} has an engine")
