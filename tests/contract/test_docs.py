@@ -14,6 +14,7 @@ from functions.shared.api.gunicorn import limit_request_fields
 from functions.shared.api.gunicorn_worker import REQUEST_SECONDS, SEND_SECONDS
 from functions.shared.api.parameters import MAX_LIMIT, MAX_SEARCH_CHARACTERS
 from functions.shared.config import Settings
+from functions.shared.metrics import TABLE
 from functions.shared.streams.cloudevents import MAX_BATCH
 from functions.shared.streams.validation import MAX_EVENT_BYTES
 from functions.shared.video.requests import MAX_METADATA_PAIRS, MAX_PROMPT_CHARACTERS
@@ -49,6 +50,22 @@ def test_generated_files_are_up_to_date() -> None:
     """The table of settings and the OpenAPI document match the code."""
     check = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     assert subprocess.run(check, check=False).returncode == 0, "run `python docs/generate.py`"
+
+
+def test_queries_ask_for_metrics_that_exist() -> None:
+    """With labels that they have."""
+    page = (ROOT / "docs" / "metrics.md").read_text().split("## Questions")[1]
+    queries = [line.split("`")[1] for line in page.splitlines() if "`" in line]
+    labels = {metric.name: {*metric.labels, "le"} for metric in TABLE}
+    assert len(queries) > 5
+    for query in queries:
+        (name,) = set(
+            re.sub(r"_(bucket|sum|count)$", "", n) for n in re.findall(r"kinora_\w+", query)
+        )
+        groups = re.findall(r"by \(([^)]*)\)", query)
+        used = {label.strip() for group in groups for label in group.split(",")}
+        used |= set(re.findall(r"(\w+)!?=", query))
+        assert used <= labels[name], query
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,12 @@ class ThreadShare:
             )
 
     def leave(self) -> None:
-        """Give back what `enter` took."""
+        """Give back what `enter` took.
+
+        Raises:
+            ValueError: nothing was taken.
+        """
         with self._lock:
+            if not self._taken:
+                raise ValueError(f"no {self._what} are in progress")
             self._taken -= 1

@@ -23,7 +23,7 @@ from functions.generate.engine.model.attention_kernels import (
 from functions.generate.engine.model.text_encoder import MAX_TOKENS
 
 # Of the relative difference from math. Kernels round what they multiply to the data type, which
-# makes some tenths of a per cent in bf16; a single token too few or too many makes 4 %.
+# makes some tenths of a per cent in bf16; a token too few or too many, about 1/sqrt(tokens).
 TOLERANCES: Final = {torch.bfloat16: 1e-2, torch.float16: 1e-2, torch.float32: 1e-4}
 # Of the comparison with math: few enough for it, more than a kernel's tile, and no multiple of one.
 COMPARED_TOKENS: Final = {"cuda": 500, "cpu": 150}
