@@ -59,9 +59,8 @@ def test_queries_ask_for_metrics_that_exist() -> None:
     labels = {metric.name: {*metric.labels, "le"} for metric in TABLE}
     assert len(queries) > 5
     for query in queries:
-        (name,) = set(
-            re.sub(r"_(bucket|sum|count)$", "", n) for n in re.findall(r"kinora_\w+", query)
-        )
+        names = re.findall(r"kinora_\w+", query)
+        (name,) = {re.sub(r"_(bucket|sum|count)$", "", found) for found in names}
         groups = re.findall(r"by \(([^)]*)\)", query)
         used = {label.strip() for group in groups for label in group.split(",")}
         used |= set(re.findall(r"(\w+)!?=", query))
