@@ -1,0 +1,112 @@
+"""What the table stores of a message: few fields, of which a replay decodes no more.
+
+The terminal events are most of a stream. Of those that look like Kinora's own, a replay reads only
+what lists need; the whole is checked when the video is read. All else is read as a whole at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal, NotRequired
+
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
+
+from functions.shared.api.video_object import queued_video, video_object
+from functions.shared.api.video_schema import Video
+from functions.shared.streams.bus import Message
+from functions.shared.streams.video_state import Snapshot
+from functions.shared.subjects import TOKEN
+from functions.shared.timestamps import parse_rfc3339
+from functions.shared.video.events import STATE_OF, TERMINAL, EventName
+from functions.shared.video.requests import ResolvedRequest
+from functions.status.listing.filters import MAX_NANOSECONDS, folded
+from functions.status.listing.table import VideoRecord
+
+# Account, id, and of an event its name.
+_SUBJECT: Final = re.compile(
+    rf"kinora\.(?:requests\.({TOKEN})\.({TOKEN})|videos\.({TOKEN})\.({TOKEN})\.({TOKEN}))"
+)
+_Text = Annotated[str, Field(min_length=1)]
+_TERMINAL: Final = {name.value: name for name in TERMINAL}
+
+
+class _Request(TypedDict):
+    prompt: str
+    metadata: dict[str, str]
+
+
+class _Data(TypedDict):
+    created_at: str
+    request: NotRequired[_Request]
+
+
+class _Event(TypedDict):
+    specversion: Literal["1.0"]
+    id: _Text
+    source: _Text
+    type: str
+    data: _Data
+
+
+_EVENT: Final = TypeAdapter(_Event)
+
+
+def split_subject(subject: str) -> tuple[str, str, str] | None:
+    """The account, the id and the event's name (empty of a request); None of another subject."""
+    found = _SUBJECT.fullmatch(subject)
+    if found is None:
+        return None
+    return found[1] or found[3], found[2] or found[4], found[5] or ""
+
+
+def terminal_record(name: str, message: Message) -> VideoRecord | None:
+    """What a list needs of a terminal event; None of one that has to be read as a whole."""
+    event = _TERMINAL.get(name)
+    # Of an event in binary mode, the headers have a part.
+    if event is None or any(header[:3].lower() == "ce-" for header in message.headers):
+        return None
+    try:
+        fields = _EVENT.validate_json(message.data)
+        created = parse_rfc3339(fields["data"]["created_at"])
+    except ValueError:  # pydantic's are too
+        return None
+    request = fields["data"].get("request")
+    if fields["type"] != event.type or created > MAX_NANOSECONDS:
+        return None
+    if event is EventName.DELETED:
+        return VideoRecord(created, event)
+    if request is None:
+        return None
+    prompt = folded(request["prompt"])
+    return VideoRecord(created, event, STATE_OF[event], request["metadata"], prompt)
+
+
+def request_record(
+    video_id: str, created: int, request: ResolvedRequest | None, *, max_age_days: int
+) -> tuple[VideoRecord, Video]:
+    """What a list needs of a request, and the video; None is a request that is not valid."""
+    video = queued_video(video_id, created, request, max_age_days=max_age_days)
+    return _record(created, EventName.REQUESTED, video), video
+
+
+def event_record(
+    snapshot: Snapshot, *, max_age_days: int
+) -> tuple[VideoRecord, Video | None] | None:
+    """What a list needs of an event, and the video, of which nothing is left once it was deleted.
+
+    Returns:
+        None if the event does not change the video's state.
+    """
+    if snapshot.queued or snapshot.name is None:
+        return None
+    created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else snapshot.time
+    if snapshot.deleted:
+        return VideoRecord(created, snapshot.name), None
+    video = video_object(snapshot, max_age_days=max_age_days)
+    return _record(created, snapshot.name, video), video
+
+
+def _record(created: int, event: EventName, video: Video) -> VideoRecord:
+    status = str(video["status"])
+    return VideoRecord(created, event, status, video["metadata"], folded(video["prompt"]))
