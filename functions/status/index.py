@@ -104,26 +104,30 @@ class VideoIndex:
         Until `finish_replay`, nothing that is applied shows.
         """
         with self._writing:
-            self._bulk, self._building = (
-                BulkLoad(self._profile, max_age_days=self._max_age_days),
-                False,
-            )
+            self._bulk = BulkLoad(self._profile, max_age_days=self._max_age_days)
+            self._building = False
             self._table = VideoTable.empty()
             self._texts.clear()
             with self._forecast_lock:
                 self._forecast.clear()
 
+    def lacking(self, subjects: list[str]) -> list[str]:
+        """Those of the subjects of requests whose videos the replay has not told of.
+
+        Raises:
+            sqlite3.Error: see `finish_replay`.
+        """
+        bulk = self._build()
+        bulk.write(bulk.take())
+        return bulk.lacking(subjects)
+
     def finish_replay(self) -> None:
-        """Show everything that was applied.
+        """Show everything that was applied since `begin_replay`.
 
         Raises:
             sqlite3.Error: the table can't be written, for example because the disk is full.
         """
-        with self._writing:
-            bulk = self._bulk
-            if bulk is None:
-                return
-            self._building = True
+        bulk = self._build()
         bulk.write(bulk.take())
         table = bulk.build()
         with self._writing:
@@ -132,6 +136,14 @@ class VideoIndex:
                 self._live.build_forecast(Reader(db))
             for message in bulk.take():
                 self._live.apply(table, message)
+
+    def _build(self) -> BulkLoad:
+        """What is replayed; from now on, whoever applies a message leaves it there."""
+        with self._writing:
+            if self._bulk is None:
+                raise RuntimeError("no replay has begun")
+            self._building = True
+            return self._bulk
 
     def apply(self, message: Message) -> None:
         """Apply a message of either stream.

@@ -18,6 +18,7 @@ from functions.status.freshness import StreamProgress
 from functions.status.index import VideoIndex
 from functions.status.loss_watch import LossWatch
 from functions.status.lost_messages import LostMessages
+from functions.status.settled_requests import add_lacking, settled_requests
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ DELETED: Final = f".{EventName.DELETED}"
 class Replay:
     """Replays both streams into an index, then follows them; starts over if they lose messages.
 
-    VIDEOS comes first: of a video with an event, the request need not be read.
+    VIDEOS comes first: of a video with an event, the request need not be read
+    (`functions.status.settled_requests`).
     """
 
     def __init__(self, bus: Bus, index: VideoIndex, lost_messages: LostMessages) -> None:
@@ -54,6 +56,8 @@ class Replay:
             for stream, subject in ((REQUESTS, ALL_REQUESTS), (VIDEOS, ALL_VIDEOS))
         }
         self._stop_following: dict[str, Callable[[], None]] = {}
+        # REQUESTS is followed after this sequence; None if it has to be followed from its start.
+        self._settled: int | None = 0
         # Why all has to be read again; empty if it need not be.
         self._restart_reason = ""
         self._woken: Final = threading.Event()
@@ -90,24 +94,35 @@ class Replay:
 
     def _advance(self) -> None:
         """Take those of the next steps that need not wait: VIDEOS, then REQUESTS, then the rest."""
-        for stream, event in self._caught_up.items():
-            if stream not in self._stop_following:
-                self._follow(stream)
-            if not event.is_set():
-                return
-        if not self._complete.is_set():
-            self._index.finish_replay()
-            self._complete.set()
+        if VIDEOS not in self._stop_following:
+            self._follow(VIDEOS, 0)
+        if not self._caught_up[VIDEOS].is_set():
+            return
+        if REQUESTS not in self._stop_following:
+            self._settled = 0 if self._settled is None else settled_requests(self._bus)
+            self._follow(REQUESTS, self._settled)
+        if not self._caught_up[REQUESTS].is_set() or self._complete.is_set():
+            return
+        if self._settled and not add_lacking(self._bus, self._index):
+            # None: all of REQUESTS, because VIDEOS lacks too much.
+            self._start_over()
+            self._settled = None
+            self._advance()
+            return
+        self._index.finish_replay()
+        self._complete.set()
 
-    def _follow(self, stream: str) -> None:
+    def _follow(self, stream: str, after: int) -> None:
         apply = self._index.apply_request if stream == REQUESTS else self._index.apply_event
         progress = self._progress[stream]
         progress.reset()
+        progress.applied(after)
         self._stop_following[stream] = self._bus.follow(
             stream,
             partial(self._apply, apply, progress),
             partial(self._on_caught_up, self._caught_up[stream]),
             partial(self._restart, "the streams were recreated"),
+            after=after,
         )
 
     def _apply(
@@ -161,7 +176,7 @@ class Replay:
             event.clear()
         while self._stop_following:
             self._stop_following.popitem()[1]()
-        self._restart_reason = ""
+        self._restart_reason, self._settled = "", 0
         self._index.begin_replay()
 
     def _found_losses(self) -> bool:

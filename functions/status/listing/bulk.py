@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message
@@ -52,6 +52,17 @@ _NUL: Final = "\\u0000"
 # By account, then by id: the messages of VIDEOS with their names, in order; those of REQUESTS.
 _Events = dict[str, dict[str, list[tuple[str, Message]]]]
 _Requests = dict[str, dict[str, Message]]
+
+
+class _Found(NamedTuple):
+    """A message that tells a video's state; `row_id` is 0 of a video that the table lacks."""
+
+    row_id: int
+    video_id: str
+    request_seq: int
+    event_seq: int
+    message: Message
+    record: VideoRecord
 
 
 class BulkLoad:
@@ -101,6 +112,15 @@ class BulkLoad:
             for account, messages_by_id in requests.items():
                 self._write_requests(account, messages_by_id)
 
+    def lacking(self, subjects: list[str]) -> list[str]:
+        """Those of the subjects of requests whose videos the table does not have."""
+        rows = self._db.execute(
+            "SELECT value FROM json_each(?) WHERE value NOT IN"
+            " (SELECT 'kinora.requests.' || account || '.' || id FROM videos)",
+            (json.dumps(subjects),),
+        )
+        return [subject for (subject,) in rows]
+
     def build(self) -> VideoTable:
         """The table of all messages that were written, which readers may read."""
         with self._transaction():
@@ -113,6 +133,7 @@ class BulkLoad:
 
     def _write_events(self, account: str, videos: dict[str, list[tuple[str, Message]]]) -> None:
         known = self._known(account, videos)
+        found = []
         for video_id, messages in videos.items():
             row_id, _, event_seq = known.get(video_id, (0, 0, 0))
             # An event that changes nothing leaves what earlier ones told.
@@ -123,11 +144,13 @@ class BulkLoad:
                     account, video_id, message
                 )
                 if record is not None:
-                    self._put(row_id, (account, video_id, 0, message.seq), message, record)
+                    found.append(_Found(row_id, video_id, 0, message.seq, message, record))
                     break
+        self._put(account, found)
 
     def _write_requests(self, account: str, messages: dict[str, Message]) -> None:
         known = self._known(account, messages)
+        found = []
         for video_id, message in messages.items():
             row_id, request_seq, event_seq = known.get(video_id, (0, 0, 0))
             # Nothing that is asked of an event needs the request too, so it is not even parsed.
@@ -139,7 +162,8 @@ class BulkLoad:
             record, _ = request_record(
                 video_id, message.time, request, max_age_days=self._max_age_days
             )
-            self._put(row_id, (account, video_id, message.seq, 0), message, record)
+            found.append(_Found(row_id, video_id, message.seq, 0, message, record))
+        self._put(account, found)
 
     def _known(self, account: str, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
         """The `row_id` and the sequences of those that the table has."""
@@ -155,15 +179,19 @@ class BulkLoad:
         found = event_record(snapshot, max_age_days=self._max_age_days)
         return None if found is None else found[0]
 
-    def _put(
-        self, row_id: int, names: tuple[str, str, int, int], message: Message, record: VideoRecord
-    ) -> None:
-        if row_id:
-            self._db.execute(UPDATE_VIDEO, (*names[2:], *record.columns(), row_id))
-        else:
-            self._last_row = row_id = self._last_row + 1
-            self._db.execute(INSERT_VIDEO, (row_id, *names, *record.columns()))
-        self._db.execute(PUT_MESSAGE, message_columns(row_id, message))
+    def _put(self, account: str, found: list[_Found]) -> None:
+        inserted, messages = [], []
+        for row_id, video_id, request_seq, event_seq, message, record in found:
+            at = row_id
+            if row_id:
+                values = (request_seq, event_seq, *record.columns(), row_id)
+                self._db.execute(UPDATE_VIDEO, values)
+            else:
+                self._last_row = at = self._last_row + 1
+                inserted.append((at, account, video_id, request_seq, event_seq, *record.columns()))
+            messages.append(message_columns(at, message))
+        self._db.executemany(INSERT_VIDEO, inserted)
+        self._db.executemany(PUT_MESSAGE, messages)
 
     def _build_pairs(self) -> None:
         # In the order of the key, which is a third of the work; SQLite's JSON ends a text at a NUL.

@@ -74,6 +74,8 @@ class Database:
             self._path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
         )
         db.row_factory = sqlite3.Row
+        # Of a new file: two or three messages fit a page.
+        db.execute("PRAGMA page_size = 8192")
         db.execute("PRAGMA synchronous = OFF")
         return db
 
@@ -83,12 +85,13 @@ def _new_folder() -> tuple[Path, int]:
     _remove_leftovers()
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        descriptor = os.open(path, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # Another process that starts may have taken it for a leftover before it was locked.
-        if path.exists():
-            return path, descriptor
-        os.close(descriptor)
+        # Another process that starts may take it for a leftover until it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists():
+                return path, descriptor
+            os.close(descriptor)
 
 
 def _remove_leftovers() -> None:

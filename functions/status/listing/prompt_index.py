@@ -19,6 +19,10 @@ MAX_UNINDEXED_CHARACTERS: Final = 50_000
 TRIGRAM: Final = 3
 # FTS5 intersects one list of rows for each trigram, and more than this many exclude few rows more.
 MAX_TRIGRAMS: Final = 16
+# What FTS5 collects in memory before it writes a part of the index: its default, and, for a whole
+# index, so much that it merges few parts, which is a third of the work.
+HASH_BYTES: Final = 1 << 20
+BUILD_BYTES: Final = 64 << 20
 # A shorter text is looked for as all trigrams that begin with it. A text that begins more of them
 # is in so many prompts that reading all in order finds it soon.
 MAX_BEGUN: Final = 1000
@@ -70,7 +74,7 @@ class PromptIndex:
         ).fetchall()
         last = self._db.execute("SELECT max(row_id) FROM videos").fetchone()[0]
         for (account,) in large:
-            self._index_up_to(account, last)
+            self._index_up_to(account, last, hash_bytes=BUILD_BYTES)
 
     def add(self, account: str, row_id: int, prompt: str | None) -> None:
         """Index the new prompt of an existing row."""
@@ -133,7 +137,7 @@ class PromptIndex:
         ).fetchone()
         return (0, 0) if row is None else (row[0], row[1])
 
-    def _index_up_to(self, account: str, row_id: int) -> None:
+    def _index_up_to(self, account: str, row_id: int, *, hash_bytes: int = HASH_BYTES) -> None:
         number, last_indexed = self._of(account)
         if not last_indexed:
             # A search asks for each trigram alone, so their positions are not stored, and ranks
@@ -145,6 +149,10 @@ class PromptIndex:
             self._db.execute(
                 f"CREATE VIRTUAL TABLE begun_{number} USING fts5vocab (prompts_{number}, row)"
             )
+        self._db.execute(
+            f"INSERT INTO prompts_{number} (prompts_{number}, rank) VALUES ('hashsize', ?)",  # noqa: S608 - a number
+            (hash_bytes,),
+        )
         self._db.execute(
             f"INSERT INTO prompts_{number} (rowid, prompt)"  # noqa: S608 - a number
             f" SELECT row_id, {_INDEXED.format('prompt')} FROM videos"

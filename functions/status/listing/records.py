@@ -6,7 +6,6 @@ what lists need; the whole is checked when the video is read. All else is read a
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter
@@ -16,17 +15,15 @@ from functions.shared.api.video_object import queued_video, video_object
 from functions.shared.api.video_schema import Video
 from functions.shared.streams.bus import Message
 from functions.shared.streams.video_state import Snapshot
-from functions.shared.subjects import TOKEN
+from functions.shared.subjects import MAX_TOKEN
 from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import STATE_OF, TERMINAL, EventName
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.listing.filters import MAX_NANOSECONDS, folded
-from functions.status.listing.table import VideoRecord
+from functions.status.listing.table import VideoRecord, telling_headers
 
-# Account, id, and of an event its name.
-_SUBJECT: Final = re.compile(
-    rf"kinora\.(?:requests\.({TOKEN})\.({TOKEN})|videos\.({TOKEN})\.({TOKEN})\.({TOKEN}))"
-)
+# Of the subject of a request; that of an event has one more.
+_TOKENS: Final = 4
 _Text = Annotated[str, Field(min_length=1)]
 _TERMINAL: Final = {name.value: name for name in TERMINAL}
 
@@ -54,17 +51,25 @@ _EVENT: Final = TypeAdapter(_Event)
 
 def split_subject(subject: str) -> tuple[str, str, str] | None:
     """The account, the id and the event's name (empty of a request); None of another subject."""
-    found = _SUBJECT.fullmatch(subject)
-    if found is None:
+    # As `is_token` says of each, in a third of the time.
+    tokens = subject.split(".")
+    plain = subject.replace(".", "").replace("_", "").replace("-", "")
+    if not (subject.isascii() and plain.isalnum() and "" not in tokens):
         return None
-    return found[1] or found[3], found[2] or found[4], found[5] or ""
+    if len(tokens) < _TOKENS or max(map(len, tokens)) > MAX_TOKEN or tokens[0] != "kinora":
+        return None
+    if tokens[1] == "videos" and len(tokens) == _TOKENS + 1:
+        return tokens[2], tokens[3], tokens[4]
+    if tokens[1] == "requests" and len(tokens) == _TOKENS:
+        return tokens[2], tokens[3], ""
+    return None
 
 
 def terminal_record(name: str, message: Message) -> VideoRecord | None:
     """What a list needs of a terminal event; None of one that has to be read as a whole."""
     event = _TERMINAL.get(name)
     # Of an event in binary mode, the headers have a part.
-    if event is None or any(header[:3].lower() == "ce-" for header in message.headers):
+    if event is None or telling_headers(message):
         return None
     try:
         fields = _EVENT.validate_json(message.data)

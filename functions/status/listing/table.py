@@ -11,8 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
@@ -73,8 +72,7 @@ UPDATE_VIDEO: Final = (
 PUT_MESSAGE: Final = "INSERT OR REPLACE INTO messages VALUES (?,?,?,?)"
 
 
-@dataclass(frozen=True)
-class VideoRecord:
+class VideoRecord(NamedTuple):
     """What the table stores about a video.
 
     Attributes:
@@ -97,14 +95,19 @@ class VideoRecord:
         return self.created, self.event.value, self.status, pairs, self.prompt
 
 
-def message_columns(row_id: int, message: Message) -> tuple[Any, ...]:
-    """Values for `messages`."""
-    told = {
+def telling_headers(message: Message) -> dict[str, str]:
+    """The headers without which the data can't be read; most messages have only NATS's own."""
+    return {
         name: value
         for name, value in message.headers.items()
-        if name[:3].lower() == "ce-" or name.lower() == "content-type"
+        if name[:5] != "Nats-" and (name[:3].lower() == "ce-" or name.lower() == "content-type")
     }
-    return row_id, message.time, json.dumps(told) if told else None, message.data
+
+
+def message_columns(row_id: int, message: Message) -> tuple[Any, ...]:
+    """Values for `messages`."""
+    headers = telling_headers(message)
+    return row_id, message.time, json.dumps(headers) if headers else None, message.data
 
 
 class VideoTable:
