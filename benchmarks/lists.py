@@ -2,8 +2,8 @@
 
 `python -m benchmarks.lists` starts a NATS server for each number of `--videos`, fills both streams,
 and queries a `status` app through Flask's test client. The times include the function and its calls
-to NATS, but no HTTP server. Baselines in the same run: a bare ordered consumer for the replay, a bare
-JetStream direct get for single reads, and for lists a bare SQLite table of prompts in memory.
+to NATS, but no HTTP server. Baselines in the same run: a bare ordered consumer for the replay, a
+bare JetStream direct get for single reads, and for lists a bare SQLite table in memory.
 """
 
 from __future__ import annotations

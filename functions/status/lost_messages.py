@@ -17,7 +17,7 @@ from functions.shared.subjects import ALL_REQUESTS, REQUESTS, VIDEOS
 from functions.shared.timestamps import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS, NANOSECONDS
 from functions.shared.video.events import EventName
 from functions.status.index import VideoIndex
-from functions.status.listing.reader import IndexedVideo, indexed_video
+from functions.status.listing.reader import IndexedVideo
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +81,9 @@ class LostMessages:
         # What is published or deleted after the index was read is found to be newer.
         with self._index.reading() as indexed:
             for event, count in indexed.counts(since).items():
-                stored = frozenset(self._subjects(event)) if count > MAX_ASKED else frozenset()
-                for row in indexed.indexed(event, since):
-                    video = indexed_video(row)
-                    if video.subject not in stored and self._is_lost(video):
+                stored = self._subjects(event) if count > MAX_ASKED else []
+                for video in indexed.not_among(stored, event, since):
+                    if self._is_lost(video):
                         name = video.key.video_id
                         log.warning("%s is in the list, but no longer in the streams", name)
                         return True

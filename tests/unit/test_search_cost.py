@@ -112,6 +112,33 @@ def test_a_search_finds_the_text_and_not_only_its_parts(
     assert [video["id"] for video in _page(index, "acme", '"abcd"').videos] == ["v3"]
 
 
+@pytest.mark.parametrize("text", ["z", "zz", "片", "片段", "z!"])
+def test_a_short_text_is_found_without_reading_all_prompts(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Also at the very end of a prompt, and in any script."""
+    monkeypatch.setattr(prompt_index, "SAMPLED_ROWS", 10)
+    monkeypatch.setattr(prompt_index, "MAX_UNINDEXED_ROWS", 100)
+    index = VideoIndex(profile, max_age_days=30)
+    _add(index, "acme", ["a jazz! 片段", "片段zz!", "zz", "ends in z", "片"])
+    others = 3000
+    _add(index, "acme", ["a red circle"] * others, 6)
+    expected = {"z": "1234"}.get(text) or {"zz": "123", "z!": "12", "片": "125"}.get(text, "12")
+    with index.reading() as reader:
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 1
+
+        reader._db.set_progress_handler(count, 1)
+        rows = query.select_page(reader._db, "acme", Filters(text=text), PageOrder(True), 20)
+        reader._db.set_progress_handler(None, 0)
+    assert sorted(row["id"] for row in rows) == [f"v{n}" for n in expected]
+    # Those that are not indexed yet are read; of all, each would take several steps.
+    assert steps < others
+
+
 def test_an_account_searches_its_own_prompts_only(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

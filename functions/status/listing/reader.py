@@ -83,11 +83,22 @@ class Reader:
         )
         return {EventName(name): count for name, count in rows}
 
-    def indexed(self, event: EventName, since: int) -> Iterator[sqlite3.Row]:
-        """The rows of the videos in the state of `event`, created at `since` or later."""
-        return self._db.execute(
-            "SELECT * FROM videos WHERE event = ? AND created >= ?", (event.value, since)
+    def not_among(
+        self, subjects: list[str], event: EventName, since: int
+    ) -> Iterator[IndexedVideo]:
+        """The videos in the state of `event` whose message is on none of `subjects`.
+
+        Of those that were created at `since` or later.
+        """
+        asked = event is EventName.REQUESTED
+        before, after = ("kinora.requests.", "") if asked else ("kinora.videos.", f".{event}")
+        # One statement, so that callers need not wait for Python's lock in the meantime.
+        rows = self._db.execute(
+            "SELECT * FROM videos WHERE event = ? AND created >= ?"
+            " AND ? || account || '.' || id || ? NOT IN (SELECT value FROM json_each(?))",
+            (event.value, since, before, after, json.dumps(subjects)),
         )
+        return map(_indexed_video, rows)
 
     def expired(self, since: int) -> list[int]:
         """The `row_id` of the videos created before `since`."""
@@ -101,13 +112,13 @@ class Reader:
             values,
         )
         for row in rows:
-            video = indexed_video(row)
+            video = _indexed_video(row)
             headers = json.loads(row["headers"] or "{}")
             seq = video.event_seq or video.request_seq
             yield video, Message(video.subject, seq, row["time"], row["data"], headers)
 
 
-def indexed_video(row: sqlite3.Row) -> IndexedVideo:
+def _indexed_video(row: sqlite3.Row) -> IndexedVideo:
     """The video in a row of `videos`."""
     return IndexedVideo(
         VideoKey(row["account"], row["id"]),
