@@ -119,6 +119,7 @@ def test_a_short_text_is_found_without_reading_all_prompts(
     """Also at the very end of a prompt, and in any script."""
     monkeypatch.setattr(prompt_index, "SAMPLED_ROWS", 10)
     monkeypatch.setattr(prompt_index, "MAX_UNINDEXED_ROWS", 100)
+    monkeypatch.setattr(query, "MAX_SORTED_ROWS", 20)
     index = VideoIndex(profile, max_age_days=30)
     _add(index, "acme", ["a jazz! 片段", "片段zz!", "zz", "ends in z", "片"])
     others = 3000
