@@ -136,8 +136,8 @@ def test_a_short_text_is_found_without_reading_all_prompts(
         rows = query.select_page(reader._db, "acme", Filters(text=text), PageOrder(True), 20)
         reader._db.set_progress_handler(None, 0)
     assert sorted(row["id"] for row in rows) == [f"v{n}" for n in expected]
-    # Those that are not indexed yet are read; of all, each would take several steps.
-    assert steps < others
+    # Those that are not indexed yet are read. To read all takes seven steps for each.
+    assert steps < 2 * others
 
 
 def test_an_account_searches_its_own_prompts_only(
