@@ -64,7 +64,13 @@ class VideoIndex:
     """
 
     def __init__(
-        self, profile: Profile, *, max_age_days: int, min_replicas: int = 1, max_in_flight: int = 1
+        self,
+        profile: Profile,
+        *,
+        max_age_days: int,
+        min_replicas: int = 1,
+        max_in_flight: int = 1,
+        cache_bytes: int = 1 << 20,
     ) -> None:
         """Start empty.
 
@@ -73,6 +79,7 @@ class VideoIndex:
             max_age_days: how long the streams keep a video.
             min_replicas: see `QueueForecast`.
             max_in_flight: see `QueueForecast`.
+            cache_bytes: of the videos that were read or changed last; the others are on disk.
         """
         self._profile = profile
         self._max_age_days = max_age_days
@@ -82,7 +89,7 @@ class VideoIndex:
         self._table = VideoTable.empty()
         self._bulk: BulkLoad | None = None
         self._building = False
-        self._texts = VideoTexts()
+        self._texts = VideoTexts(cache_bytes)
         # It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
@@ -130,10 +137,10 @@ class VideoIndex:
         bulk = self._build()
         bulk.write(bulk.take())
         table = bulk.build()
+        with table.database.reading() as db:
+            self._live.build_forecast(Reader(db))
         with self._writing:
             self._table, self._bulk = table, None
-            with table.database.reading() as db:
-                self._live.build_forecast(Reader(db))
             for message in bulk.take():
                 self._live.apply(table, message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -65,7 +66,8 @@ class Replay:
     def start(self) -> None:
         """Start the replay; NATS may be unreachable at first."""
         self._index.begin_replay()
-        self._advance()
+        with contextlib.suppress(Unavailable):  # the thread tries again
+            self._advance()
         threading.Thread(target=self._keep_up, name="replay", daemon=True).start()
 
     def check(self) -> None:

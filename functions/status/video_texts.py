@@ -16,8 +16,6 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import State
 
 UNFINISHED: Final = frozenset({State.QUEUED.value, State.IN_PROGRESS.value})
-# All texts together: those of about 20,000 videos with prompts of 100 characters.
-MAX_BYTES: Final = 32 << 20
 # Of each, beside its text: the key and the entry.
 OVERHEAD_BYTES: Final = 600
 
@@ -65,7 +63,7 @@ def text_of(video: Video | None) -> bytes:
 class VideoTexts:
     """The newest texts, as many as fit; of the others, the table has the messages."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int) -> None:
         """Start empty; forget those that were used longest ago beyond `max_bytes`."""
         self._max_bytes = max_bytes
         self._bytes = 0

@@ -67,7 +67,7 @@ def test_texts_have_a_limit_of_memory() -> None:
 
 def test_a_text_that_was_read_before_a_change_is_not_kept() -> None:
     """A reader may be slower than the change: it would keep for ever what is not so any more."""
-    texts = VideoTexts()
+    texts = VideoTexts(max_bytes=1 << 20)
     changes = texts.changes
     texts.put(KEYS[0], _text(2))
     texts.keep(KEYS[0], _text(1), changes)
