@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import nats
+from nats.aio.client import Client
 from nats.js.api import DeliverPolicy
 
 from functions.setup.streams import requests_consumer
 from functions.shared.config import Settings
 from functions.shared.streams.consumers import GENERATE_CONSUMER
 from functions.shared.subjects import REQUESTS, VideoKey
-from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS, format_rfc3339
+from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
 from tests.harness import RunningStack
@@ -27,9 +28,6 @@ ACCOUNT: Final = "default"
 QUEUED: Final = 0.02
 MAX_QUEUED: Final = 10_000
 FAILED: Final = 0.05
-# The videos were created over this period, which is shorter than `MAX_AGE_DAYS`.
-DAYS: Final = 27
-PERIOD: Final = DAYS * DAY_SECONDS * NANOSECONDS
 # Videos published between two acknowledgements: fewer than the server lets wait for its disk.
 WINDOW: Final = 500
 # Kinora publishes with such a condition, and NATS keeps the header.
@@ -44,10 +42,10 @@ class Videos:
     def __init__(self, number: int) -> None:
         """Prepare `number` videos."""
         self.random = random.Random(1)  # noqa: S311 - reproducible content
+        self.outcomes = random.Random(2)  # noqa: S311 - as above
         self.words = [f"w{self.random.getrandbits(20):05x}" for _ in range(3000)]
         self.number = number
         self.first_queued = number - min(int(number * QUEUED), MAX_QUEUED)
-        self.begun = time.time_ns() - PERIOD
         profile, key = load_profile("demo"), self.key(0)
         resolved = ResolvedRequest.resolve(
             VideoRequest(prompt="x"), profile, key.account, key.video_id
@@ -63,23 +61,23 @@ class Videos:
         words = self.random.choices(self.words, k=15)
         return " ".join([*words, "needle"] if n % 20_000 == 77 else words)
 
-    def messages(self, n: int) -> list[tuple[str, bytes]]:
-        """The subjects and events of video `n`: its request, and its final event if any."""
-        key = self.key(n)
+    def request(self, n: int) -> dict[str, Any]:
+        """The resolved request for video `n`; call it for one after the other."""
         metadata = {"team": "abcd"[n % 4], "order": str(n)}
-        resolved = self.resolved | {"prompt": self.prompt(n), "metadata": metadata}
-        found = [(key.request_subject, _event("requested", key, resolved))]
-        if n >= self.first_queued:
-            return found
-        name = "failed" if self.random.random() < FAILED else "completed"
-        created = format_rfc3339(self.begun + n * PERIOD // self.number)
-        data = {"created_at": created, "request": resolved, "attempt": 1, "worker": "w1"}
+        return self.resolved | {"prompt": self.prompt(n), "metadata": metadata}
+
+    def end(self, n: int, request: dict[str, Any]) -> tuple[str, bytes]:
+        """The subject and the terminal event of video `n`, which was requested just now."""
+        key = self.key(n)
+        name = "failed" if self.outcomes.random() < FAILED else "completed"
+        created = format_rfc3339(time.time_ns())
+        data = {"created_at": created, "request": request, "attempt": 1, "worker": "w1"}
         if name == "failed":
             data["error"] = {"code": "x", "message": "y"}
         else:
             output = {"prefix": f"{key.object_prefix}1-x/", **OUTPUT}
             data |= {"output": output, "timings": TIMINGS, "model_revision": "r"}
-        return [*found, (key.event_subject(name), _event(name, key, data))]
+        return key.event_subject(name), _event(name, key, data)
 
 
 def _event(name: str, key: VideoKey, data: dict[str, Any]) -> bytes:
@@ -115,13 +113,18 @@ async def _fill(url: str, videos: Videos) -> None:
     stream = client.jetstream()
     for first in range(0, videos.number, WINDOW):
         numbers = range(first, min(first + WINDOW, videos.number))
-        messages = [message for n in numbers for message in videos.messages(n)]
-        # The server takes one connection's messages in order, so the last of each stream tells of
-        # all before it.
-        last = {subject.split(".")[1]: n for n, (subject, _) in enumerate(messages)}
-        for n, (subject, payload) in enumerate(messages):
-            publish = stream.publish if n in last.values() else client.publish
-            await publish(subject, payload, headers=HEADERS)
+        requests = {n: videos.request(n) for n in numbers}
+        await _publish(
+            client,
+            [
+                (videos.key(n).request_subject, _event("requested", videos.key(n), request))
+                for n, request in requests.items()
+            ],
+        )
+        ended = [
+            videos.end(n, request) for n, request in requests.items() if n < videos.first_queued
+        ]
+        await _publish(client, ended)
     # As if `dispatch` had settled the requests of all videos that ended.
     await stream.delete_consumer(REQUESTS, GENERATE_CONSUMER)
     config = requests_consumer(Settings())
@@ -129,3 +132,11 @@ async def _fill(url: str, videos: Videos) -> None:
     config.opt_start_seq = videos.first_queued + 1
     await stream.add_consumer(REQUESTS, config)
     await client.close()
+
+
+async def _publish(client: Client, messages: list[tuple[str, bytes]]) -> None:
+    # The server takes one connection's messages in order, so the last one tells of all before it.
+    for subject, payload in messages[:-1]:
+        await client.publish(subject, payload, headers=HEADERS)
+    for subject, payload in messages[-1:]:
+        await client.jetstream().publish(subject, payload, headers=HEADERS)

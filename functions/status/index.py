@@ -16,7 +16,7 @@ from typing import Final
 
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import InvalidRequest
-from functions.shared.streams.bus import Message
+from functions.shared.streams.bus import Message, StreamEnd
 from functions.shared.subjects import VideoKey
 from functions.shared.video.profiles import Profile
 from functions.status.eta.forecast import QueueForecast, QueueLoad
@@ -118,15 +118,17 @@ class VideoIndex:
             with self._forecast_lock:
                 self._forecast.clear()
 
-    def lacking(self, subjects: list[str]) -> list[str]:
-        """Those of the subjects of requests whose videos the replay has not told of.
+    def has_all_requests(self, end: StreamEnd) -> bool:
+        """Whether the replay has told of each video whose request is in a stream with this `end`.
 
         Raises:
             sqlite3.Error: see `finish_replay`.
         """
-        bulk = self._build()
-        bulk.write(bulk.take())
-        return bulk.lacking(subjects)
+        with self._writing:
+            if self._bulk is None:
+                return True
+            self._bulk.write(self._bulk.take())
+            return self._bulk.videos_requested(end) == end.messages
 
     def finish_replay(self) -> None:
         """Show everything that was applied since `begin_replay`.
@@ -134,7 +136,12 @@ class VideoIndex:
         Raises:
             sqlite3.Error: the table can't be written, for example because the disk is full.
         """
-        bulk = self._build()
+        with self._writing:
+            bulk = self._bulk
+            if bulk is None:
+                return
+            # From now on, whoever applies a message leaves it to this thread.
+            self._building = True
         bulk.write(bulk.take())
         table = bulk.build()
         with table.database.reading() as db:
@@ -143,14 +150,6 @@ class VideoIndex:
             self._table, self._bulk = table, None
             for message in bulk.take():
                 self._live.apply(table, message)
-
-    def _build(self) -> BulkLoad:
-        """What is replayed; from now on, whoever applies a message leaves it there."""
-        with self._writing:
-            if self._bulk is None:
-                raise RuntimeError("no replay has begun")
-            self._building = True
-            return self._bulk
 
     def apply(self, message: Message) -> None:
         """Apply a message of either stream.

@@ -19,7 +19,7 @@ from functions.status.freshness import StreamProgress
 from functions.status.index import VideoIndex
 from functions.status.loss_watch import LossWatch
 from functions.status.lost_messages import LostMessages
-from functions.status.settled_requests import add_lacking, settled_requests
+from functions.status.settled_requests import settled_requests
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class Replay:
             for stream, subject in ((REQUESTS, ALL_REQUESTS), (VIDEOS, ALL_VIDEOS))
         }
         self._stop_following: dict[str, Callable[[], None]] = {}
-        # REQUESTS is followed after this sequence; None if it has to be followed from its start.
-        self._settled: int | None = 0
+        # REQUESTS is followed after this sequence.
+        self._settled = 0
         # Why all has to be read again; empty if it need not be.
         self._restart_reason = ""
         self._woken: Final = threading.Event()
@@ -101,14 +101,16 @@ class Replay:
         if not self._caught_up[VIDEOS].is_set():
             return
         if REQUESTS not in self._stop_following:
-            self._settled = 0 if self._settled is None else settled_requests(self._bus)
+            self._settled = settled_requests(self._bus)
             self._follow(REQUESTS, self._settled)
         if not self._caught_up[REQUESTS].is_set() or self._complete.is_set():
             return
-        if self._settled and not add_lacking(self._bus, self._index):
-            # None: all of REQUESTS, because VIDEOS lacks too much.
-            self._start_over()
-            self._settled = None
+        if self._settled and not self._index.has_all_requests(self._bus.stream_end(REQUESTS)):
+            log.info("the requests of videos that have ended are read too: some have no event")
+            self._settled = 0
+            self._stop_following[REQUESTS]()
+            self._caught_up[REQUESTS].clear()
+            self._follow(REQUESTS, 0)
             self._advance()
             return
         self._index.finish_replay()
@@ -178,7 +180,7 @@ class Replay:
             event.clear()
         while self._stop_following:
             self._stop_following.popitem()[1]()
-        self._restart_reason, self._settled = "", 0
+        self._restart_reason = ""
         self._index.begin_replay()
 
     def _found_losses(self) -> bool:

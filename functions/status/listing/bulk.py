@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from functions.shared.errors import InvalidRequest
-from functions.shared.streams.bus import Message
+from functions.shared.streams.bus import Message, StreamEnd
 from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
@@ -31,6 +31,7 @@ from functions.status.listing.table import (
     INSERT_VIDEO,
     PUT_MESSAGE,
     SCHEMA,
+    SEE_REQUEST,
     UPDATE_VIDEO,
     VideoRecord,
     VideoTable,
@@ -112,14 +113,17 @@ class BulkLoad:
             for account, messages_by_id in requests.items():
                 self._write_requests(account, messages_by_id)
 
-    def lacking(self, subjects: list[str]) -> list[str]:
-        """Those of the subjects of requests whose videos the table does not have."""
-        rows = self._db.execute(
-            "SELECT value FROM json_each(?) WHERE value NOT IN"
-            " (SELECT 'kinora.requests.' || account || '.' || id FROM videos)",
-            (json.dumps(subjects),),
-        )
-        return [subject for (subject,) in rows]
+    def videos_requested(self, end: StreamEnd) -> int:
+        """How many videos, that were not deleted, have a request in a stream with this `end`.
+
+        Those that the table has: if it lacks none, as many as the stream has messages.
+        """
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM videos WHERE event != 'deleted'"
+            " AND created BETWEEN ? AND ? AND request_seq <= ?",
+            (end.oldest, end.time, end.seq),
+        ).fetchone()
+        return int(count)
 
     def build(self) -> VideoTable:
         """The table of all messages that were written, which readers may read."""
@@ -153,7 +157,9 @@ class BulkLoad:
         found = []
         for video_id, message in messages.items():
             row_id, request_seq, event_seq = known.get(video_id, (0, 0, 0))
-            # Nothing that is asked of an event needs the request too, so it is not even parsed.
+            # An event has all that its request has, which is not even parsed.
+            if event_seq:
+                self._db.execute(SEE_REQUEST, (message.seq, row_id))
             if event_seq or message.seq <= request_seq:
                 continue
             request = None

@@ -69,6 +69,7 @@ UPDATE_VIDEO: Final = (
     " created = ?, event = ?, status = ?, metadata = ?, prompt = ?"
     " WHERE row_id = ?"
 )
+SEE_REQUEST: Final = "UPDATE videos SET request_seq = max(request_seq, ?) WHERE row_id = ?"
 PUT_MESSAGE: Final = "INSERT OR REPLACE INTO messages VALUES (?,?,?,?)"
 
 
@@ -143,10 +144,7 @@ class VideoTable:
             elif row["event_seq"] == 0 and seq >= row["request_seq"]:
                 self._replace(key, row, (seq, 0), message, record)
             else:
-                self.db.execute(
-                    "UPDATE videos SET request_seq = max(request_seq, ?) WHERE row_id = ?",
-                    (seq, row["row_id"]),
-                )
+                self.db.execute(SEE_REQUEST, (seq, row["row_id"]))
                 return False
         return True
 
