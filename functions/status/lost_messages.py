@@ -67,14 +67,21 @@ class LostMessages:
             self.suspected |= fewer or age > COMPARE_SECONDS
             if not self.suspected or age < PAUSE_FACTOR * self._took:
                 return False
-            lost = self._compare()
+            lost = self._timed()
         except Unavailable:
             self.suspected = True
             return False
-        self._compared_at = time.monotonic()
-        self._took = self._compared_at - begun
         self.suspected = False
         return lost
+
+    def _timed(self) -> bool:
+        """Compare; what takes NATS too long to answer is not repeated at once."""
+        begun = time.monotonic()
+        try:
+            return self._compare()
+        finally:
+            self._compared_at = time.monotonic()
+            self._took = self._compared_at - begun
 
     def _compare(self) -> bool:
         since = self._bus.now() - self.kept_seconds * NANOSECONDS

@@ -1,8 +1,8 @@
 """The requests that a replay need not read: those whose videos have an event.
 
 `dispatch` settles a request once its video has a terminal event. VIDEOS may have lost that event
-since. So the videos of the index are counted afterwards, and if they are not as many as REQUESTS has
-messages, all of these are read (`VideoIndex.has_all_requests`).
+since. So the videos of the index are counted afterwards, and if they are not as many as the
+messages of REQUESTS, all of these are read (`VideoIndex.has_all_requests`).
 """
 
 from __future__ import annotations
