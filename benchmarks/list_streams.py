@@ -30,6 +30,8 @@ MAX_QUEUED: Final = 10_000
 FAILED: Final = 0.05
 # Videos published between two acknowledgements: fewer than the server lets wait for its disk.
 WINDOW: Final = 500
+# A server that writes so much may pause for some seconds.
+PUBLISH_SECONDS: Final = 60
 # Kinora publishes with such a condition, and NATS keeps the header.
 HEADERS: Final = {"Nats-Expected-Last-Subject-Sequence": "0"}
 OUTPUT: Final = {"bytes": 3, "sha256": "ab" * 32, "width": 96, "height": 64, "frames": 25}
@@ -139,4 +141,5 @@ async def _publish(client: Client, messages: list[tuple[str, bytes]]) -> None:
     for subject, payload in messages[:-1]:
         await client.publish(subject, payload, headers=HEADERS)
     for subject, payload in messages[-1:]:
-        await client.jetstream().publish(subject, payload, headers=HEADERS)
+        publish = client.jetstream().publish
+        await publish(subject, payload, timeout=PUBLISH_SECONDS, headers=HEADERS)

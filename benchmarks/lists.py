@@ -222,10 +222,10 @@ def _measure(folder: Path, number: int, times: int) -> tuple[Result, Result]:
         begun = time.monotonic()
         fill(stack.nats_url, Videos(number))
         print(f"{number:,} videos filled in {time.monotonic() - begun:.0f} s", flush=True)
+        result = _in_process(folder / "app", _measure_app, _settings(stack), number, times)
         baseline = _in_process(
             folder / "baseline", _measure_baselines, stack.nats_url, number, times
         )
-        result = _in_process(folder / "app", _measure_app, _settings(stack), number, times)
     finally:
         stack.close()
     return result, baseline
