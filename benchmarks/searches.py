@@ -21,7 +21,8 @@ from functions.shared.video.requests import MAX_PROMPT_CHARACTERS
 from functions.status.listing import time_limit
 from functions.status.listing.filters import Filters
 from functions.status.listing.query import PageOrder, select_page
-from functions.status.listing.table import VideoRecord, VideoTable
+from functions.status.listing.schema import VideoRecord
+from functions.status.listing.table import VideoTable
 
 REPEATED: Final = "a" * MAX_PROMPT_CHARACTERS
 # A query of the baseline is given up after this time.

@@ -24,7 +24,8 @@ from functions.status.listing.bulk import BulkLoad
 from functions.status.listing.filters import NO_FILTERS, Filters
 from functions.status.listing.query import PageOrder
 from functions.status.listing.reader import Reader
-from functions.status.listing.table import SortKey, VideoTable
+from functions.status.listing.schema import SortKey
+from functions.status.listing.table import VideoTable
 from functions.status.listing.turns import Turns
 from functions.status.live_changes import LiveChanges
 from functions.status.video_answers import VideoAnswers

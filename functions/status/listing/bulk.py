@@ -26,7 +26,7 @@ from functions.status.listing.records import (
     split_subject,
     terminal_record,
 )
-from functions.status.listing.table import (
+from functions.status.listing.schema import (
     INDEXES,
     INSERT_VIDEO,
     PUT_MESSAGE,
@@ -34,9 +34,9 @@ from functions.status.listing.table import (
     SEE_REQUEST,
     UPDATE_VIDEO,
     VideoRecord,
-    VideoTable,
     message_columns,
 )
+from functions.status.listing.table import VideoTable
 
 log = logging.getLogger(__name__)
 

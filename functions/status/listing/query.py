@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from functions.status.listing.filters import Filters
 from functions.status.listing.prompt_index import PromptIndex
-from functions.status.listing.table import SortKey
+from functions.status.listing.schema import SortKey
 
 # This many rows are counted, fetched and sorted in a few milliseconds.
 MAX_SORTED_ROWS: Final = 2000

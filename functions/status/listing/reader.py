@@ -12,7 +12,7 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from functions.status.listing.filters import Filters
 from functions.status.listing.query import PageOrder, select_page
-from functions.status.listing.table import SortKey
+from functions.status.listing.schema import SortKey
 from functions.status.listing.time_limit import limited
 
 

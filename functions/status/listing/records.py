@@ -20,7 +20,7 @@ from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import STATE_OF, TERMINAL, EventName
 from functions.shared.video.requests import ResolvedRequest
 from functions.status.listing.filters import MAX_NANOSECONDS, folded
-from functions.status.listing.table import VideoRecord, telling_headers
+from functions.status.listing.schema import VideoRecord, telling_headers
 
 # Of the subject of a request; that of an event has one more.
 _TOKENS: Final = 4
