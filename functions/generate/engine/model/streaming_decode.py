@@ -13,7 +13,6 @@ from typing import Any, Final
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
 from torch import Tensor
-from torch.nn.functional import pad
 
 from functions.generate.engine.model.finite import require_finite
 from functions.shared.video.progress import Stage
@@ -34,6 +33,18 @@ class StreamingDecoder:
             for module in vae.decoder.modules()
             if isinstance(module, CogVideoXCausalConv3d)
         ]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The data type of the decoder's weights."""
+        dtype: torch.dtype = self._vae.dtype
+        return dtype
+
+    def use_format(self, memory_format: torch.memory_format) -> None:
+        """Keep the convolutions' weights, and what they read, in `memory_format` from now on."""
+        self._vae.decoder.to(memory_format=memory_format)
+        for convolution in self._convolutions:
+            convolution.memory_format = memory_format
 
     def decode(self, latents: Tensor) -> Generator[Tensor]:
         """Frames in chunks: frames x height x width x 3 bytes, RGB, on the device.
@@ -78,24 +89,43 @@ class StreamingDecoder:
 
 
 class _CachingForward:
-    """The `forward` of a causal convolution that caches the last frames of its input."""
+    """The `forward` of a causal convolution that caches the last frames of its padded input."""
 
     def __init__(self, module: CogVideoXCausalConv3d) -> None:
         self._module = module
+        self.memory_format = torch.contiguous_format
         self.cached_frames: Tensor | None = None
 
     def __call__(self, inputs: Tensor, conv_cache: Any = None) -> tuple[Tensor, None]:
-        frames = self._module.time_pad
-        if frames:
-            previous = self.cached_frames
-            if previous is None:  # the video starts here: repeat its first frame
-                previous = inputs[:, :, :1].expand(-1, -1, frames, -1, -1)
-            inputs = torch.cat([previous, inputs], dim=2)
-            # A copy, because a view would keep the whole chunk alive.
-            self.cached_frames = inputs[:, :, -frames:].clone()
-        width, height = self._module.width_pad, self._module.height_pad
-        padded = pad(inputs, (width, width, height, height, 0, 0), mode="replicate")
+        padded = self._pad(inputs)
+        # A copy, because a view would keep the whole chunk alive.
+        self.cached_frames = padded[:, :, inputs.shape[2] :].clone()
         return self._module.conv(padded), conv_cache
+
+    def _pad(self, inputs: Tensor) -> Tensor:
+        """`inputs` after the frames before them, each with copies of its edges around it.
+
+        One copy, in the format that the convolution reads. torch's padding on GPUs returns the
+        contiguous one, after one more copy to get there, and the convolution would copy it back.
+        """
+        batch, channels, frames, rows, columns = inputs.shape
+        before, above, left = self._module.time_pad, self._module.height_pad, self._module.width_pad
+        below, right = above + rows, left + columns
+        padded = torch.empty(
+            (batch, channels, before + frames, below + above, right + left),
+            dtype=inputs.dtype,
+            device=inputs.device,
+            memory_format=self.memory_format,
+        )
+        new = padded[:, :, before:]
+        new[..., above:below, left:right] = inputs
+        new[..., above:below, :left] = inputs[..., :1]
+        new[..., above:below, right:] = inputs[..., -1:]
+        new[..., :above, :] = new[..., above : above + 1, :]
+        new[..., below:, :] = new[..., below - 1 : below, :]
+        # Where the video starts, its first frame is repeated.
+        padded[:, :, :before] = new[:, :, :1] if self.cached_frames is None else self.cached_frames
+        return padded
 
 
 def _cache_inputs(module: CogVideoXCausalConv3d) -> _CachingForward:
