@@ -64,7 +64,7 @@ class StreamingDecoder:
         try:
             for chunk in torch.split(self._denormalized(latents), CHUNK_LATENT_FRAMES, dim=2):
                 video = self._vae.decoder(chunk.to(self._vae.dtype))[0]
-                yield _to_rgb_bytes(video[0, :, surplus:])
+                yield to_rgb_bytes(video[0, :, surplus:])
                 # Only now, when the caller has used the chunk, because this waits for the device.
                 require_finite(Stage.DECODING, video)
                 surplus = 0
@@ -105,8 +105,8 @@ class _CachingForward:
     def _pad(self, inputs: Tensor) -> Tensor:
         """`inputs` after the frames before them, each with copies of its edges around it.
 
-        One copy, in the format that the convolution reads. torch's padding on GPUs returns the
-        contiguous one, after one more copy to get there, and the convolution would copy it back.
+        Written once, in the format that the convolution reads. To concatenate and then pad takes
+        two copies, and torch's padding on GPUs always returns the contiguous format.
         """
         batch, channels, frames, rows, columns = inputs.shape
         before, above, left = self._module.time_pad, self._module.height_pad, self._module.width_pad
@@ -137,7 +137,7 @@ def _cache_inputs(module: CogVideoXCausalConv3d) -> _CachingForward:
     return forward
 
 
-def _to_rgb_bytes(video: Tensor) -> Tensor:
+def to_rgb_bytes(video: Tensor) -> Tensor:
     """From 3 x frames x height x width in [-1, 1] to frames x height x width x 3 bytes."""
     # In fp32, because between 0.5 and 1 bf16 has steps of 1/256, and bytes need steps of 1/255.
     rgb = ((video.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
