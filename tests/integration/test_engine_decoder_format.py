@@ -127,19 +127,19 @@ def test_a_format_with_wrong_frames_is_not_used(
         choose(vae, CHANNELS_LAST, FaultyDecoder)
 
 
-def test_convolutions_read_the_format_without_a_conversion(vae: Any) -> None:
-    """Each gets its input as its weights are, in every chunk; and the first format is restored."""
+def test_convolutions_compute_in_the_format(vae: Any) -> None:
+    """Their weights and results have it in every chunk, and the first format can be restored."""
     vae = copy.deepcopy(vae)
     decoder, agree = StreamingDecoder(vae), list[bool]()
     wanted = torch.contiguous_format
 
-    def note(module: Any, inputs: tuple[Tensor]) -> None:
-        both = (inputs[0], module.weight)
+    def note(module: Any, _: Any, result: Tensor) -> None:
+        both = (result, module.weight)
         agree.append(all(one.is_contiguous(memory_format=wanted) for one in both))
 
     for one in vae.decoder.modules():
         if isinstance(one, CogVideoXCausalConv3d):
-            one.conv.register_forward_pre_hook(note)
+            one.conv.register_forward_hook(note)
     latents = torch.randn(1, 12, 5, 4, 6, generator=torch.Generator().manual_seed(0))
     frames = []
     for wanted in (torch.contiguous_format, torch.channels_last_3d, torch.contiguous_format):

@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
 from torch import Tensor
+from torch.nn.functional import pad
 
 from functions.generate.engine.model.finite import require_finite
 from functions.shared.video.progress import Stage
@@ -41,10 +42,8 @@ class StreamingDecoder:
         return dtype
 
     def use_format(self, memory_format: torch.memory_format) -> None:
-        """Keep the convolutions' weights, and what they read, in `memory_format` from now on."""
+        """Compute convolutions in `memory_format` from now on: that of their weights decides."""
         self._vae.decoder.to(memory_format=memory_format)
-        for convolution in self._convolutions:
-            convolution.memory_format = memory_format
 
     def decode(self, latents: Tensor) -> Generator[Tensor]:
         """Frames in chunks: frames x height x width x 3 bytes, RGB, on the device.
@@ -93,39 +92,17 @@ class _CachingForward:
 
     def __init__(self, module: CogVideoXCausalConv3d) -> None:
         self._module = module
-        self.memory_format = torch.contiguous_format
         self.cached_frames: Tensor | None = None
 
     def __call__(self, inputs: Tensor, conv_cache: Any = None) -> tuple[Tensor, None]:
-        padded = self._pad(inputs)
+        padded = pad(inputs, self._module.time_causal_padding, mode="replicate")
+        # Where the video starts, the first frame is repeated; later, those copies are replaced. To
+        # concatenate before padding would copy everything twice.
+        if self.cached_frames is not None:
+            padded[:, :, : self._module.time_pad] = self.cached_frames
         # A copy, because a view would keep the whole chunk alive.
         self.cached_frames = padded[:, :, inputs.shape[2] :].clone()
         return self._module.conv(padded), conv_cache
-
-    def _pad(self, inputs: Tensor) -> Tensor:
-        """`inputs` after the frames before them, each with copies of its edges around it.
-
-        Written once, in the format that the convolution reads. To concatenate and then pad takes
-        two copies, and torch's padding on GPUs always returns the contiguous format.
-        """
-        batch, channels, frames, rows, columns = inputs.shape
-        before, above, left = self._module.time_pad, self._module.height_pad, self._module.width_pad
-        below, right = above + rows, left + columns
-        padded = torch.empty(
-            (batch, channels, before + frames, below + above, right + left),
-            dtype=inputs.dtype,
-            device=inputs.device,
-            memory_format=self.memory_format,
-        )
-        new = padded[:, :, before:]
-        new[..., above:below, left:right] = inputs
-        new[..., above:below, :left] = inputs[..., :1]
-        new[..., above:below, right:] = inputs[..., -1:]
-        new[..., :above, :] = new[..., above : above + 1, :]
-        new[..., below:, :] = new[..., below - 1 : below, :]
-        # Where the video starts, its first frame is repeated.
-        padded[:, :, :before] = new[:, :, :1] if self.cached_frames is None else self.cached_frames
-        return padded
 
 
 def _cache_inputs(module: CogVideoXCausalConv3d) -> _CachingForward:
