@@ -19,8 +19,8 @@ from functions.generate.engine.model.streaming_decode import CHUNK_LATENT_FRAMES
 
 _log = logging.getLogger(__name__)
 
-# Elsewhere the format is the usual one: on CPUs the other one is slower with as few channels as the
-# demo model has, and there a choice by time would not be the same at each start.
+# Elsewhere the format is the usual one: on CPUs the other one gains nothing with the few channels
+# of the demo model, and times there vary so much that each start could choose another one.
 MEASURED_ON: Final = frozenset({"cuda"})
 # The largest size, if no videos to warm up with are configured.
 USUAL_SIZE: Final = {"cuda": Shape(848, 480, 7), "cpu": Shape(96, 64, 7)}
