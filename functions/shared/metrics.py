@@ -152,7 +152,11 @@ QUEUE_OLDEST_SECONDS: Final = GaugeMetric(
 OPEN_FEEDS: Final = GaugeMetric(
     "kinora_open_event_streams", "Event streams that are open.", (STATUS,)
 )
-OPEN_DOWNLOADS: Final = GaugeMetric("kinora_open_downloads", "Downloads in progress.", (STATUS,))
+OPEN_DOWNLOADS: Final = GaugeMetric(
+    "kinora_open_downloads",
+    "Files that `status` is sending. The gateway sends videos without it.",
+    (STATUS,),
+)
 STORE_SECONDS: Final = HistogramMetric(
     "kinora_store_seconds",
     "Time of each request to the object store to the start of its response, by S3's name of the "
