@@ -106,6 +106,7 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
         fast=config.fast,
         compiled=config.compiled,
         attention=config.attention,
+        decoder_format=config.decoder_format,
         sizes=config.warm_up,
     )
     renderer = Renderer(model, config.previews)
