@@ -66,15 +66,16 @@ def _chart(
             (left + WIDTH * number / widest, bottom - HEIGHT * value / most)
             for number, value in zip(videos, values, strict=False)
         ]
-        path = " ".join(f"{x:.0f},{y:.0f}" for x, y in [(left, bottom), *places][: len(places) + 1])
+        path = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
         if values:
             lines.append(
                 f'<polyline points="{path}" stroke="{colour}" stroke-width="2" fill="none"/>\n'
             )
+        # The figures of few videos would cover each other.
+        lines += [f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{colour}"/>\n' for x, y in places]
         lines += [
-            f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{colour}"/>'
             f'<text x="{x:.0f}" y="{y - 6:.0f}" text-anchor="end">{value:.3g}</text>\n'
-            for (x, y), value in zip(places, values, strict=True)
+            for (x, y), value in list(zip(places, values, strict=True))[-1:]
         ]
     for number in videos:
         x = left + WIDTH * number / widest

@@ -38,6 +38,11 @@ OUTPUT: Final = {"bytes": 3, "sha256": "ab" * 32, "width": 96, "height": 64, "fr
 TIMINGS: Final = {"encoding": 0.1, "denoising": 1.0, "decoding": 0.5, "saving": 0.1}
 
 
+def video_key(n: int) -> VideoKey:
+    """Video `n`: ids do not sort as creation times do."""
+    return VideoKey(ACCOUNT, f"video_{n * 2654435761 % 2**32:08x}")
+
+
 class Videos:
     """Generates the events that fill the streams, from a fixed seed."""
 
@@ -48,15 +53,11 @@ class Videos:
         self.words = [f"w{self.random.getrandbits(20):05x}" for _ in range(3000)]
         self.number = number
         self.first_queued = number - min(int(number * QUEUED), MAX_QUEUED)
-        profile, key = load_profile("demo"), self.key(0)
+        profile, key = load_profile("demo"), video_key(0)
         resolved = ResolvedRequest.resolve(
             VideoRequest(prompt="x"), profile, key.account, key.video_id
         )
         self.resolved = resolved.model_dump(exclude_none=True)
-
-    def key(self, n: int) -> VideoKey:
-        """Video `n`."""
-        return VideoKey(ACCOUNT, f"video_{n * 2654435761 % 2**32:08x}")
 
     def prompt(self, n: int) -> str:
         """Fifteen random words; one prompt in 20,000 also contains "needle"."""
@@ -70,7 +71,7 @@ class Videos:
 
     def end(self, n: int, request: dict[str, Any]) -> tuple[str, bytes]:
         """The subject and the terminal event of video `n`, which was requested just now."""
-        key = self.key(n)
+        key = video_key(n)
         name = "failed" if self.outcomes.random() < FAILED else "completed"
         created = format_rfc3339(time.time_ns())
         data = {"created_at": created, "request": request, "attempt": 1, "worker": "w1"}
@@ -119,7 +120,7 @@ async def _fill(url: str, videos: Videos) -> None:
         await _publish(
             client,
             [
-                (videos.key(n).request_subject, _event("requested", videos.key(n), request))
+                (video_key(n).request_subject, _event("requested", video_key(n), request))
                 for n, request in requests.items()
             ],
         )

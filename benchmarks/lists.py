@@ -29,7 +29,7 @@ import psutil
 from flask.testing import FlaskClient
 
 from benchmarks import list_curves
-from benchmarks.list_streams import ACCOUNT, Videos, fill, start
+from benchmarks.list_streams import ACCOUNT, Videos, fill, start, video_key
 from functions.shared.config import Settings
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.subjects import REQUESTS, VIDEOS
@@ -103,10 +103,10 @@ def _get(client: FlaskClient, query: str) -> None:
 def _queries(
     client: FlaskClient, bus: JetStream, number: int
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    videos, rng = Videos(number), random.Random(2)  # noqa: S311 - reproducible
+    rng = random.Random(2)  # noqa: S311 - reproducible
 
     def key() -> str:
-        return videos.key(rng.randrange(int(number * 0.9))).video_id
+        return video_key(rng.randrange(int(number * 0.9))).video_id
 
     def direct_get() -> object:
         subject = f"kinora.videos.{ACCOUNT}.{key()}.*"
@@ -114,7 +114,7 @@ def _queries(
 
     yield "a bare direct get (baseline)", direct_get
     yield "a single read, completed", lambda: client.get(f"/v1/videos/{key()}")
-    queued = f"/v1/videos/{videos.key(number - 1).video_id}"
+    queued = f"/v1/videos/{video_key(number - 1).video_id}"
     yield "a single read, last of the queue", lambda: client.get(queued)
     (first,) = client.get("/v1/videos?order=asc&limit=1").get_json()["data"]
     for name, query in {
