@@ -22,9 +22,11 @@ from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
+from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.video.profiles import load_profile
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
+from functions.status.index_metrics import IndexMetrics
 from functions.status.index_reads import IndexReads
 from functions.status.lost_messages import LostMessages
 from functions.status.queue_metrics import QueueMetrics
@@ -55,7 +57,8 @@ def create_app(
         requests_per_second=settings.account_requests_per_second,
         max_queued=settings.account_queue_limit,
     )
-    stream = bus or JetStream(settings.nats_url, Silence())
+    registry = CollectorRegistry()
+    stream = bus or JetStream(settings.nats_url, Silence(), StreamMetrics(registry, "status"))
     profile = load_profile(settings.model_profile)
     index = VideoIndex(
         profile,
@@ -67,8 +70,8 @@ def create_app(
     replay = Replay(stream, index, lost_messages)
     replay.start()
 
-    registry = CollectorRegistry()
     registry.register(QueueMetrics(index))
+    registry.register(IndexMetrics(index, replay))
 
     def check() -> None:
         replay.check()
@@ -84,10 +87,16 @@ def create_app(
         cors_origins=settings.cors_origins,
         accounts=file,
     )
+    dropped = metrics.FEEDS_DROPPED.on(registry)
+
+    def count_drop(reason: str) -> None:
+        dropped.labels(reason).inc()
+
     feeds = Feeds(
         stream,
         max_open=MAX_FEEDS,
         max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.accounts_file else MAX_FEEDS,
+        on_drop=count_drop,
     )
     if file is not None:
         file.follow(feeds.check_keys)

@@ -160,6 +160,10 @@ class VideoIndex:
         with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
 
+    def size(self) -> int:
+        """How many videos it has, deleted ones too."""
+        return self._texts.size()
+
     def queue_load(self) -> QueueLoad:
         """How many videos of each account wait and are made."""
         with self._forecast_lock:

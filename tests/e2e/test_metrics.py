@@ -8,8 +8,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from functions.generate.engine.parent.activity import EngineState
 from functions.shared import metrics
-from functions.shared.metrics import ALL, GENERATE, STATUS, SUBMIT, TABLE
+from functions.shared.metrics import ALL, DISPATCH, GENERATE, STATUS, SUBMIT, TABLE
 from functions.shared.video.progress import Stage
 from tests.e2e.client import TINY, Client
 from tests.engines import STEPS, Engines
@@ -17,7 +18,15 @@ from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
 
 # Exist where ACCOUNTS_FILE is set: tests/integration/test_accounts.py and test_webhooks.py.
-OF_ACCOUNTS = {metrics.ACCOUNTS_FILE_IN_USE.name, metrics.WEBHOOK_ATTEMPTS.name}
+OF_ACCOUNTS = {
+    metric.name
+    for metric in (
+        metrics.ACCOUNTS_FILE_IN_USE,
+        metrics.WEBHOOK_ATTEMPTS,
+        metrics.WEBHOOK_PENDING,
+        metrics.WEBHOOK_OLDEST_SECONDS,
+    )
+}
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -47,6 +56,10 @@ class Scrape:
     def value(self, name: str, **labels: str) -> float:
         """The value of a sample; 0 if there is none."""
         return self._samples.get((name, frozenset(labels.items())), 0.0)
+
+    def total(self, name: str) -> float:
+        """All samples of a name, added up."""
+        return sum(value for (found, _), value in self._samples.items() if found == name)
 
 
 @pytest.mark.parametrize("function", ALL)
@@ -86,6 +99,54 @@ def test_a_video_leaves_its_traces(client: Client, kinora: RunningStack) -> None
     # Its three files and the record; a check of the store may have come between.
     assert grown("kinora_store_seconds_count", operation="PutObject") >= 4
     assert grown("kinora_store_errors_total", operation="PutObject", code="") == 0
+
+
+def test_the_engine_and_the_streams_leave_traces(client: Client, kinora: RunningStack) -> None:
+    """What the engine did, how it started, and what was published; no GPU where there is none."""
+    before = Scrape(kinora, GENERATE)
+    video = client.create(**TINY)
+    client.wait(video["id"], "completed")
+    after = Scrape(kinora, GENERATE)
+    rendering = after.value("kinora_engine_seconds_total", state="rendering") - before.value(
+        "kinora_engine_seconds_total", state="rendering"
+    )
+    assert 0 < rendering < scaled(60)
+    states = {state: after.value("kinora_engine_state", state=state) for state in EngineState}
+    assert sum(states.values()) == 2
+    assert after.value("kinora_engine_start_seconds", part="load") > 0
+    assert after.value("kinora_engine_start_seconds", part="warm_up") > 0
+    assert after.total("kinora_engine_info") == 2
+    stored = {"stream": "VIDEOS", "outcome": "stored"}
+    name = "kinora_publish_seconds_count"
+    assert after.value(name, **stored) - before.value(name, **stored) >= 2
+    assert after.total("kinora_gpu_answering") == 0
+    submitted = Scrape(kinora, SUBMIT).value(name, stream="REQUESTS", outcome="stored")
+    assert submitted >= 1
+    for function, replicas in ((SUBMIT, 1), (STATUS, 1), (DISPATCH, 1), (GENERATE, 2)):
+        scrape = Scrape(kinora, function)
+        assert scrape.value("kinora_nats_connected", function=function) == replicas
+
+
+def test_the_streams_and_the_index_are_told_of(client: Client, kinora: RunningStack) -> None:
+    """How large they are, and how far behind."""
+    client.create(**TINY)
+    wait_until(
+        lambda: Scrape(kinora, DISPATCH).value("kinora_stream_bytes", stream="REQUESTS") > 0,
+        seconds=60,
+        what="the streams were sampled",
+    )
+    dispatch = Scrape(kinora, DISPATCH)
+    assert dispatch.value("kinora_stream_messages", stream="REQUESTS") >= 1
+    assert dispatch.value("kinora_stream_limit_bytes", stream="REQUESTS") == 1 << 30
+    assert dispatch.value("kinora_stream_limit_bytes", stream="VIDEOS") == 0, "it has no limit"
+    status = Scrape(kinora, STATUS)
+    assert status.value("kinora_index_videos") >= 1
+    assert status.value("kinora_index_replays_total") >= 1
+    wait_until(
+        lambda: Scrape(kinora, STATUS).total("kinora_index_lag_messages") == 0,
+        seconds=60,
+        what="the index has everything",
+    )
 
 
 def test_the_queue_is_told_by_account(

@@ -60,6 +60,7 @@ class Feed:
         end: FeedPosition,
         may_read: Callable[[], bool],
         on_close: Callable[[], None],
+        on_drop: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Send to `client` what is published for `reader` after `start`.
 
@@ -72,6 +73,7 @@ class Feed:
             end: the streams' last sequences.
             may_read: whether the client's key still works.
             on_close: called once the feed is closed.
+            on_drop: called when the client is cut off: with `slow`, or with `revoked`.
         """
         self._tail = tail
         self._reader = reader
@@ -81,6 +83,7 @@ class Feed:
         self._end = end
         self._may_read = may_read
         self._revoked = False
+        self._on_drop = on_drop
         self._on_close: list[Callable[[], None]] = [on_close]
 
     def __iter__(self) -> Iterator[bytes]:
@@ -94,9 +97,11 @@ class Feed:
                 yield from self._send_while_read()
         except _StalledError as stalled:
             log.info("cut off a client of %s that was not reading", self._reader.account)
+            self._on_drop("slow")
             yield CUT_OFF_INSIDE if stalled.inside_block else CUT_OFF
         except _RevokedError as revoked:
             log.info("cut off a client of %s whose key no longer works", self._reader.account)
+            self._on_drop("revoked")
             yield REVOKED_INSIDE if revoked.inside_block else REVOKED
         else:
             # The client reconnects with this id, and gets everything in the new streams.
