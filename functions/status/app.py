@@ -24,6 +24,7 @@ from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
 from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.video.profiles import load_profile
+from functions.status.feeds.feed import KEY_REVOKED, SLOW
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
 from functions.status.index_metrics import IndexMetrics
@@ -88,15 +89,14 @@ def create_app(
         accounts=file,
     )
     dropped = metrics.FEEDS_DROPPED.on(registry)
-
-    def count_drop(reason: str) -> None:
-        dropped.labels(reason).inc()
-
+    for reason in (SLOW, KEY_REVOKED):
+        # From 0, so that the first one is seen as an increase.
+        dropped.labels(reason)
     feeds = Feeds(
         stream,
         max_open=MAX_FEEDS,
         max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.accounts_file else MAX_FEEDS,
-        on_drop=count_drop,
+        on_drop=lambda reason: dropped.labels(reason).inc(),
     )
     if file is not None:
         file.follow(feeds.check_keys)

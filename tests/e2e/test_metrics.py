@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from functions.dispatch.webhooks.backlog import Backlog, WebhookBacklog
 from functions.generate.engine.parent.activity import EngineState
+from functions.generate.gpus.gpu_metrics import GpuMetrics
+from functions.generate.gpus.watch import GpuWatch
 from functions.shared import metrics
 from functions.shared.metrics import ALL, DISPATCH, GENERATE, STATUS, SUBMIT, TABLE
 from functions.shared.video.progress import Stage
 from tests.e2e.client import TINY, Client
 from tests.engines import STEPS, Engines
+from tests.fakes.nvml_stand_in import StandInGpu, StandInNvml
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
+from tests.prometheus import COMPONENT, Prometheus, rule_groups, running
 
 # Exist where ACCOUNTS_FILE is set: tests/integration/test_accounts.py and test_webhooks.py.
 OF_ACCOUNTS = {
@@ -27,6 +37,9 @@ OF_ACCOUNTS = {
         metrics.WEBHOOK_OLDEST_SECONDS,
     )
 }
+
+# Has data only while the object store refuses; tests/integration/test_store_failures.py lets it.
+WITHOUT_DATA = "sum by (operation, code) (rate(kinora_store_errors_total"
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -201,3 +214,94 @@ def test_open_event_streams_are_counted(kinora: RunningStack) -> None:
         next(feed.iter_lines())
         assert open_streams() == 1
     wait_until(lambda: open_streams() == 0, seconds=60, what="it is closed")
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[int]:
+    """The port of what this stack does not have: GPUs, and accounts with webhooks.
+
+    Kinora's own collectors expose them. Behind that of GPUs is a stand-in for NVIDIA's library.
+    """
+    registry = CollectorRegistry()
+    gpu = StandInGpu("GPU-stand-in")
+    nvml = StandInNvml([gpu])
+    nvml.report_xid(gpu, 79)
+    gpus = GpuWatch(cast("Any", nvml))
+    gpus.start()
+    registry.register(GpuMetrics(gpus.reports))
+    backlog = WebhookBacklog()
+    backlog.put({"acme": Backlog(2, time.time_ns())})
+    registry.register(backlog)
+    metrics.WEBHOOK_ATTEMPTS.on(registry).labels("acme", "delivered").inc()
+    metrics.ACCOUNTS_FILE_IN_USE.on(registry).set(1)
+    # A compiled engine's start; the demo's is not compiled.
+    graphs = metrics.ENGINE_GRAPHS.on(registry)
+    graphs.labels("compiled").set(2)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    kinora: RunningStack, elsewhere: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """A Prometheus that has scraped the whole stack."""
+    functions = [name for name, process in kinora.table.items() if process.role == "function"]
+    targets = {name: kinora.table[name].probe.port for name in functions}
+    folder = tmp_path_factory.mktemp("prometheus")
+    with running(folder, {**targets, "elsewhere": elsewhere}) as server:
+        wait_until(
+            lambda: [*server.targets().values()] == ["up"] * (len(targets) + 1),
+            seconds=60,
+            what="everything is scraped",
+        )
+        yield server
+
+
+def test_the_dashboard_has_data(
+    client: Client, engines: Engines, kinora: RunningStack, prometheus: Prometheus
+) -> None:
+    """While videos are made, and callers are refused."""
+    wait_until(lambda: prometheus.query("kinora_queue_seconds_count"), seconds=30, what="a scrape")
+    refused = requests.post(f"{kinora.url}/v1/videos", json={"prompt": 1}, timeout=scaled(10))
+    assert refused.status_code == 400
+    engines.hold()
+    videos = [client.create(**TINY)["id"] for _ in range(3)]
+    wait_until(
+        lambda: prometheus.query("kinora_queue_videos"), seconds=30, what="the queue is seen"
+    )
+    engines.resume()
+    for video in videos:
+        client.wait(video, "completed")
+    with requests.get(f"{kinora.url}/v1/events", stream=True, timeout=scaled(30)) as feed:
+        next(feed.iter_lines())
+        panels = json.loads((COMPONENT / "dashboard.json").read_text())["panels"]
+        queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+        assert len(queries) > 50
+        for query in queries:
+            # Also what had data only for a moment, such as the queue.
+            expression = f"last_over_time(({query.replace('$__rate_interval', '1m')})[2m:1s])"
+            if query.startswith(WITHOUT_DATA):
+                prometheus.query(expression)
+                continue
+            wait_until(
+                lambda expression=expression: prometheus.query(expression),  # type: ignore[misc]
+                seconds=30,
+                what=f"data for {expression}",
+            )
+
+
+def test_the_alerts_are_evaluated(prometheus: Prometheus) -> None:
+    """Without errors; of a healthy stack, only the staged error of a GPU is told."""
+
+    def evaluated() -> list[dict[str, Any]] | None:
+        groups = prometheus.get("rules")["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        return rules if all(rule["health"] == "ok" for rule in rules) else None
+
+    rules = wait_until(evaluated, seconds=60, what="all alerts were evaluated")
+    assert len(rules) == sum(len(group["rules"]) for group in rule_groups())
+    firing = {rule["name"] for rule in rules if rule["state"] == "firing"}
+    assert firing == {"KinoraGpuError"}

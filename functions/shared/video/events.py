@@ -15,6 +15,9 @@ from functions.shared.video.warnings import Warnings
 MAX_ATTEMPTS: Final = 3
 # The code of a video whose events the stream has lost, and of which no files were found.
 STATE_LOST: Final = "state_lost"
+# That of a video whose last attempt ended without a word, and of one that no worker ever took.
+WORKER_LOST: Final = "worker_lost"
+QUEUED_TOO_LONG: Final = "queued_too_long"
 
 
 class EventName(StrEnum):

@@ -42,6 +42,9 @@ KEEP_ALIVE_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 20.0
 # A client that reads nothing for this long gives up what was read for it from the streams.
 HOLD_SECONDS: Final = 1.0
+# Why clients are cut off, as a metric has it.
+SLOW: Final = "slow"
+KEY_REVOKED: Final = "revoked"
 # Between attempts to read from the streams during an outage of NATS.
 RETRY_SECONDS: Final = 1.0
 
@@ -73,7 +76,7 @@ class Feed:
             end: the streams' last sequences.
             may_read: whether the client's key still works.
             on_close: called once the feed is closed.
-            on_drop: called when the client is cut off: with `slow`, or with `revoked`.
+            on_drop: called when the client is cut off: with `SLOW`, or with `KEY_REVOKED`.
         """
         self._tail = tail
         self._reader = reader
@@ -97,11 +100,11 @@ class Feed:
                 yield from self._send_while_read()
         except _StalledError as stalled:
             log.info("cut off a client of %s that was not reading", self._reader.account)
-            self._on_drop("slow")
+            self._on_drop(SLOW)
             yield CUT_OFF_INSIDE if stalled.inside_block else CUT_OFF
         except _RevokedError as revoked:
             log.info("cut off a client of %s whose key no longer works", self._reader.account)
-            self._on_drop("revoked")
+            self._on_drop(KEY_REVOKED)
             yield REVOKED_INSIDE if revoked.inside_block else REVOKED
         else:
             # The client reconnects with this id, and gets everything in the new streams.
