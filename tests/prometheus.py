@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import requests
 import yaml
 
+from local.stack import ROOT
 from tests.manifests import KNATIVE
 from tests.patience import scaled, wait_until
 from tests.ports import free_ports
@@ -38,6 +40,12 @@ def rule_groups() -> list[dict[str, Any]]:
         "groups"
     ]
     return groups
+
+
+def runbook_queries() -> list[str]:
+    """What docs/operating.md asks Prometheus."""
+    text = (ROOT / "docs" / "operating.md").read_text()
+    return [re.sub(r"\s+", " ", query) for query in re.findall(r"\bask\s+'([^']+)'", text)]
 
 
 class Prometheus:

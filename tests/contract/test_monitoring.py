@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from functions.shared.metrics import TABLE
-from tests.prometheus import COMPONENT, program, rule_groups
+from local.stack import ROOT
+from tests.prometheus import COMPONENT, program, rule_groups, runbook_queries
 
+RUNBOOK = ROOT / "docs" / "operating.md"
 ALERTS = {rule["alert"]: rule for group in rule_groups() for rule in group["rules"]}
 LABELS = {metric.name: {*metric.labels, "le"} for metric in TABLE}
 # Of Prometheus's own process collector; its targets have the label of their pod.
@@ -137,15 +139,19 @@ def _expressions() -> list[str]:
 
 
 def test_queries_ask_for_metrics_that_exist() -> None:
-    """With labels that they have, in the dashboard and in the alerts."""
-    expressions = _expressions()
-    assert len(expressions) > 60
+    """With labels that they have: in the dashboard, in the alerts, and in the runbook."""
+    asked = [query for query in runbook_queries() if "kinora_" in query]
+    assert len(asked) > 20
+    expressions = [*_expressions(), *asked]
+    assert len(expressions) > 80
     for expression in expressions:
         labels: set[str] = set()
         for name, matchers in re.findall(r"\b((?:kinora|process)_\w+)(?:\{([^}]*)\})?", expression):
             known = _labels_of(name)
             assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) <= known, expression
             labels |= known
+        # Prometheus adds the pod to each target.
+        labels.add("pod")
         groups = re.findall(r"by \(([^)]*)\)", expression)
         grouped = {label.strip() for group in groups for label in group.split(",")}
         assert grouped <= labels, expression
@@ -178,6 +184,16 @@ def test_panels_do_not_overlap_and_have_ids_of_their_own() -> None:
         assert not cells & taken
         assert place["x"] + place["w"] <= 24
         taken |= cells
+
+
+def test_every_alert_has_its_section_in_the_runbook() -> None:
+    """The alert links to it by the heading's anchor."""
+    headings = re.findall(r"^### (Kinora\w+)$", RUNBOOK.read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(ALERTS)
+    for name, rule in ALERTS.items():
+        assert rule["annotations"]["runbook"] == f"docs/operating.md#{name.lower()}"
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.engines import STEPS, Engines
 from tests.fakes.nvml_stand_in import StandInGpu, StandInNvml
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
-from tests.prometheus import COMPONENT, Prometheus, rule_groups, running
+from tests.prometheus import COMPONENT, Prometheus, rule_groups, runbook_queries, running
 
 # Exist where ACCOUNTS_FILE is set: tests/integration/test_accounts.py and test_webhooks.py.
 OF_ACCOUNTS = {
@@ -305,3 +305,13 @@ def test_the_alerts_are_evaluated(prometheus: Prometheus) -> None:
     assert len(rules) == sum(len(group["rules"]) for group in rule_groups())
     firing = {rule["name"] for rule in rules if rule["state"] == "firing"}
     assert firing == {"KinoraGpuError"}
+
+
+def test_the_queries_of_the_runbook_have_data(prometheus: Prometheus) -> None:
+    """All that do not ask for a fault that this stack does not have."""
+    faults = ("kinora_store_errors_total", 'number!="1"', 'reason!="power_cap"')
+    wait_until(lambda: prometheus.query("ALERTS"), seconds=60, what="the staged alert fires")
+    for query in runbook_queries():
+        expression = f"last_over_time(({query})[2m:1s])"
+        found = prometheus.query(expression)
+        assert found or any(fault in query for fault in faults), query
