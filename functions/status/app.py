@@ -33,6 +33,7 @@ from functions.status.lost_messages import LostMessages
 from functions.status.queue_metrics import QueueMetrics
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
+from functions.status.usage_routes import UsageRoutes
 
 # Each open feed, and each download until its caller has read it, holds one of gunicorn's threads;
 # the rest serve all other requests.
@@ -103,6 +104,8 @@ def create_app(
     downloads = ThreadShare(MAX_DOWNLOADS, "downloads")
     metrics.OPEN_FEEDS.on(registry).set_function(lambda: feeds.open_count)
     metrics.OPEN_DOWNLOADS.on(registry).set_function(lambda: downloads.taken)
+    index_reads = IndexReads(index, replay, max_age_days=settings.max_age_days)
+    UsageRoutes(accounts, index_reads).register(app)
     StatusRoutes(
         accounts,
         profile,
@@ -110,7 +113,7 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.from_settings(settings, StoreMetrics(registry)),
         index=index,
-        index_reads=IndexReads(index, replay, max_age_days=settings.max_age_days),
+        index_reads=index_reads,
         feeds=feeds,
         downloads=downloads,
         max_age_days=settings.max_age_days,
