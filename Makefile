@@ -38,7 +38,7 @@ ifeq ($(MAKELEVEL),0)
 .NOTPARALLEL:
 endif
 ID ?=
-.PHONY: follow images pin deploy undeploy cluster smoke test-images help run test test-page check lint format lock lock-images install chromium prometheus clean
+.PHONY: follow images pin deploy undeploy cluster smoke test-images help run test test-page test-long check lint format lock lock-images install chromium prometheus clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -48,9 +48,13 @@ run: .venv/run-installed ## Run Kinora on this machine (settings: PORT, NATS_POR
 
 # In parallel: downloads mostly wait for the network, tests for servers. The environment is created
 # first: it may need the system's package manager, and so may Chromium.
-test: .venv/bin/python ## Run all checks and tests (PYTEST_ARGS selects tests)
+test: .venv/bin/python ## Run all checks, and all tests but the long ones (PYTEST_ARGS selects tests)
 	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium prometheus
-	@$(MAKE) --no-print-directory -j2 lint test-page pytest
+	@$(MAKE) --no-print-directory -j2 lint test-page pytest TESTS="not images and not long"
+
+test-long: .venv/bin/python ## Run the long tests: faults, generated requests, benchmarks (PYTEST_ARGS too)
+	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium
+	@$(MAKE) --no-print-directory pytest TESTS=long
 
 # A time zone other than UTC, with daylight saving time: the page shows days in the browser's zone.
 test-page: .venv/all-installed ## Run the page's unit tests, without a browser (seconds)
@@ -59,9 +63,9 @@ test-page: .venv/all-installed ## Run the page's unit tests, without a browser (
 
 .PHONY: pytest
 pytest: # runs in parallel with `lint`
-	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder -m "$(TESTS)" $(PYTEST_ARGS)
 
-check: test ## Run what CI runs
+check: test test-long ## Run what CI runs
 
 test-images: .venv/all-installed ## Build every image and run a video through them (minutes; as root on Debian)
 	@{ command -v buildah && command -v debootstrap; } >/dev/null \

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,9 @@ import requests
 from botocore.config import Config
 
 from benchmarks.feeds import LARGE, LARGE_VIDEOS
+from functions.shared.streams.cloudevents import STRUCTURED
+from functions.shared.streams.jetstream import JetStream
+from functions.shared.subjects import VIDEOS, VideoKey
 from tests.accounts import write_accounts
 from tests.harness import RunningStack, is_stopped
 from tests.patience import wait_until
@@ -125,8 +129,8 @@ class Stage:
             self.stack.kill(name)
         self.completed_video = video_id
 
-    def enlarge_the_file(self) -> None:
-        """Make its file larger than all buffers on the way to a caller."""
+    def enlarge_the_file(self, size: int = _LARGE_FILE_BYTES) -> None:
+        """Make its file, by default, larger than all buffers on the way to a caller."""
         credentials = self.stack.credentials
         store = boto3.client(
             "s3",
@@ -138,7 +142,24 @@ class Stage:
         )
         listed = store.list_objects_v2(Bucket="kinora", Prefix=f"{ATTACKERS[0]}/")["Contents"]
         (name,) = (item["Key"] for item in listed if item["Key"].endswith("/video.mp4"))
-        store.put_object(Bucket="kinora", Key=name, Body=bytes(_LARGE_FILE_BYTES))
+        store.put_object(Bucket="kinora", Key=name, Body=bytes(size))
+        self._tell_size(size)
+
+    def _tell_size(self, size: int) -> None:
+        """Change the size of the file in the event that completed the video."""
+        key = VideoKey(ATTACKERS[0], self.completed_video)
+        with closing(JetStream(f"nats://127.0.0.1:{self.port('nats')}")) as bus:
+            message = bus.get_last_message(VIDEOS, key.events_filter, leader=True)
+            assert message is not None
+            event = json.loads(message.data)
+            event["data"]["output"]["bytes"] = size
+            bus.publish(
+                message.subject,
+                json.dumps(event).encode(),
+                expected=message.seq,
+                expected_filter=key.events_filter,
+                headers={"content-type": STRUCTURED},
+            )
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

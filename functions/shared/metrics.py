@@ -194,7 +194,11 @@ INDEX_LAG: Final = GaugeMetric(
     (STATUS,),
     ("stream",),
 )
-OPEN_DOWNLOADS: Final = GaugeMetric("kinora_open_downloads", "Downloads in progress.", (STATUS,))
+OPEN_DOWNLOADS: Final = GaugeMetric(
+    "kinora_open_downloads",
+    "Files that `status` is sending. The gateway sends videos without it.",
+    (STATUS,),
+)
 STORE_SECONDS: Final = HistogramMetric(
     "kinora_store_seconds",
     "Time of each request to the object store to the start of its response, by S3's name of the "

@@ -26,6 +26,8 @@ CHUNK: Final = 256 << 10
 DELETE_BATCH: Final = 1000
 # Written by `check_writes`. No video's key begins with a dot, so it is never taken for a file.
 CHECK_KEY: Final = ".kinora/write-check"
+# As far as S3 lets clocks differ: with less, a slow clock would sign what has already expired.
+SIGNED_URL_SECONDS: Final = 900
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ class Store(Protocol):
             NotFound: there is no such object.
             RangeNotSatisfiable: the range is outside the object.
         """
+
+    def signed_url(self, key: str) -> str:
+        """A URL from which anybody may GET the object for `SIGNED_URL_SECONDS`. Asks no server."""
 
     def read(self, key: str, *, max_bytes: int) -> bytes:
         """All of a small object.
@@ -203,6 +208,17 @@ class S3Store:
         except BotoCoreError as error:
             raise self._unavailable(error) from error
 
+    def signed_url(self, key: str) -> str:
+        """See `Store.signed_url`."""
+        try:
+            return self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": key},
+                ExpiresIn=SIGNED_URL_SECONDS,
+            )
+        except BotoCoreError as error:  # no credentials
+            raise self._unavailable(error) from error
+
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`."""
         names = list(keys)
@@ -249,6 +265,8 @@ def _config(read_seconds: float, attempts: int) -> Config:
         connect_timeout=3,
         read_timeout=read_seconds,
         retries={"mode": "standard", "max_attempts": attempts},
+        # Older ones can't sign URLs for every region.
+        signature_version="s3v4",
         # A host name per bucket needs DNS, which local and in-cluster stores lack.
         s3={"addressing_style": "path"},
         # Other stores than Amazon's do not support checksum trailers.

@@ -8,11 +8,18 @@ from typing import Final
 
 from flask import Request, Response
 
-from functions.shared.errors import ContentLost, ContentNotReady, NotFound, PreconditionFailed
+from functions.shared.errors import (
+    ContentLost,
+    ContentNotReady,
+    NotFound,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+)
 from functions.shared.storage import Store
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.video.events import Completed, EventName, Failed
 from functions.shared.video_objects import SPRITESHEET_FILE, THUMBNAIL_FILE, VIDEO_FILE
+from functions.status import gateway_fetch
 from functions.status.download_name import content_disposition
 
 # One range only, as browsers and download tools send it. Anything else may be ignored (RFC 9110,
@@ -41,6 +48,8 @@ def send_content(
 ) -> Response:
     """Stream the file: status 200, 206 for a range, or 304 if the caller's copy is current.
 
+    Of the video itself, the gateway may fetch the bytes in its place: see `gateway_fetch`.
+
     Raises:
         ContentNotReady: the video is not completed; the message says why.
         PreconditionFailed: `If-Match` names other files only.
@@ -65,8 +74,13 @@ def send_content(
         raise PreconditionFailed
     if request.if_none_match.contains_weak(etag.strip('"')) or request.if_none_match.star_tag:
         return Response(status=304, headers=headers)
+    key, byte_range = output.prefix + variant.file, _requested_range(request, etag)
+    if variant.file == VIDEO_FILE and gateway_fetch.is_offered(request):
+        bounds = None if byte_range is None else _bounds(byte_range, output.bytes)
+        headers["Content-Type"] = variant.content_type
+        return gateway_fetch.redirect(store.signed_url(key), output.bytes, bounds, headers)
     try:
-        stored = store.get(output.prefix + variant.file, _requested_range(request, etag))
+        stored = store.get(key, byte_range)
     except NotFound as lost:
         raise ContentLost from lost
     headers["Content-Length"] = str(stored.size)
@@ -87,6 +101,16 @@ def _requested_range(request: Request, etag: str) -> str | None:
     if match is None or (match[1] and match[2] and int(match[2]) < int(match[1])):
         return None
     return header
+
+
+def _bounds(byte_range: str, size: int) -> tuple[int, int]:
+    """The first and last byte of a valid range (section 14.1.2); may raise RangeNotSatisfiable."""
+    match = _RANGE.fullmatch(byte_range)
+    first, last = match.groups() if match else ("", "")
+    start = int(first) if first else size - min(int(last), size)
+    if start >= size:
+        raise RangeNotSatisfiable(size)
+    return start, min(int(last), size - 1) if first and last else size - 1
 
 
 def _not_ready_message(snapshot: Snapshot) -> str:

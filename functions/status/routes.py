@@ -32,6 +32,7 @@ from functions.shared.streams.video_state import Snapshot, snapshot_of
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
+from functions.status import gateway_fetch
 from functions.status.content import VARIANTS, send_content
 from functions.status.feeds.client import FeedClient
 from functions.status.feeds.opening import Feeds
@@ -145,6 +146,12 @@ class StatusRoutes:
         key = self._key(video_id)
         refuse_unknown(request.args, ("variant",))
         variant = VARIANT.value(request)
+        if variant == "video" and gateway_fetch.is_offered(request):
+            with self._opening_downloads.turn():
+                return self._open_content(key, variant)
+        return self._download(key, variant)
+
+    def _download(self, key: VideoKey, variant: Variant) -> Response:
         # First of all: what is refused costs neither a read from NATS nor one from the store.
         self._downloads.enter()
         try:

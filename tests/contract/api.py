@@ -60,9 +60,9 @@ class Api:
         )
 
 
-def make_api(settings: Settings) -> Api:
+def make_api(settings: Settings, store: MemoryStore | None = None) -> Api:
     """Both functions with these settings."""
-    bus, store = MemoryBus(), MemoryStore()
+    bus, store = MemoryBus(), store or MemoryStore()
     return Api(
         bus,
         store,
@@ -79,7 +79,7 @@ def complete(api: Api, name: str = "v1", account: str = "default", **fields: Any
     begun = started(key).model_copy(update={"request": resolved(key, **fields)})
     state = publish(ledger, Snapshot(key), EventName.STARTED, begun)
     prefix = f"{key.object_prefix}1-x/"
-    publish(ledger, state, EventName.COMPLETED, completed(begun, prefix=prefix))
+    publish(ledger, state, EventName.COMPLETED, completed(begun, prefix=prefix, size=10))
     api.store.files[f"{prefix}video.mp4"] = (b"0123456789", "video/mp4")
     api.store.files[f"{prefix}thumbnail.jpg"] = (b"jpeg", "image/jpeg")
     return key

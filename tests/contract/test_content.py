@@ -58,6 +58,22 @@ def test_a_download_beyond_the_share_reads_nothing(monkeypatch: pytest.MonkeyPat
     assert "downloads are in progress" in error_of(refused)["message"]
 
 
+def test_a_video_that_the_gateway_fetches_needs_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response has no body, so it waits neither for the store nor for a reader."""
+    monkeypatch.setattr(status_app, "MAX_DOWNLOADS", 0)
+    api = make_api(Settings())
+    complete(api)
+    api.store.unavailable = True
+    offer = {"X-Sendfile-Type": "X-Accel-Redirect"}
+    answer = api.status.get("/v1/videos/v1/content", headers=offer)
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert answer.headers["X-Accel-Host"] == "store.example"
+    assert answer.headers["X-Accel-Address"] == "store.example:443"
+    assert answer.headers["X-Accel-Length"] == "10"
+    small = api.status.get("/v1/videos/v1/content?variant=thumbnail", headers=offer)
+    assert small.status_code == 503
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [

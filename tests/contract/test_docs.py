@@ -66,7 +66,7 @@ def test_generated_files_are_up_to_date() -> None:
         ("time without reading a response", [SEND_SECONDS, int(STALL_SECONDS)]),
         ("requests a second", [int(Settings().account_requests_per_second)]),
         ("open event streams", [MAX_FEEDS, MAX_FEEDS_OF_ACCOUNT]),
-        ("downloads at a time", [MAX_DOWNLOADS]),
+        ("thumbnails, spritesheets and previews at a time", [MAX_DOWNLOADS]),
         ("deletions at a time", [MAX_DELETIONS]),
     ],
 )

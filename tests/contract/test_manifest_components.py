@@ -50,7 +50,8 @@ def test_outside_s3_replaces_the_object_store(name: str, render: Render) -> None
     assert not [item for item in objects if item["metadata"]["name"] == "s3"]
     policy = find(objects, "NetworkPolicy", "to-outside-s3")["spec"]
     inside = find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]
-    assert policy["podSelector"] == inside["podSelector"]
+    users = names_selected(inside["podSelector"]) | {"ui"}
+    assert names_selected(policy["podSelector"]) == users
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["listed first", "listed last"])

@@ -40,7 +40,7 @@ def test_traffic_is_denied_by_default(name: str) -> None:
 
 @EACH_OVERLAY
 def test_policies_allow_nats_and_s3_to_those_that_use_them(name: str) -> None:
-    """Pods with a NATS_URL, and no others, may connect to NATS and to S3; both accept them."""
+    """Pods with a NATS_URL may connect to NATS and to S3, and the gateway to S3 alone."""
     objects = overlay(name)
     users = {
         template["metadata"]["labels"]["app.kubernetes.io/name"]
@@ -49,10 +49,15 @@ def test_policies_allow_nats_and_s3_to_those_that_use_them(name: str) -> None:
         if "NATS_URL" in environment(objects, container)
     }
     out = names_selected(find(objects, "NetworkPolicy", "to-nats-and-s3")["spec"]["podSelector"])
-    for server, port in (("nats", 4222), ("s3", 8333)):
+    assert out == users
+    for server, port, accepted in (("nats", 4222, users), ("s3", 8333, users | {"ui"})):
         rule = find(objects, "NetworkPolicy", server)["spec"]["ingress"][0]
         assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
-        assert users == out == names_selected(rule["from"])
+        assert names_selected(rule["from"]) == accepted
+    gateway = find(objects, "NetworkPolicy", "ui-to-s3")["spec"]
+    assert names_selected(gateway["podSelector"]) == {"ui"}
+    (rule,) = gateway["egress"]
+    assert (names_selected(rule["to"]), rule["ports"][0]["port"]) == ({"s3"}, 8333)
 
 
 @EACH_OVERLAY

@@ -20,6 +20,10 @@ from tests.harness import RunningStack, is_stopped
 
 # For an innocent caller's response, in seconds of processor time served.
 SOON = 2.0
+# Of gunicorn, in functions/status/gunicorn.conf.py.
+STATUS_THREADS = 192
+# For the first byte of a file, in seconds: response_header_timeout in ui/Caddyfile.
+GATEWAY_WAITS = 30
 # Longer than any answer takes on a busy machine; a call that gets none fails with the test's limit.
 TIMEOUT = 600
 
@@ -51,7 +55,7 @@ def _others_are_served(kinora: RunningStack, video_id: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "share"),
-    [("GET", "/content", MAX_DOWNLOADS), ("DELETE", "", MAX_DELETIONS)],
+    [("GET", "/content?variant=thumbnail", MAX_DOWNLOADS), ("DELETE", "", MAX_DELETIONS)],
 )
 def test_what_waits_for_the_store_has_a_share_of_the_threads(
     kinora: RunningStack, client: Client, method: str, path: str, share: int
@@ -83,6 +87,30 @@ def test_what_waits_for_the_store_has_a_share_of_the_threads(
         seconds=20,
         what="the store serves again",
     )
+
+
+def test_videos_wait_for_the_store_in_the_gateway(kinora: RunningStack, client: Client) -> None:
+    """More callers than `status` has threads: others notice nothing, and all get their video."""
+    video_id = client.create(**TINY)["id"]
+    client.wait(video_id, "completed")
+    url = f"{kinora.url}/v1/videos/{video_id}/content"
+    count = STATUS_THREADS + 20
+    gateway = psutil.Process(kinora.running["gateway"].pid)
+
+    def waiting() -> int:
+        found = gateway.net_connections()
+        return sum(bool(c.raddr) and c.raddr.port == kinora.stack.ports["s3"] for c in found)
+
+    with ThreadPoolExecutor(count) as callers:
+        with _frozen(kinora, "s3"):
+            started = time.monotonic()
+            calls = [callers.submit(requests.get, url, timeout=TIMEOUT) for _ in range(count)]
+            patience.wait_until(lambda: waiting() >= count, seconds=60, what="all wait")
+            _others_are_served(kinora, video_id)
+            frozen = time.monotonic() - started
+        # A busy machine may take longer than the gateway waits.
+        expected = {200} if frozen < GATEWAY_WAITS else {200, 503}
+        assert {call.result().status_code for call in calls} <= expected
 
 
 def _create(kinora: RunningStack, body: dict[str, str]) -> requests.Response:

@@ -45,6 +45,10 @@ class MemoryStore:
         part = data[first : last + 1]
         return StoredFile(len(part), etag, iter([part]), f"bytes {first}-{last}/{len(data)}")
 
+    def signed_url(self, key: str) -> str:
+        """See `Store.signed_url`; nothing is at this one."""
+        return f"https://store.example/kinora/{key}?signature=1"
+
     def read(self, key: str, *, max_bytes: int) -> bytes:
         """See `Store.read`."""
         stored = self.get(key)

@@ -6,7 +6,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.patience import scaled
+
+pytestmark = pytest.mark.long
 
 
 def test_an_attack_is_measured_beside_its_baseline() -> None:

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 import torch
 
 from benchmarks.engine_bench import Bench
 from benchmarks.engine_model import build_text_encoder, build_transformer, build_vae
 from benchmarks.engine_summary import summarize
 from benchmarks.supervised_parts import Figure, Part, run_parts
+
+pytestmark = pytest.mark.long
 
 
 def run(*options: str, **environment: str) -> list[dict[str, Any]]:

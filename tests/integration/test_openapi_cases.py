@@ -29,6 +29,8 @@ from tests.harness import RunningStack
 from tests.patience import scaled
 from tests.unit.events import completed, started
 
+pytestmark = pytest.mark.long
+
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 KEY = "key-of-acme"
 # In the account of the key. The dictionary `videos` has its id.

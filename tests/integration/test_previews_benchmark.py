@@ -6,7 +6,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.patience import scaled
+
+pytestmark = pytest.mark.long
 
 
 def test_the_cost_of_previews_is_printed_beside_its_baseline() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import requests
 
 from functions.shared.errors import NotFound, RangeNotSatisfiable, TooLarge
 from functions.shared.storage import CHECK_KEY, S3Store, Store
 from functions.shared.subjects import is_token
 from tests.fakes import MemoryStore
+from tests.patience import scaled
 
 KEY = "acme/video_1/1-x/video.mp4"
 
@@ -78,3 +80,14 @@ def test_checking_for_writes_needs_no_more_than_one_object(store: Store) -> None
     others = {item.key for item in store.list_objects("")} - {KEY}
     assert others <= {CHECK_KEY}
     assert not is_token(CHECK_KEY.partition("/")[0])
+
+
+def test_a_signed_url_needs_no_credentials(s3: S3Store, store: Store) -> None:
+    """Of one object, for GET, with a range; a changed one is refused."""
+    del store  # it has put the file there
+    url = s3.signed_url(KEY)
+    part = requests.get(url, headers={"Range": "bytes=2-4"}, timeout=scaled(20))
+    assert (part.status_code, part.content) == (206, b"234")
+    other = url.replace("video.mp4", "other.mp4")
+    assert requests.get(other, timeout=scaled(20)).status_code == 403
+    assert requests.delete(url, timeout=scaled(20)).status_code == 403

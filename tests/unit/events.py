@@ -66,9 +66,9 @@ def progressed(data: Started, **fields: Any) -> Progressed:
     return Progressed(**{**dict(data), "progress": 40, "stage": "denoising", **fields})
 
 
-def completed(data: Started, *, prefix: str = "acme/video_1/1-x/") -> Completed:
-    """Data of `completed`, after `data`."""
-    output = Output(prefix=prefix, bytes=3, sha256="ab" * 32, width=96, height=64, frames=25)
+def completed(data: Started, *, prefix: str = "acme/video_1/1-x/", size: int = 3) -> Completed:
+    """Data of `completed`, after `data`, with a file of `size` bytes."""
+    output = Output(prefix=prefix, bytes=size, sha256="ab" * 32, width=96, height=64, frames=25)
     fields = {name: getattr(data, name) for name in Started.model_fields if name != "lease"}
     return Completed(**fields, output=output, timings={"denoising": 1.0}, model_revision="r")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,9 +13,11 @@ from functions.shared.subjects import VideoKey
 from functions.status.feeds import feed as feed_module
 from functions.status.feeds.blocks import CUT_OFF, CUT_OFF_INSIDE, REVOKED_INSIDE
 from functions.status.feeds.client import PIECE_BYTES, SEND_BUFFER_BYTES, FeedClient
+from functions.status.feeds.feed import KEEP_ALIVE_SECONDS
+from functions.status.feeds.hang_ups import HangUps
 from functions.status.feeds.opening import Feeds
 from tests.fakes import MemoryBus
-from tests.patience import scaled
+from tests.patience import now, scaled, wait_until
 from tests.unit.events import put_request
 
 
@@ -72,6 +75,49 @@ def test_a_client_that_has_gone_is_not_waited_for(
     assert client.wait(scaled(10))
     with pytest.raises(OSError, match=r"reset|pipe"):
         server.sendall(b": keep-alive\n\n")
+
+
+def test_a_feed_ends_when_its_client_hangs_up(
+    connection: tuple[socket.socket, socket.socket], bus: MemoryBus
+) -> None:
+    """At once, not with the next keep-alive: its place is free for a page that is loaded again."""
+    feeds = Feeds(bus, max_open=1, max_of_account=1)
+    client = FeedClient({"gunicorn.socket": connection[0]})
+    ended = threading.Event()
+
+    def serve() -> None:
+        with closing(feeds.open("acme", None, None, client, may_read=lambda: True)) as opened:
+            told.extend(opened)
+        ended.set()
+
+    told: list[bytes] = []
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wait_until(lambda: told, seconds=10, what="the feed is open")
+    connection[1].close()
+    began = now().served
+    assert ended.wait(scaled(60))
+    thread.join()
+    assert now().served - began < KEEP_ALIVE_SECONDS / 2
+    assert feeds.open_count == 0
+    assert len(told) == 1, "nothing is sent to nobody"
+
+
+def test_a_descriptor_that_is_used_again_ends_nothing(
+    connection: tuple[socket.socket, socket.socket],
+) -> None:
+    """Closed descriptors get new owners at once."""
+    hang_ups, seen = HangUps(), threading.Event()
+    fileno = connection[0].fileno()
+    first = threading.Event()
+    hang_ups.watch(fileno, first.set)
+    hang_ups.forget(fileno)
+    hang_ups.forget(fileno)
+    hang_ups.watch(fileno, seen.set)
+    connection[1].shutdown(socket.SHUT_WR)
+    assert seen.wait(scaled(10))
+    assert not first.is_set()
+    hang_ups.forget(fileno)
 
 
 @pytest.fixture

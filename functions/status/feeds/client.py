@@ -15,11 +15,16 @@ PIECE_BYTES: Final = 64 << 10
 
 
 class FeedClient:
-    """The connection of one client."""
+    """The connection of one client.
+
+    Attributes:
+        fileno: its descriptor, if it is known.
+    """
 
     def __init__(self, environ: dict[str, Any]) -> None:
         """Take gunicorn's socket from a WSGI environment; without one, a client always reads."""
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
+        self.fileno = None if self._socket is None else self._socket.fileno()
         if self._socket is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 

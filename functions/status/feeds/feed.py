@@ -87,6 +87,7 @@ class Feed:
         self._may_read = may_read
         self._revoked = False
         self._on_drop = on_drop
+        self._hung_up = False
         self._on_close: list[Callable[[], None]] = [on_close]
 
     def __iter__(self) -> Iterator[bytes]:
@@ -97,6 +98,8 @@ class Feed:
             yield reset_block(str(self._position))
         try:
             while not self._tail.ended:
+                if self._hung_up:
+                    return
                 yield from self._send_while_read()
         except _StalledError as stalled:
             log.info("cut off a client of %s that was not reading", self._reader.account)
@@ -115,6 +118,11 @@ class Feed:
         if not self._may_read():
             self._revoked = True
             self._reader.wake.set()
+
+    def hang_up(self) -> None:
+        """End the feed, as its client has gone: what holds its place is free for others."""
+        self._hung_up = True
+        self._reader.wake.set()
 
     def close(self) -> None:
         """Stop reading the streams. Servers call this even if nothing was iterated."""
@@ -187,7 +195,7 @@ class Feed:
 
     @property
     def _ended(self) -> bool:
-        return self._revoked or self._tail.ended
+        return self._revoked or self._hung_up or self._tail.ended
 
     def _advance(self, stream: str, seq: int) -> bool:
         """Move on to a message; False if the client has seen it."""

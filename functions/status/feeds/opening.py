@@ -12,6 +12,7 @@ from functions.shared.streams.bus import Bus
 from functions.shared.subjects import REQUESTS, VIDEOS
 from functions.status.feeds.client import FeedClient
 from functions.status.feeds.feed import Feed
+from functions.status.feeds.hang_ups import HangUps
 from functions.status.feeds.history import History
 from functions.status.feeds.position import FeedPosition
 from functions.status.feeds.tail import Tail, TailReader
@@ -54,6 +55,7 @@ class Feeds:
         self._tail: Tail | None = None
         self._turns = threading.Semaphore(HISTORY_TURNS)
         self._openings = Openings()
+        self._hang_ups = HangUps()
 
     @property
     def open_count(self) -> int:
@@ -115,11 +117,13 @@ class Feeds:
             start=start,
             end=end,
             may_read=may_read,
-            on_close=lambda: self._release(account, feed),
+            on_close=lambda: self._release(account, feed, client),
             on_drop=self._on_drop,
         )
         with self._lock:
             self._feeds.add(feed)
+        if client.fileno is not None:
+            self._hang_ups.watch(client.fileno, feed.hang_up)
         return feed
 
     def _check_limits(self, account: str) -> None:
@@ -142,7 +146,9 @@ class Feeds:
             self._tail = tail
         return self._tail
 
-    def _release(self, account: str, feed: Feed) -> None:
+    def _release(self, account: str, feed: Feed, client: FeedClient) -> None:
+        if client.fileno is not None:
+            self._hang_ups.forget(client.fileno)
         with self._lock:
             self._feeds.discard(feed)
             self._forget(account)

@@ -14,6 +14,8 @@ from tests.e2e.faults.stack import SHORT, SHORT_ACK_WAIT, WORKERS, FaultyStack
 from tests.log_lines import logged
 from tests.patience import wait_until
 
+pytestmark = pytest.mark.long
+
 LEASE = float(SHORT["LEASE_SECONDS"])
 
 

@@ -12,6 +12,8 @@ from tests.e2e.faults.schedule import Fault, make_schedule
 from tests.e2e.faults.stack import FaultyStack, faulty_stack
 from tests.e2e.faults.test_random_faults import DEFAULT_SEED
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyStack]:

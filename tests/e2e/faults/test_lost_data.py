@@ -21,6 +21,8 @@ from tests.harness import RunningStack
 from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 
+pytestmark = pytest.mark.long
+
 # One volume of 1 MB: beyond it, SeaweedFS refuses uploads as with a full disk.
 SMALL_DISK = ["-volume.max=1", "-master.volumeSizeLimitMB=1"]
 REFUSED = re.compile("(no video is started|waits for its upload): .*InternalError")

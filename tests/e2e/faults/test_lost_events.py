@@ -20,6 +20,8 @@ from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
 from tests.unit.events import completed, started
 
+pytestmark = pytest.mark.long
+
 # Videos of an earlier version of Kinora, which wrote no records.
 WITHOUT_RECORD = 120
 DAMAGED_BYTES = 64

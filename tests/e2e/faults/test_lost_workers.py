@@ -10,6 +10,8 @@ from tests.e2e.faults.stack import WORKERS, FaultyStack
 from tests.log_lines import logged
 from tests.patience import wait_until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def requester(stack: FaultyStack) -> Requester:

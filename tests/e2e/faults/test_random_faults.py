@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import random
 
+import pytest
+
 from tests.e2e.faults.campaign import run_schedule
 from tests.e2e.faults.schedule import make_schedule
 from tests.e2e.faults.stack import FaultyStack
+
+pytestmark = pytest.mark.long
 
 DEFAULT_SEED = "20261121"
 

@@ -18,6 +18,8 @@ from tests.log_lines import logged
 from tests.patience import scaled, wait_until
 from tests.wrong_clocks import wrong_clock
 
+pytestmark = pytest.mark.long
+
 WORKER = "generate-1"
 USERS = ("dispatch", WORKER)
 TOLD = "no video is started: The object store refuses connections"

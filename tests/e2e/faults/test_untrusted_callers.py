@@ -13,6 +13,8 @@ from tests.e2e.faults.schedule import Submission
 from tests.e2e.faults.stack import KEYS, FaultyStack
 from tests.patience import wait_until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def requester(stack: FaultyStack) -> Requester:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
@@ -50,6 +51,7 @@ def _scroll_to(page: Page, last: Locator) -> None:
     )
 
 
+@pytest.mark.long
 def test_ten_thousand_videos_scroll_smoothly(
     signed_in: Open, record_property: Callable[[str, object], None]
 ) -> None:
