@@ -211,7 +211,9 @@ def test_open_event_streams_are_counted(kinora: RunningStack) -> None:
 
     wait_until(lambda: open_streams() == 0, seconds=60, what="none is left of other tests")
     with requests.get(f"{kinora.url}/v1/events", stream=True, timeout=scaled(30)) as feed:
-        next(feed.iter_lines())
+        # Without a name for it, the iterator would end here, and with it the connection.
+        lines = feed.iter_lines()
+        next(lines)
         assert open_streams() == 1
     wait_until(lambda: open_streams() == 0, seconds=60, what="it is closed")
 
@@ -276,7 +278,8 @@ def test_the_dashboard_has_data(
     for video in videos:
         client.wait(video, "completed")
     with requests.get(f"{kinora.url}/v1/events", stream=True, timeout=scaled(30)) as feed:
-        next(feed.iter_lines())
+        lines = feed.iter_lines()
+        next(lines)
         panels = json.loads((COMPONENT / "dashboard.json").read_text())["panels"]
         queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
         assert len(queries) > 50
