@@ -18,9 +18,9 @@ import requests
 from benchmarks.attack_stage import Stage
 
 # More than `status` has threads for reads.
-UNFINISHED: Final = 140
+UNFINISHED: Final = 1_100
 SILENT: Final = 30
-STREAMS: Final = 112
+STREAMS: Final = 112  # all that there were at first
 DOWNLOADS: Final = 128
 DELETIONS: Final = 20
 BODIES: Final = 16

@@ -24,7 +24,7 @@ def measure_ours(emit: Emit, *, smoke: bool, frames: Sequence[int], channels_las
     vae = build_vae(bench.size, bench.device, bench.dtype)
     decoder = StreamingDecoder(vae)
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-    vae.decoder.to(memory_format=layout)
+    decoder.use_format(layout)
     name = str(layout).removeprefix("torch.")
     _measure(bench, partial(emit, who="ours", format=name), partial(_stream, decoder), frames)
     del vae, decoder

@@ -1,8 +1,9 @@
 """What event streams cost: the memory of clients that do not read, and the speed of a replay.
 
 `python -m benchmarks.feeds` starts NATS, an object store and the real `status`, publishes straight
-into the streams, and prints two tables. Baselines in the same run: the memory that the list needs
-for as many videos without any client, and a bare ordered consumer that reads the same messages.
+into the streams, and prints three tables. Baselines in the same run: `status` without any client, a
+bare ordered consumer that reads the same messages, and the memory that the list needs for as many
+videos without any client.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import nats
 import psutil
 from nats.aio.msg import Msg
 
+from functions.shared.metrics import OPEN_FEEDS
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName
+from functions.status.app import MAX_FEEDS
 from tests.bulk import message, publish_all
 from tests.harness import RunningStack
+from tests.patience import wait_until
 from tests.unit.events import completed, started
 
 # About 40 kB of UTF-8.
@@ -37,6 +42,8 @@ LARGE_VIDEOS: Final = 400
 MEMORY_TARGET: Final = 64
 # Longer than it takes until the server cuts off a client that does not read.
 SILENT_SECONDS: Final = 23.0
+# Three keep-alives.
+IDLE_SECONDS: Final = 30.0
 
 
 def connect(stack: RunningStack, last_event_id: str = "") -> socket.socket:
@@ -105,6 +112,47 @@ def _row(name: str, events: int, size: int, begun: float) -> None:
     print(f"{name:<44} {events / seconds:>9,.0f} {size / seconds / 2**20:>9.1f}", flush=True)
 
 
+def _open_streams(port: int) -> int:
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(f"{OPEN_FEEDS.name} "):
+                return int(float(line.split()[1]))
+    raise SystemExit("the metric of open event streams is gone")
+
+
+def measure_idle(stack: RunningStack, clients: int) -> None:
+    """Print what clients cost that read, while nothing happens, and when their places are free."""
+    processes = [
+        psutil.Process(stack.worker_pid("status")),
+        psutil.Process(stack.running["nats"].pid),
+    ]
+
+    def percent() -> list[float]:
+        before = [sum(process.cpu_times()[:2]) for process in processes]
+        begun = time.monotonic()
+        threading.Event().wait(IDLE_SECONDS)
+        passed = time.monotonic() - begun
+        return [
+            100 * (sum(process.cpu_times()[:2]) - used) / passed
+            for process, used in zip(processes, before, strict=True)
+        ]
+
+    def print_row(name: str) -> None:
+        memory = processes[0].memory_info().rss / 2**20
+        row = f"{name:<44} {memory:>9.0f} " + " ".join(f"{used:>9.1f}" for used in percent())
+        print(row, flush=True)
+
+    print(f"{'nothing happens':<44} {'MiB':>9} {'status %':>9} {'NATS %':>9}")
+    print_row("no client (baseline)")
+    with ExitStack() as opened:
+        for _ in range(clients):
+            opened.enter_context(connect(stack))
+        print_row(f"{clients} clients")
+    begun, port = time.monotonic(), stack.stack.ports["status"]
+    wait_until(lambda: _open_streams(port) == 0, seconds=60, what="all places are free")
+    print(f"All places are free {time.monotonic() - begun:.2f} s after they have gone\n")
+
+
 def measure_replays(stack: RunningStack, videos: int, clients: int) -> None:
     """Fill the streams, and print how fast everything is read."""
     keys = [VideoKey("default", f"video-{n}") for n in range(videos)]
@@ -146,17 +194,19 @@ def measure_memory(stack: RunningStack, readers: list[int]) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--videos", type=int, default=10_000, help="videos to replay")
     parser.add_argument("--clients", type=int, default=10, help="clients that replay together")
     parser.add_argument("--readers", type=int, nargs="+", default=[30, 100], help="silent clients")
+    parser.add_argument("--idle", type=int, default=MAX_FEEDS, help="clients while nothing happens")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         stack = RunningStack(Path(folder))
         try:
             stack.start_servers()
             stack.start("status")
+            measure_idle(stack, options.idle)
             measure_replays(stack, options.videos, options.clients)
             measure_memory(stack, options.readers)
         finally:

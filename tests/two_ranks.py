@@ -123,6 +123,37 @@ def save_kernels(rank: int, size: int, forced: list[str | None], folder: Path) -
     (folder / f"kernel-{rank}").write_text(outcome)
 
 
+def save_formats(rank: int, size: int, forced: list[str | None], folder: Path) -> None:
+    """Save the memory format of this rank's decoder if it is told to use `forced[rank]`.
+
+    `faulty` is the format with channels last where its frames are wrong.
+    """
+    import torch  # noqa: PLC0415 - not every test process needs it
+    from diffusers import AutoencoderKLMochi  # noqa: PLC0415 - the same
+
+    from functions.generate.engine.model import decoder_format  # noqa: PLC0415 - the same
+    from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415 - the same
+    from functions.generate.engine.model.streaming_decode import StreamingDecoder  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    vae: Any = AutoencoderKLMochi.from_pretrained(DEMO / "vae")
+    latents = decoder_format.draw_latents(vae, [], torch.device("cpu"))
+    own = forced[rank]
+    if own == "faulty":
+        own = "channels_last_3d"
+        decoder_format.TOLERANCES[torch.float32] = -1
+    try:
+        ranks = Ranks.join(rank, size, folder)
+        wanted = decoder_format.DecoderFormat(own) if own else None
+        found = decoder_format.choose_format(StreamingDecoder(vae), latents, ranks, wanted).format
+        weight = vae.decoder.block_in.resnets[0].conv1.conv.weight
+        assert weight.is_contiguous(memory_format=found.of_torch)
+        outcome = found.value
+    except Exception as error:  # noqa: BLE001 - the test checks which one it is
+        outcome = f"{type(error).__name__}: {error}"
+    (folder / f"format-{rank}").write_text(outcome)
+
+
 def save_graph_counts(rank: int, size: int, requests: list[ResolvedRequest], folder: Path) -> None:
     """Save how many graphs this rank compiles in the warm-up, and then with all of `requests`.
 

@@ -114,6 +114,7 @@ def _start_engine(settings: Settings) -> Engine:
         compile_cache=settings.compile_cache,
         previews=PreviewLimits(settings.preview_seconds),
         attention=settings.engine_attention,
+        decoder_format=settings.engine_decoder_format,
         on_load_failure=_exit,
     )
     engine.start()

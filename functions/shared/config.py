@@ -174,6 +174,12 @@ class Settings(BaseSettings):
         description="The attention kernel, for equal frames wherever it is the same. Not set: the "
         "fastest of those that work, measured when the engine starts.",
     )
+    engine_decoder_format: Literal["contiguous_format", "channels_last_3d"] | None = Field(
+        None,
+        description="The memory format of the VAE's decoder, for equal frames wherever it is the "
+        "same. Not set: on GPUs the faster one, measured when the engine starts; on CPUs "
+        "`contiguous_format`.",
+    )
     engine_warm_up: str | None = Field(
         None,
         pattern=r"^[1-9]\d*x[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*x[1-9]\d*)*$",

@@ -37,9 +37,9 @@ from functions.status.usage_routes import UsageRoutes
 
 # Each open feed, and each download until its caller has read it, holds one of gunicorn's threads;
 # the rest serve all other requests.
-MAX_FEEDS: Final = 112
+MAX_FEEDS: Final = 900
 # One account leaves some of them for others, if there are others.
-MAX_FEEDS_OF_ACCOUNT: Final = 56
+MAX_FEEDS_OF_ACCOUNT: Final = 450
 MAX_DOWNLOADS: Final = 48
 
 

@@ -110,6 +110,8 @@ def test_a_render_reports_how_it_was_made(render: Render) -> None:
     assert (rendered.engine.attention, rendered.engine.precision) == ("flash", "float32")
     assert (rendered.engine.attention_ms or 0) > 0
     assert rendered.engine.attention_rejected == {}, "a CPU has no other kernel"
+    assert rendered.engine.decoder_format == "contiguous_format"
+    assert rendered.engine.decoder_ms is None, "on a CPU the format is not measured"
     assert (rendered.engine.torch, rendered.engine.threads >= 1) == (torch.__version__, True)
     if sys.platform == "linux":
         # A process with torch and diffusers takes hundreds of megabytes; the demo adds little.

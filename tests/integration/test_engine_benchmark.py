@@ -63,6 +63,28 @@ def test_the_benchmark_prints_every_figure() -> None:
     assert video["seconds"] > found["step-eager", "step"]["seconds"] * 64
 
 
+def test_decoding_on_cpus_prints_every_table() -> None:
+    """Ours beside stock with freed memory returned and kept, operators, and memory formats."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.decoding_on_cpus"),
+            *("--sizes", "32x32", "--lengths", "1", "--turns", "2"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "x" in line]
+    compared, operators, formats = rows[:4], rows[4:6], rows[6:]
+    assert [row[:3] for row in compared] == [["1", "32x32", "1"], ["2", "32x32", "1"]] * 2
+    assert [row[2] for row in operators] == ["stock", "ours"]
+    assert all(float(row[3]) > 0 for row in operators), "a frame this small is no case for oneDNN"
+    assert [row[:2] for row in formats] == [
+        [name, dtype] for dtype in ("float32", "bfloat16") for name in ("demo", "wider")
+    ]
+    assert all(float(row[-1].split()[0]) > 0 for row in compared + formats)
+
+
 def test_without_a_c_compiler_the_others_are_measured() -> None:
     """What would be compiled is named with the reason; a budget of nothing still says all parts."""
     lines = run("--compile", "--budget", "5", PATH="/nowhere", CC="missing")

@@ -82,6 +82,7 @@ class StepEngine:
                 ranks=2,
                 precision="float32",
                 attention="flash",
+                decoder_format="contiguous_format",
                 compiled=False,
                 threads=1,
                 torch="2.13.0",

@@ -58,6 +58,8 @@ class EngineConfig:
         previews: how often previews are made.
         attention: the attention kernel, as the setting ENGINE_ATTENTION has it; None for the
             fastest.
+        decoder_format: the decoder's memory format, as the setting ENGINE_DECODER_FORMAT has it;
+            None for the fastest on GPUs, and torch's usual one on CPUs.
     """
 
     model: str
@@ -71,6 +73,7 @@ class EngineConfig:
     compile_cache: str | None = None
     previews: PreviewLimits = field(default_factory=PreviewLimits)
     attention: str | None = None
+    decoder_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,10 @@ class EngineReport:
         torch: torch's version.
         attention_ms: what one call of it took when the engine started, in milliseconds.
         attention_rejected: why other kernels were not chosen, by their names.
+        decoder_format: the decoder's memory format; see `DecoderFormat`.
+        decoder_ms: what decoding a sixth of a chunk took when the engine started, in milliseconds;
+            None if it was not measured.
+        decoder_rejected: why the other format was not chosen, by its name.
         quality: the quality of the request.
         steps_computed: how many steps were computed whole.
         steps_reused: how many steps reused what an earlier one had computed.
@@ -178,8 +185,11 @@ class EngineReport:
     compiled: bool
     threads: int
     torch: str
+    decoder_format: str
     attention_ms: float | None = None
     attention_rejected: dict[str, str] = field(default_factory=dict)
+    decoder_ms: float | None = None
+    decoder_rejected: dict[str, str] = field(default_factory=dict)
     quality: Quality = "exact"
     steps_computed: int = 0
     steps_reused: int = 0

@@ -62,6 +62,16 @@ class VideoEngine(TypedDict):
     attention_rejected: Annotated[
         dict[str, str], Field(description="Why other kernels were not chosen, by name.")
     ]
+    decoder_format: Annotated[
+        str | None, Field(description="The memory format of the VAE's decoder.")
+    ]
+    decoder_ms: Annotated[
+        float | None,
+        Field(description="Milliseconds of a sixth of a chunk at the start, if measured."),
+    ]
+    decoder_rejected: Annotated[
+        dict[str, str], Field(description="Why the other format was not chosen, by name.")
+    ]
     compiled: Annotated[bool, Field(description="Whether the transformer was compiled.")]
     threads: Annotated[
         int | None,

@@ -143,6 +143,21 @@ class EngineUsed(_Data):
         description="Why other kernels were not chosen, by name: `absent`, or a text that begins "
         "with `slower`, `wrong` or `failing`.",
     )
+    decoder_format: str | None = Field(
+        None,
+        description="The memory format of the VAE's decoder: `contiguous_format` or "
+        "`channels_last_3d`. Another one gives other last bits.",
+    )
+    decoder_ms: float | None = Field(
+        None,
+        ge=0,
+        description="Milliseconds that decoding a sixth of a chunk took at the start, if measured.",
+    )
+    decoder_rejected: dict[str, str] = Field(
+        default_factory=dict,
+        description="Why the other format was not chosen, by name: a text that begins with "
+        "`slower`, `wrong` or `failing`.",
+    )
     quality: Quality | None = Field(None, description="The quality that it was rendered with.")
     steps_computed: int | None = Field(
         None, ge=0, description="Denoising steps that were computed whole."

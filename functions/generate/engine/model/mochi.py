@@ -23,6 +23,11 @@ from functions.generate.engine.model.attention_probe import Attention
 from functions.generate.engine.model.checkpoint import Checkpoint
 from functions.generate.engine.model.checksums import verify_checksums
 from functions.generate.engine.model.compilation import compile_blocks
+from functions.generate.engine.model.decoder_format import (
+    DecoderFormat,
+    choose_format,
+    draw_latents,
+)
 from functions.generate.engine.model.denoising import OnStep, denoise, sigmas_of
 from functions.generate.engine.model.guidance import GuidanceBranches
 from functions.generate.engine.model.kernel_choice import choose_kernel
@@ -50,7 +55,8 @@ class Mochi:
             the first videos make up for the minutes that it takes.
         dtype: the data type of the computation; None for bf16 on a GPU and fp32 on a CPU.
         attention: the value of the attention kernel to use; None for the fastest.
-        sizes: of the videos to expect; attention kernels are timed with the largest.
+        decoder_format: the value of the decoder's memory format; None for the fastest on GPUs.
+        sizes: of the videos to expect; what is timed is timed with the largest.
 
     Attributes:
         components: what was loaded.
@@ -74,6 +80,7 @@ class Mochi:
         compiled: bool | None = None,
         dtype: torch.dtype | None = None,
         attention: str | None = None,
+        decoder_format: str | None = None,
         sizes: tuple[Shape, ...] = (),
     ) -> None:
         self.ranks: Final = ranks
@@ -95,6 +102,12 @@ class Mochi:
         if compiled:
             compile_blocks(components.transformer)
         self._decoder = StreamingDecoder(components.vae)
+        layout = choose_format(
+            self._decoder,
+            draw_latents(components.vae, sizes, self.device),
+            ranks,
+            DecoderFormat(decoder_format) if decoder_format else None,
+        )
         self.sigmas: Final = sigmas
         self._fast = fast
         self.components: Final = components
@@ -105,6 +118,9 @@ class Mochi:
             attention=chosen.kernel.value,
             attention_ms=chosen.milliseconds,
             attention_rejected=chosen.rejected,
+            decoder_format=layout.format.value,
+            decoder_ms=layout.milliseconds,
+            decoder_rejected=layout.rejected,
             compiled=compiled,
             threads=torch.get_num_threads(),
             torch=torch.__version__,

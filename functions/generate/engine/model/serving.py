@@ -111,6 +111,7 @@ def load_renderer(
         fast=config.fast,
         compiled=config.compiled,
         attention=config.attention,
+        decoder_format=config.decoder_format,
         sizes=config.warm_up,
     )
     renderer = Renderer(model, config.previews)

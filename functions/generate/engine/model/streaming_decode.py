@@ -35,6 +35,16 @@ class StreamingDecoder:
             if isinstance(module, CogVideoXCausalConv3d)
         ]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The data type of the decoder's weights."""
+        dtype: torch.dtype = self._vae.dtype
+        return dtype
+
+    def use_format(self, memory_format: torch.memory_format) -> None:
+        """Compute convolutions in `memory_format` from now on: that of their weights decides."""
+        self._vae.decoder.to(memory_format=memory_format)
+
     def decode(self, latents: Tensor) -> Generator[Tensor]:
         """Frames in chunks: frames x height x width x 3 bytes, RGB, on the device.
 
@@ -53,7 +63,7 @@ class StreamingDecoder:
         try:
             for chunk in torch.split(self._denormalized(latents), CHUNK_LATENT_FRAMES, dim=2):
                 video = self._vae.decoder(chunk.to(self._vae.dtype))[0]
-                yield _to_rgb_bytes(video[0, :, surplus:])
+                yield to_rgb_bytes(video[0, :, surplus:])
                 # Only now, when the caller has used the chunk, because this waits for the device.
                 require_finite(Stage.DECODING, video)
                 surplus = 0
@@ -78,23 +88,20 @@ class StreamingDecoder:
 
 
 class _CachingForward:
-    """The `forward` of a causal convolution that caches the last frames of its input."""
+    """The `forward` of a causal convolution that caches the last frames of its padded input."""
 
     def __init__(self, module: CogVideoXCausalConv3d) -> None:
         self._module = module
         self.cached_frames: Tensor | None = None
 
     def __call__(self, inputs: Tensor, conv_cache: Any = None) -> tuple[Tensor, None]:
-        frames = self._module.time_pad
-        if frames:
-            previous = self.cached_frames
-            if previous is None:  # the video starts here: repeat its first frame
-                previous = inputs[:, :, :1].expand(-1, -1, frames, -1, -1)
-            inputs = torch.cat([previous, inputs], dim=2)
-            # A copy, because a view would keep the whole chunk alive.
-            self.cached_frames = inputs[:, :, -frames:].clone()
-        width, height = self._module.width_pad, self._module.height_pad
-        padded = pad(inputs, (width, width, height, height, 0, 0), mode="replicate")
+        padded = pad(inputs, self._module.time_causal_padding, mode="replicate")
+        # Where the video starts, the first frame is repeated; later, those copies are replaced. To
+        # concatenate before padding would copy everything twice.
+        if self.cached_frames is not None:
+            padded[:, :, : self._module.time_pad] = self.cached_frames
+        # A copy, because a view would keep the whole chunk alive.
+        self.cached_frames = padded[:, :, inputs.shape[2] :].clone()
         return self._module.conv(padded), conv_cache
 
 
@@ -107,7 +114,7 @@ def _cache_inputs(module: CogVideoXCausalConv3d) -> _CachingForward:
     return forward
 
 
-def _to_rgb_bytes(video: Tensor) -> Tensor:
+def to_rgb_bytes(video: Tensor) -> Tensor:
     """From 3 x frames x height x width in [-1, 1] to frames x height x width x 3 bytes."""
     # In fp32, because between 0.5 and 1 bf16 has steps of 1/256, and bytes need steps of 1/255.
     rgb = ((video.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -65,6 +65,7 @@ class Engine:
         compile_cache: see `EngineConfig`.
         previews: see `EngineConfig`; None for no previews.
         attention: see `EngineConfig`.
+        decoder_format: see `EngineConfig`.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. The engine does not retry after that.
     """
@@ -86,6 +87,7 @@ class Engine:
         compile_cache: str | None = None,
         previews: PreviewLimits | None = None,
         attention: str | None = None,
+        decoder_format: str | None = None,
         on_load_failure: Callable[[], None] = lambda: None,
     ) -> None:
         def configure() -> EngineConfig:
@@ -101,6 +103,7 @@ class Engine:
                 compile_cache,
                 previews or PreviewLimits(),
                 attention,
+                decoder_format,
             )
 
         self._activity = ActivityRecord()
