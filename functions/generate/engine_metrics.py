@@ -49,6 +49,7 @@ def _start(started: ModelLoaded | None) -> Iterator[Metric]:
                     str(report.ranks),
                     report.precision,
                     report.attention,
+                    report.decoder_format,
                     str(report.compiled).lower(),
                     report.torch,
                     started.model_revision,

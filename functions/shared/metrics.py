@@ -108,7 +108,16 @@ ENGINE_INFO: Final = GaugeMetric(
     "kinora_engine_info",
     "1, with how the engine renders; `attention` is its kernel.",
     (GENERATE,),
-    ("device", "ranks", "precision", "attention", "compiled", "torch", "model_revision"),
+    (
+        "device",
+        "ranks",
+        "precision",
+        "attention",
+        "decoder_format",
+        "compiled",
+        "torch",
+        "model_revision",
+    ),
 )
 ENGINE_GRAPHS: Final = GaugeMetric(
     "kinora_engine_graphs",

@@ -233,7 +233,7 @@ def test_what_a_removed_component_left_is_pruned(tmp_path: Path) -> None:
         ("Deployment", "forward"), ("SinkBinding", "forward"), ("Broker", "videos"),
         ("NetworkPolicy", "forward"), ("NetworkPolicy", "nats-from-forward"),
         ("StatefulSet", "s3"), ("Service", "s3"), ("ServiceAccount", "s3"),
-        ("NetworkPolicy", "s3"),
+        ("NetworkPolicy", "s3"), ("NetworkPolicy", "ui-to-s3"),
     }  # fmt: skip
     assert ("PersistentVolumeClaim", "weights") in after
     assert cluster.secret("s3") == keys

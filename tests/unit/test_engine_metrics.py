@@ -11,7 +11,7 @@ from functions.generate.engine.messages import EngineReport, ModelLoaded
 from functions.generate.engine.parent.activity import ActivityRecord, EngineState, Loss
 from functions.generate.engine_metrics import EngineMetrics
 
-REPORT = EngineReport("NVIDIA H100", 2, "bfloat16", "cudnn", True, 4, "2.13.0")
+REPORT = EngineReport("NVIDIA H100", 2, "bfloat16", "cudnn", True, 4, "2.13.0", "channels_last")
 LOADED = ModelLoaded("abc", REPORT, 40.5, 60.25, graphs_compiled=2, graphs_cached=4)
 
 
@@ -95,6 +95,7 @@ def test_a_start_tells_how_long_it_took_and_what_it_chose(record: ActivityRecord
         "ranks": "2",
         "precision": "bfloat16",
         "attention": "cudnn",
+        "decoder_format": "channels_last",
         "compiled": "true",
         "torch": "2.13.0",
         "model_revision": "abc",
