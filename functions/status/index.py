@@ -31,6 +31,7 @@ from functions.status.listing.query import PageOrder, select_page
 from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
 from functions.status.listing.time_limit import limited
 from functions.status.listing.turns import Turns
+from functions.status.usage import UsageByDay
 from functions.status.video_answers import VideoAnswers
 from functions.status.video_texts import VideoText, VideoTexts, text_of
 
@@ -65,6 +66,7 @@ class VideoIndex:
 
     Attributes:
         answers: single videos.
+        usage: what accounts used.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class VideoIndex:
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
         self.answers: Final = VideoAnswers(self._texts, self._forecast, self._forecast_lock)
+        self.usage: Final = UsageByDay(max_age_days=max_age_days)
         self._expired_at = time.monotonic()
 
     def clear(self) -> None:
@@ -142,6 +145,7 @@ class VideoIndex:
             record = VideoRecord(created, event, video, folded(video["prompt"]))
             text = VideoText(text_of(video), video["status"], created)
         self._texts.put(key, text._replace(event_seq=message.seq))
+        self.usage.apply(snapshot)
 
         def put() -> None:
             if self._table.put_event(key, message.seq, record):
@@ -159,6 +163,10 @@ class VideoIndex:
         """Seconds until the video is expected to be completed; see `QueueForecast`."""
         with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
+
+    def size(self) -> int:
+        """How many videos it has, deleted ones too."""
+        return self._texts.size()
 
     def queue_load(self) -> QueueLoad:
         """How many videos of each account wait and are made."""
@@ -212,6 +220,7 @@ class VideoIndex:
     def _clear(self) -> None:
         self._table.clear()
         self._texts.clear()
+        self.usage.clear()
         with self._forecast_lock:
             self._forecast.clear()
 

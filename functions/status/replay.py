@@ -48,6 +48,11 @@ class Replay:
         }
         self._stop_following: list[Callable[[], None]] = []
         self._recreated: Final = threading.Event()
+        self._begun = 0.0
+        # Of the latest replay that has caught up with both streams; None before the first.
+        self.seconds: float | None = None
+        # How many were begun.
+        self.count = 0
 
     def start(self) -> None:
         """Start the replay; NATS may be unreachable at first."""
@@ -73,6 +78,14 @@ class Replay:
         self.check()
         return self._progress[stream].confirmed(patience, within=within)
 
+    def behind(self, *, within: float) -> dict[str, int]:
+        """How many sequences of each stream the index still lacks; see `StreamProgress.behind`.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        return {name: one.behind(within=within) for name, one in self._progress.items()}
+
     def suspects_loss(self) -> bool:
         """Whether VIDEOS may lack what the index has; found out within seconds."""
         return self._progress[VIDEOS].losses.suspected
@@ -81,6 +94,8 @@ class Replay:
         return all(event.is_set() for event in self._caught_up.values())
 
     def _follow_streams(self) -> None:
+        self._begun = time.monotonic()
+        self.count += 1
         handlers = {REQUESTS: self._index.apply_request, VIDEOS: self._index.apply_event}
         for stream, apply in handlers.items():
             progress = self._progress[stream]
@@ -88,10 +103,16 @@ class Replay:
             stop = self._bus.follow(
                 stream,
                 partial(_apply, apply, progress),
-                self._caught_up[stream].set,
+                partial(self._catch_up, stream),
                 self._recreated.set,
             )
             self._stop_following.append(stop)
+
+    def _catch_up(self, stream: str) -> None:
+        was_complete = self._is_complete()
+        self._caught_up[stream].set()
+        if self._is_complete() and not was_complete:
+            self.seconds = time.monotonic() - self._begun
 
     def _restart_after_losses(self) -> None:
         while True:

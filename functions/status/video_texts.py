@@ -80,6 +80,11 @@ class VideoTexts:
         videos = self._accounts.get(account)
         return None if videos is None else videos.get(video_id)
 
+    def size(self) -> int:
+        """Of how many videos something is known."""
+        with self._lock:
+            return sum(map(len, self._accounts.values()))
+
     def remove(self, keys: Iterable[VideoKey]) -> None:
         """Forget videos."""
         with self._lock:
