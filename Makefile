@@ -38,7 +38,7 @@ ifeq ($(MAKELEVEL),0)
 .NOTPARALLEL:
 endif
 ID ?=
-.PHONY: follow images pin deploy undeploy cluster smoke test-images help run test test-page test-long check lint format lock lock-images install chromium clean
+.PHONY: follow images pin deploy undeploy cluster smoke test-images help run test test-page test-long check lint format lock lock-images install chromium prometheus clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -49,7 +49,7 @@ run: .venv/run-installed ## Run Kinora on this machine (settings: PORT, NATS_POR
 # In parallel: downloads mostly wait for the network, tests for servers. The environment is created
 # first: it may need the system's package manager, and so may Chromium.
 test: .venv/bin/python ## Run all checks, and all tests but the long ones (PYTEST_ARGS selects tests)
-	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium
+	@$(MAKE) --no-print-directory -j2 node_modules/installed chromium prometheus
 	@$(MAKE) --no-print-directory -j2 lint test-page pytest TESTS="not images and not long"
 
 test-long: .venv/bin/python ## Run the long tests: faults, generated requests, benchmarks (PYTEST_ARGS too)
@@ -151,6 +151,17 @@ chromium: # for the UI tests
 	echo "Installing Chromium for the UI tests ..."; \
 	( $(call apt_install,chromium-headless-shell) ) >/dev/null 2>&1 \
 	|| ( $(call apt_install,chromium-browser) ) >/dev/null 2>&1 || { $(call apt_install,chromium); }
+
+# For the tests of metrics and alerts. Only the programs of Debian's package: installed, it would start a
+# server that listens on every interface. After Chromium, because apt runs once at a time.
+prometheus: chromium | .venv/bin/python
+	@[ -x .venv/bin/promtool ] || { command -v prometheus && command -v promtool; } >/dev/null \
+	|| { echo "Installing Prometheus for the tests ..."; \
+	folder=$$(mktemp -d) && programs="$$PWD/.venv/bin" && cd "$$folder" \
+	&& if [ "$$(id -u)" = 0 ]; then apt-get update -qq; fi \
+	&& { apt-get download -qq prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb . \
+		&& cp usr/bin/prometheus usr/bin/promtool "$$programs"; } \
+	|| { $(call apt_install,prometheus); }; rm -rf "$$folder"; command -v "$$programs/promtool" promtool >/dev/null; }
 
 .PHONY: .python-is-new-enough
 .python-is-new-enough:

@@ -109,6 +109,13 @@ for kind in serving.knative.dev/v1/Service sources.knative.dev/v1/SinkBinding \
   rbac.authorization.k8s.io/v1/Role rbac.authorization.k8s.io/v1/RoleBinding; do
   set -- "$@" "--prune-allowlist=$kind"
 done
+# kubectl refuses kinds that the cluster does not have; these are there with the Prometheus Operator.
+for name in $(kubectl api-resources --api-group=monitoring.coreos.com -o name); do
+  case "$name" in
+    podmonitors.*) set -- "$@" --prune-allowlist=monitoring.coreos.com/v1/PodMonitor ;;
+    prometheusrules.*) set -- "$@" --prune-allowlist=monitoring.coreos.com/v1/PrometheusRule ;;
+  esac
+done
 kubectl -n "$NAMESPACE" apply -f "$manifests" -l app.kubernetes.io/part-of=kinora --prune "$@"
 
 url="$(kubectl -n "$NAMESPACE" get services.serving.knative.dev ui -o 'jsonpath={.status.url}')"

@@ -13,6 +13,10 @@ kinds=services.serving.knative.dev,sinkbindings.sources.knative.dev,brokers.even
 kinds=$kinds,deployments.apps,statefulsets.apps,daemonsets.apps,jobs.batch,services,configmaps
 kinds=$kinds,serviceaccounts,resourcequotas,networkpolicies.networking.k8s.io
 kinds=$kinds,poddisruptionbudgets.policy,roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io
+# kubectl refuses kinds that the cluster does not have; these are there with the Prometheus Operator.
+for name in $(kubectl api-resources --api-group=monitoring.coreos.com -o name); do
+  case "$name" in podmonitors.* | prometheusrules.*) kinds=$kinds,$name ;; esac
+done
 kubectl -n "$NAMESPACE" delete "$kinds" --ignore-not-found \
   -l 'app.kubernetes.io/part-of=kinora,kinora.dev/keep!=true'
 # These belong to the cluster, which may have other namespaces with Kinora.

@@ -14,6 +14,7 @@ def write_accounts(
     webhooks: Iterable[tuple[str, str, str]] = (),
     *,
     expires: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     limits: Mapping[str, str] | None = None,
 ) -> str:
     """Write the file, and return its path.
@@ -23,6 +24,7 @@ def write_accounts(
         keys: keys, and the account of each. None: no key is required.
         webhooks: account, URL and secret of each.
         expires: when keys expire, by key; the others do not.
+        roles: the roles of keys, by key; the others have none.
         limits: fields of accounts, in TOML.
     """
     names = dict.fromkeys(
@@ -36,6 +38,7 @@ def write_accounts(
                 text += f"[[accounts.{name}.keys]]\nname = {json.dumps(key)}\n"
                 text += f'sha256 = "{hashlib.sha256(key.encode()).hexdigest()}"\n'
                 text += f"expires = {expires[key]}\n" if expires and key in expires else ""
+                text += f"role = {json.dumps(roles[key])}\n" if roles and key in roles else ""
         for account, url, secret in webhooks:
             if account == name:
                 text += f"[[accounts.{name}.webhooks]]\nurl = {json.dumps(url)}\n"

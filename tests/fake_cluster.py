@@ -81,6 +81,10 @@ elif args[0] == "get" and args[1].startswith("job/"):
     print(os.environ.get("JOB", "SuccessCriteriaMet Complete"))
 elif args[0] == "logs":
     print("the end of the log of", args[1])
+elif args[0] == "api-resources":
+    for name in ("alertmanagers", "podmonitors", "prometheusrules"):
+        if "monitoring" not in os.environ.get("MISSING", "").split():
+            print(name + ".monitoring.coreos.com")
 elif args[:2] == ["get", "networkpolicy"]:
     print("443 6443 8443 16443")
 elif args[:2] == ["get", "endpointslices"]:

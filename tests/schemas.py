@@ -1,4 +1,7 @@
-"""Validates manifests against the schemas of their kinds, including Knative's."""
+"""Validates manifests against the schemas of their kinds.
+
+Knative's and the Prometheus Operator's are among them.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ import kubernetes_validate
 # The manifests use only fields of this version, which newer servers have too.
 KUBERNETES = "1.34"
 
-# Models generated from Knative's CRDs. They ignore unknown fields, so their schemas are made strict
+# Models generated from CRDs. They ignore unknown fields, so their schemas are made strict
 # and used instead.
-_KNATIVE = {
+_MODELS = {
     "serving.knative.dev/v1": "cloudcoil.models.knative_serving.serving.v1",
     "sources.knative.dev/v1": "cloudcoil.models.knative_eventing.sources.v1",
     "eventing.knative.dev/v1": "cloudcoil.models.knative_eventing.eventing.v1",
+    "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",
 }
 
 
@@ -38,8 +42,8 @@ def _validate(document: str) -> None:
     manifest = json.loads(document)
     version, kind = manifest["apiVersion"], manifest["kind"]
     name = f"{kind} {manifest['metadata'].get('name')}"
-    if version in _KNATIVE:
-        problem = jsonschema.exceptions.best_match(_knative(version, kind).iter_errors(manifest))
+    if version in _MODELS:
+        problem = jsonschema.exceptions.best_match(_model_of(version, kind).iter_errors(manifest))
         assert problem is None, f"{name}: {problem.json_path}: {problem.message}"
         return
     try:
@@ -49,10 +53,10 @@ def _validate(document: str) -> None:
 
 
 @functools.cache
-def _knative(version: str, kind: str) -> jsonschema.Draft202012Validator:
+def _model_of(version: str, kind: str) -> jsonschema.Draft202012Validator:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about the models' own field names
-        model = getattr(importlib.import_module(_KNATIVE[version]), kind)
+        model = getattr(importlib.import_module(_MODELS[version]), kind)
     return jsonschema.Draft202012Validator(_strict(model.model_json_schema(by_alias=True)))
 
 

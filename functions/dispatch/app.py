@@ -19,6 +19,7 @@ from functions.dispatch.requests.deletion_cost import DeletionCosts
 from functions.dispatch.requests.handler import RequestHandler
 from functions.dispatch.requests.sink import HttpSink
 from functions.dispatch.sinks import parse_ce_overrides
+from functions.dispatch.stream_samples import SAMPLE_SECONDS, StreamSamples
 from functions.dispatch.sweeper import SWEEP_SECONDS, Sweeper
 from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.shared.accounts.file import AccountsFile
@@ -35,6 +36,7 @@ from functions.shared.streams.event_counts import EventCounts
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_connection import NatsConnection
+from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.subjects import VIDEOS
 from functions.shared.video.profiles import load_profile
 from functions.shared.write_check import WriteCheck
@@ -53,8 +55,8 @@ def create_app(
     settings = settings or load_settings()
     configure_logging("dispatch", settings.log_format)
     accounts = AccountsFile.at_start(settings)
-    stream = bus or JetStream(settings.nats_url)
     registry = CollectorRegistry()
+    stream = bus or JetStream(settings.nats_url, metrics=StreamMetrics(registry, "dispatch"))
 
     def check() -> None:
         dispatcher: Dispatcher | None = app.extensions.get("kinora.dispatcher")
@@ -98,6 +100,11 @@ def create_app(
         )
         sweeper = Sweeper(stream, ledger, profile, store, max_age_days=settings.max_age_days)
         app.extensions["kinora.sweeper"] = Periodic("sweep", sweeper.sweep, seconds=SWEEP_SECONDS)
+        samples = StreamSamples(stream)
+        registry.register(samples)
+        app.extensions["kinora.stream-samples"] = Periodic(
+            "look at the streams", samples.sample, seconds=SAMPLE_SECONDS
+        )
         lost = LostVideos(stream, ledger, profile, store)
         app.extensions["kinora.lost-videos"] = Periodic(
             "search for lost videos", lost.check, seconds=CHECK_SECONDS

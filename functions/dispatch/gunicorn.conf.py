@@ -11,7 +11,13 @@ wsgi_app = "functions.dispatch.app:create_app()"
 # For probes only; the programs have threads of their own.
 threads = 2
 
-PROGRAMS = ("kinora.webhooks", "kinora.dispatcher", "kinora.sweeper", "kinora.lost-videos")
+PROGRAMS = (
+    "kinora.webhooks",
+    "kinora.dispatcher",
+    "kinora.sweeper",
+    "kinora.lost-videos",
+    "kinora.stream-samples",
+)
 
 
 def post_worker_init(worker: Any) -> None:

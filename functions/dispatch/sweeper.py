@@ -35,8 +35,10 @@ from functions.shared.timestamps import (
     format_rfc3339,
 )
 from functions.shared.video.events import (
+    QUEUED_TOO_LONG,
     RUNNING,
     STATE_LOST,
+    WORKER_LOST,
     Completed,
     EventName,
     Failed,
@@ -138,7 +140,7 @@ class Sweeper:
         stale = now - snapshot.time > STALE_AGE * NANOSECONDS
         if running and stale and self._ledger.lease_left(snapshot) <= 0:
             failure = Failure(
-                code="worker_lost",
+                code=WORKER_LOST,
                 message="The worker was lost, and the request is gone. Send it again.",
             )
             known = carried_over(snapshot.data) or {"created_at": format_rfc3339(snapshot.time)}
@@ -151,7 +153,7 @@ class Sweeper:
         snapshot = self._ledger.read(key)
         if snapshot.queued:
             failure = Failure(
-                code="queued_too_long",
+                code=QUEUED_TOO_LONG,
                 message=f"No worker was free for {QUEUED_AGE // DAY_SECONDS} days. Send it again.",
             )
             known = known_of(message, self._profile)

@@ -14,6 +14,9 @@ from functions.generate.attempt import AttemptDependencies
 from functions.generate.attempt_metrics import AttemptMetrics
 from functions.generate.engine.messages import PreviewLimits, Shape
 from functions.generate.engine.parent.engine import Engine
+from functions.generate.engine_metrics import EngineMetrics
+from functions.generate.gpus.gpu_metrics import GpuMetrics
+from functions.generate.gpus.watch import GpuWatch
 from functions.generate.render_engine import RenderEngine
 from functions.generate.routes import GenerateRoutes
 from functions.generate.worker import Worker
@@ -26,6 +29,7 @@ from functions.shared.store_metrics import StoreMetrics
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
+from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.video.profiles import load_profile
 from functions.shared.write_check import WriteCheck
 
@@ -43,10 +47,14 @@ def create_app(
     """
     settings = settings or load_settings()
     configure_logging("generate", settings.log_format)
-    stream = bus or JetStream(settings.nats_url)
     registry = CollectorRegistry()
+    stream = bus or JetStream(settings.nats_url, metrics=StreamMetrics(registry, "generate"))
     store = store or S3Store.from_settings(settings, StoreMetrics(registry))
     engine = engine or _start_engine(settings)
+    registry.register(EngineMetrics(engine.activity))
+    gpus = GpuWatch()
+    gpus.start()
+    registry.register(GpuMetrics(gpus.reports))
     worker = Worker(
         AttemptDependencies(
             Ledger(

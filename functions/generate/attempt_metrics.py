@@ -12,6 +12,7 @@ from functions.shared.streams.video_events import VideoEvent
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
 from functions.shared.video.events import Completed, EventName, Started
 from functions.shared.video.progress import Stage
+from functions.shared.video.usage import gpu_seconds
 
 # From here on, all attempts share a label.
 _LAST_NUMBER: Final = 4
@@ -52,5 +53,4 @@ class AttemptMetrics(EventCounts):
         if denoising is not None and data.request is not None:
             self._step_seconds.observe(denoising / data.request.num_inference_steps)
         self._frames.inc(data.output.frames)
-        processes = data.engine.ranks if data.engine else 1
-        self._gpu_seconds.labels(account).inc(sum(data.timings.values()) * processes)
+        self._gpu_seconds.labels(account).inc(gpu_seconds(data))

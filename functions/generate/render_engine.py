@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from functions.generate.engine.messages import Progress, Rendered
+from functions.generate.engine.parent.activity import EngineActivity
 from functions.shared.video.requests import ResolvedRequest
 
 
@@ -31,6 +32,9 @@ class RenderEngine(Protocol):
         cancelled: threading.Event,
     ) -> Rendered:
         """See `Engine.render`."""
+
+    def activity(self) -> EngineActivity:
+        """See `Engine.activity`."""
 
     def close(self) -> None:
         """See `Engine.close`."""

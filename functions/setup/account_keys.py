@@ -23,7 +23,13 @@ _KEY_BYTES: Final = 32
 _NEW_FILE: Final = "[accounts]\n"
 
 
-def add_key(file: tomlkit.TOMLDocument, account: str, name: str, expires: datetime | None) -> str:
+def add_key(
+    file: tomlkit.TOMLDocument,
+    account: str,
+    name: str,
+    expires: datetime | None,
+    role: str | None = None,
+) -> str:
     """Add a key to an account, and the account if it is new; returns the key.
 
     Raises:
@@ -41,6 +47,8 @@ def add_key(file: tomlkit.TOMLDocument, account: str, name: str, expires: dateti
     key["sha256"] = _digest(secret)
     if expires is not None:
         key["expires"] = expires
+    if role is not None:
+        key["role"] = role
     keys.append(key)
     return secret
 
@@ -50,19 +58,20 @@ def rotate_key(
 ) -> str:
     """Replace a key; the old one works until `old_until`, or no longer. Returns the new one.
 
-    The old one is then called `<name>-until-<time>`. The new one expires when the old one would.
+    The old one is then called `<name>-until-<time>`. The new one expires when the old one would,
+    and has its role.
 
     Raises:
         ValueError: the account has no key of this name.
     """
     keys, number = _find(file, account, name)
-    expires = keys[number].get("expires")
+    expires, role = keys[number].get("expires"), keys[number].get("role")
     if old_until is None:
         del keys[number]
     else:
         keys[number]["name"] = f"{name}-until-{old_until:%Y%m%dT%H%M%SZ}"
         keys[number]["expires"] = min(old_until, expires or old_until)
-    return add_key(file, account, name, expires)
+    return add_key(file, account, name, expires, role)
 
 
 def revoke_key(file: tomlkit.TOMLDocument, account: str, name: str) -> None:

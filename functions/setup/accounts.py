@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 from functions.setup.account_keys import add_key, editing, revoke_key, rotate_key
-from functions.shared.accounts.document import AccountsDocument
+from functions.shared.accounts.document import AccountsDocument, Role
 from functions.shared.config import load_settings
 
 
@@ -40,7 +41,7 @@ def _change(path: Path, given: argparse.Namespace) -> None:
             return
         if given.command == "add":
             expires = now + timedelta(days=given.days) if given.days else None
-            secret = add_key(file, given.account, given.name, expires)
+            secret = add_key(file, given.account, given.name, expires, given.role)
         else:
             old_until = now + timedelta(hours=given.hours) if given.hours else None
             secret = rotate_key(file, given.account, given.name, old_until)
@@ -54,7 +55,8 @@ def describe(document: AccountsDocument) -> Iterator[str]:
     for name, account in document.accounts.items():
         for key in account.keys:
             expires = "" if key.expires is None else f", expires {key.expires.isoformat()}"
-            yield f"{name}: key {key.name}{expires}"
+            role = "" if key.role is None else f", {key.role}"
+            yield f"{name}: key {key.name}{role}{expires}"
         for endpoint in document.endpoints:
             if endpoint.account == name:
                 yield f"{name}: webhooks to {endpoint.host}"
@@ -82,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("name", help="what the file calls the key, such as `laptop`")
     commands.choices["add"].add_argument(
         "--days", type=_positive, help="the key expires after that many"
+    )
+    commands.choices["add"].add_argument(
+        "--role", choices=get_args(Role), help="operator: the key reads what all accounts used"
     )
     commands.choices["rotate"].add_argument(
         "--hours", type=_positive, help="the old key works that much longer; default: no longer"

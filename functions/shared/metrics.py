@@ -6,81 +6,19 @@ stages and accounts, and never an id. A counter starts at 0 with each process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-
-# A sample more for each counter and histogram, which Prometheus's text format has no use for.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
+from functions.shared.metric_kinds import CounterMetric, GaugeMetric, HistogramMetric, Metric
 
 SUBMIT, STATUS, DISPATCH, GENERATE = "submit", "status", "dispatch", "generate"
 ALL: Final = (SUBMIT, STATUS, DISPATCH, GENERATE)
+_GPU: Final = ("gpu", "uuid")
+# Appended to the meaning of what `functions/dispatch/stream_samples.py` reads.
+_SAMPLED: Final = (
+    " Asked every 15 s; none while NATS does not answer. Each replica tells the whole."
+)
 # From the demo's fifth of a second to the hours that a long queue makes a video wait.
 _MINUTES: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row of the table.
-
-    Attributes:
-        name: as Prometheus knows it.
-        meaning: what it counts or measures; its help text.
-        functions: which functions expose it.
-        labels: the names of its labels.
-    """
-
-    name: str
-    meaning: str
-    functions: tuple[str, ...]
-    labels: tuple[str, ...] = ()
-
-    kind = ""
-
-
-@dataclass(frozen=True)
-class CounterMetric(Metric):
-    """A number that only grows, until the process ends."""
-
-    kind = "counter"
-
-    def on(self, registry: CollectorRegistry) -> Counter:
-        """The counter, collected by `registry`."""
-        return Counter(self.name, self.meaning, self.labels, registry=registry)
-
-
-@dataclass(frozen=True)
-class GaugeMetric(Metric):
-    """A number at the moment at which it is asked for."""
-
-    kind = "gauge"
-
-    def on(self, registry: CollectorRegistry) -> Gauge:
-        """The gauge, collected by `registry`."""
-        return Gauge(self.name, self.meaning, self.labels, registry=registry)
-
-
-@dataclass(frozen=True)
-class HistogramMetric(Metric):
-    """How many values were at most as large as each of `buckets`, and their sum."""
-
-    buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
-
-    kind = "histogram"
-
-    def on(self, registry: CollectorRegistry) -> Histogram:
-        """The histogram, collected by `registry`."""
-        return Histogram(
-            self.name, self.meaning, self.labels, buckets=self.buckets, registry=registry
-        )
-
 
 HTTP_SECONDS: Final = HistogramMetric(
     "kinora_http_request_seconds",
@@ -138,6 +76,94 @@ GPU_SECONDS: Final = CounterMetric(
     (GENERATE,),
     ("account",),
 )
+ENGINE_STATE: Final = GaugeMetric(
+    "kinora_engine_state",
+    "1 for the state that the engine is in, 0 for the others: `starting`, `idle`, `rendering`, or "
+    "`failed`, from which it tries to start again.",
+    (GENERATE,),
+    ("state",),
+)
+ENGINE_SECONDS: Final = CounterMetric(
+    "kinora_engine_seconds_total",
+    "Seconds that the engine has spent in each state; those between videos are `idle`.",
+    (GENERATE,),
+    ("state",),
+)
+ENGINE_START_SECONDS: Final = GaugeMetric(
+    "kinora_engine_start_seconds",
+    "Duration of the engine's latest start: `load`, with the import of torch, and `warm_up`, with "
+    "what it compiles.",
+    (GENERATE,),
+    ("part",),
+)
+ENGINE_RESTARTS: Final = CounterMetric(
+    "kinora_engine_restarts_total",
+    "Times that the engine was lost and started again: a process `exited`, or `hung` without "
+    "progress, was `interrupted`, was not ready in time (`load_timeout`), or could not be started "
+    "(`start_failed`).",
+    (GENERATE,),
+    ("reason",),
+)
+ENGINE_INFO: Final = GaugeMetric(
+    "kinora_engine_info",
+    "1, with how the engine renders; `attention` is its kernel.",
+    (GENERATE,),
+    (
+        "device",
+        "ranks",
+        "precision",
+        "attention",
+        "decoder_format",
+        "compiled",
+        "torch",
+        "model_revision",
+    ),
+)
+ENGINE_GRAPHS: Final = GaugeMetric(
+    "kinora_engine_graphs",
+    "Graphs of the latest start of a compiled engine, on its first process: `compiled`, or taken "
+    "from a `cache`.",
+    (GENERATE,),
+    ("source",),
+)
+GPU_ANSWERING: Final = GaugeMetric(
+    "kinora_gpu_answering",
+    "1 if the driver answers for the GPU, 0 if the GPU is lost or has not answered for 30 s. "
+    "`gpu` is its number in the replica.",
+    (GENERATE,),
+    _GPU,
+)
+GPU_UTILIZATION: Final = GaugeMetric(
+    "kinora_gpu_utilization_ratio",
+    "Share of the driver's last sample in which a kernel ran, from 0 to 1.",
+    (GENERATE,),
+    _GPU,
+)
+GPU_MEMORY_USED: Final = GaugeMetric(
+    "kinora_gpu_memory_used_bytes", "Memory of the GPU that is in use.", (GENERATE,), _GPU
+)
+GPU_MEMORY_TOTAL: Final = GaugeMetric(
+    "kinora_gpu_memory_total_bytes", "Memory of the GPU.", (GENERATE,), _GPU
+)
+GPU_POWER: Final = GaugeMetric(
+    "kinora_gpu_power_watts", "Power that the GPU draws.", (GENERATE,), _GPU
+)
+GPU_TEMPERATURE: Final = GaugeMetric(
+    "kinora_gpu_temperature_celsius", "Temperature of the GPU.", (GENERATE,), _GPU
+)
+GPU_THROTTLED: Final = GaugeMetric(
+    "kinora_gpu_throttled",
+    "1 while the driver lowers the clocks for this reason. `power_cap` is usual under load; "
+    "`thermal`, `hardware_thermal`, `hardware` and `power_brake` are faults of cooling or power.",
+    (GENERATE,),
+    (*_GPU, "reason"),
+)
+GPU_XIDS: Final = CounterMetric(
+    "kinora_gpu_xid_errors_total",
+    "Critical errors that the driver has reported, by NVIDIA's number of the error (Xid).",
+    (GENERATE,),
+    (*_GPU, "xid"),
+)
 QUEUE_VIDEOS: Final = GaugeMetric(
     "kinora_queue_videos",
     "Videos that wait, and videos that are made. Each replica tells the whole.",
@@ -151,6 +177,31 @@ QUEUE_OLDEST_SECONDS: Final = GaugeMetric(
 )
 OPEN_FEEDS: Final = GaugeMetric(
     "kinora_open_event_streams", "Event streams that are open.", (STATUS,)
+)
+FEEDS_DROPPED: Final = CounterMetric(
+    "kinora_event_streams_dropped_total",
+    "Event streams that were cut off: the client read nothing (`slow`), or its key no longer works "
+    "(`revoked`).",
+    (STATUS,),
+    ("reason",),
+)
+INDEX_VIDEOS: Final = GaugeMetric(
+    "kinora_index_videos", "Videos in the index, deleted ones that it remembers too.", (STATUS,)
+)
+INDEX_REPLAYS: Final = CounterMetric(
+    "kinora_index_replays_total",
+    "Times that the index was read from the streams: at the start, and after each loss.",
+    (STATUS,),
+)
+INDEX_REPLAY_SECONDS: Final = GaugeMetric(
+    "kinora_index_replay_seconds", "Duration of the latest finished replay.", (STATUS,)
+)
+INDEX_LAG: Final = GaugeMetric(
+    "kinora_index_lag_messages",
+    "Sequences that the index is behind the end of a stream, as of at most 10 s ago; none while "
+    "NATS does not answer.",
+    (STATUS,),
+    ("stream",),
 )
 OPEN_DOWNLOADS: Final = GaugeMetric(
     "kinora_open_downloads",
@@ -176,6 +227,59 @@ WEBHOOK_ATTEMPTS: Final = CounterMetric(
     (DISPATCH,),
     ("account", "outcome"),
 )
+WEBHOOK_PENDING: Final = GaugeMetric(
+    "kinora_webhook_pending",
+    "Webhooks that are not delivered yet, those that wait for a retry too. Each replica tells the "
+    "whole.",
+    (DISPATCH,),
+    ("account",),
+)
+WEBHOOK_OLDEST_SECONDS: Final = GaugeMetric(
+    "kinora_webhook_oldest_seconds",
+    "Age of the oldest webhook that is not delivered yet; 0 without one. Each replica tells the "
+    "whole.",
+    (DISPATCH,),
+    ("account",),
+)
+NATS_CONNECTED: Final = GaugeMetric(
+    "kinora_nats_connected", "1 while there is a connection to NATS.", ALL, ("function",)
+)
+NATS_RECONNECTS: Final = CounterMetric(
+    "kinora_nats_reconnects_total", "Times that the connection to NATS was established again.", ALL
+)
+PUBLISH_SECONDS: Final = HistogramMetric(
+    "kinora_publish_seconds",
+    "Time until NATS has answered a message that was published: `stored`, `conflict` (another was "
+    "first), `full`, `refused`; or `unknown`, without an answer.",
+    (SUBMIT, DISPATCH, GENERATE),
+    ("stream", "outcome"),
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
+)
+STREAM_MESSAGES: Final = GaugeMetric(
+    "kinora_stream_messages", "Messages in a stream." + _SAMPLED, (DISPATCH,), ("stream",)
+)
+STREAM_BYTES: Final = GaugeMetric(
+    "kinora_stream_bytes", "Size of a stream on disk." + _SAMPLED, (DISPATCH,), ("stream",)
+)
+STREAM_LIMIT_BYTES: Final = GaugeMetric(
+    "kinora_stream_limit_bytes",
+    "Size limit of a stream; none for one without a limit." + _SAMPLED,
+    (DISPATCH,),
+    ("stream",),
+)
+CONSUMER_PENDING: Final = GaugeMetric(
+    "kinora_consumer_pending",
+    "Requests that the consumer was not given yet (`waiting`), and that it has not settled yet "
+    "(`in_flight`)." + _SAMPLED,
+    (DISPATCH,),
+    ("consumer", "state"),
+)
+CONSUMER_LAG: Final = GaugeMetric(
+    "kinora_consumer_lag_messages",
+    "Sequences between the end of the stream and the point up to which all is settled." + _SAMPLED,
+    (DISPATCH,),
+    ("consumer",),
+)
 
 TABLE: Final[tuple[Metric, ...]] = (
     HTTP_SECONDS,
@@ -188,11 +292,40 @@ TABLE: Final[tuple[Metric, ...]] = (
     STEP_SECONDS,
     FRAMES,
     GPU_SECONDS,
+    ENGINE_STATE,
+    ENGINE_SECONDS,
+    ENGINE_START_SECONDS,
+    ENGINE_RESTARTS,
+    ENGINE_INFO,
+    ENGINE_GRAPHS,
+    GPU_ANSWERING,
+    GPU_UTILIZATION,
+    GPU_MEMORY_USED,
+    GPU_MEMORY_TOTAL,
+    GPU_POWER,
+    GPU_TEMPERATURE,
+    GPU_THROTTLED,
+    GPU_XIDS,
     QUEUE_VIDEOS,
     QUEUE_OLDEST_SECONDS,
     OPEN_FEEDS,
+    FEEDS_DROPPED,
+    INDEX_VIDEOS,
+    INDEX_REPLAYS,
+    INDEX_REPLAY_SECONDS,
+    INDEX_LAG,
     OPEN_DOWNLOADS,
     STORE_SECONDS,
     STORE_ERRORS,
     WEBHOOK_ATTEMPTS,
+    WEBHOOK_PENDING,
+    WEBHOOK_OLDEST_SECONDS,
+    NATS_CONNECTED,
+    NATS_RECONNECTS,
+    PUBLISH_SECONDS,
+    STREAM_MESSAGES,
+    STREAM_BYTES,
+    STREAM_LIMIT_BYTES,
+    CONSUMER_PENDING,
+    CONSUMER_LAG,
 )

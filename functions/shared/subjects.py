@@ -106,3 +106,8 @@ def names_by_video(subjects: Iterable[str]) -> dict[VideoKey, set[str]]:
         except InvalidRequest:
             log.debug("no video's subject: %s", subject)
     return found
+
+
+def stream_of(subject: str) -> str:
+    """The stream that stores what is published on `subject`, one of Kinora's."""
+    return subject.split(".", 2)[1].upper()

@@ -22,14 +22,18 @@ from functions.shared.streams.bus import Bus
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
+from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.video.profiles import load_profile
+from functions.status.feeds.feed import KEY_REVOKED, SLOW
 from functions.status.feeds.opening import Feeds
 from functions.status.index import VideoIndex
+from functions.status.index_metrics import IndexMetrics
 from functions.status.index_reads import IndexReads
 from functions.status.lost_messages import LostMessages
 from functions.status.queue_metrics import QueueMetrics
 from functions.status.replay import Replay
 from functions.status.routes import StatusRoutes
+from functions.status.usage_routes import UsageRoutes
 
 # Each open feed, and each download until its caller has read it, holds one of gunicorn's threads;
 # the rest serve all other requests.
@@ -55,7 +59,8 @@ def create_app(
         requests_per_second=settings.account_requests_per_second,
         max_queued=settings.account_queue_limit,
     )
-    stream = bus or JetStream(settings.nats_url, Silence())
+    registry = CollectorRegistry()
+    stream = bus or JetStream(settings.nats_url, Silence(), StreamMetrics(registry, "status"))
     profile = load_profile(settings.model_profile)
     index = VideoIndex(
         profile,
@@ -68,8 +73,8 @@ def create_app(
     replay = Replay(stream, index, lost_messages)
     replay.start()
 
-    registry = CollectorRegistry()
     registry.register(QueueMetrics(index))
+    registry.register(IndexMetrics(index, replay))
 
     def check() -> None:
         replay.check()
@@ -85,16 +90,23 @@ def create_app(
         cors_origins=settings.cors_origins,
         accounts=file,
     )
+    dropped = metrics.FEEDS_DROPPED.on(registry)
+    for reason in (SLOW, KEY_REVOKED):
+        # From 0, so that the first one is seen as an increase.
+        dropped.labels(reason)
     feeds = Feeds(
         stream,
         max_open=MAX_FEEDS,
         max_of_account=MAX_FEEDS_OF_ACCOUNT if settings.accounts_file else MAX_FEEDS,
+        on_drop=lambda reason: dropped.labels(reason).inc(),
     )
     if file is not None:
         file.follow(feeds.check_keys)
     downloads = ThreadShare(MAX_DOWNLOADS, "downloads")
     metrics.OPEN_FEEDS.on(registry).set_function(lambda: feeds.open_count)
     metrics.OPEN_DOWNLOADS.on(registry).set_function(lambda: downloads.taken)
+    index_reads = IndexReads(index, replay, max_age_days=settings.max_age_days)
+    UsageRoutes(accounts, index_reads).register(app)
     StatusRoutes(
         accounts,
         profile,
@@ -102,7 +114,7 @@ def create_app(
         ledger=Ledger(stream, takeover_grace=settings.takeover_grace_seconds),
         store=store or S3Store.from_settings(settings, StoreMetrics(registry)),
         index=index,
-        index_reads=IndexReads(index, replay, max_age_days=settings.max_age_days),
+        index_reads=index_reads,
         feeds=feeds,
         downloads=downloads,
         max_age_days=settings.max_age_days,

@@ -53,6 +53,7 @@ class StreamProgress:
         self._applied = 0
         self._created: str | None = None
         self._confirmed: _Answer | None = None
+        self._newest: _Answer | None = None
         self._behind_since: float | None = None
         self._gap_checked = 0.0
 
@@ -60,7 +61,7 @@ class StreamProgress:
         """The stream is followed from its start again."""
         with self._changed:
             self._applied, self._created = 0, None
-            self._confirmed = self._behind_since = None
+            self._confirmed = self._newest = self._behind_since = None
             self.losses.reset()
 
     def applied(self, seq: int) -> None:
@@ -94,11 +95,27 @@ class StreamProgress:
             self._confirmed = known
         return known.end.time + int((time.monotonic() - known.asked) * NANOSECONDS)
 
+    def behind(self, *, within: float) -> int:
+        """How many sequences of the stream the index still lacks.
+
+        Compared with an end that the leader told at most `within` seconds ago; it is asked if need
+        be.
+
+        Raises:
+            Unavailable: see `confirmed`.
+        """
+        known = self._newest
+        if known is None or time.monotonic() - known.asked >= within:
+            known = self._end.result()
+        missing = max(0, known.end.seq - self._applied)
+        return 0 if missing and self._gap_ends_at(known.end.seq) else missing
+
     def _ask(self) -> _Answer:
         asked = time.monotonic()
         end = self._bus.stream_end(self._stream)
         self.losses.look(end, self._bus.connected_for())
-        return _Answer(asked, end)
+        self._newest = _Answer(asked, end)
+        return self._newest
 
     def _has(self, end: StreamEnd, patience: float) -> bool:
         if self._created is None:

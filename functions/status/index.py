@@ -28,6 +28,7 @@ from functions.status.listing.schema import SortKey
 from functions.status.listing.table import VideoTable
 from functions.status.listing.turns import Turns
 from functions.status.live_changes import LiveChanges
+from functions.status.usage import UsageByDay
 from functions.status.video_answers import VideoAnswers
 from functions.status.video_texts import VideoTexts
 
@@ -62,6 +63,7 @@ class VideoIndex:
 
     Attributes:
         answers: single videos.
+        usage: what accounts used.
     """
 
     def __init__(
@@ -94,8 +96,14 @@ class VideoIndex:
         # It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
+        self.usage: Final = UsageByDay(max_age_days=max_age_days)
         self._live = LiveChanges(
-            profile, self._texts, self._forecast, self._forecast_lock, max_age_days=max_age_days
+            profile,
+            self._texts,
+            self._forecast,
+            self._forecast_lock,
+            self.usage,
+            max_age_days=max_age_days,
         )
         self.answers: Final = VideoAnswers(
             lambda: self._table,
@@ -112,10 +120,11 @@ class VideoIndex:
         Until `finish_replay`, nothing that is applied shows.
         """
         with self._writing:
-            self._bulk = BulkLoad(self._profile, max_age_days=self._max_age_days)
+            self._bulk = BulkLoad(self._profile, self.usage, max_age_days=self._max_age_days)
             self._building = False
             self._table = VideoTable.empty()
             self._texts.clear()
+            self.usage.clear()
             with self._forecast_lock:
                 self._forecast.clear()
 
@@ -182,6 +191,10 @@ class VideoIndex:
         """Seconds until the video is expected to be completed; see `QueueForecast`."""
         with self._forecast_lock:
             return self._forecast.eta_seconds(key, now)
+
+    def size(self) -> int:
+        """How many videos it has, deleted ones too."""
+        return self._table.size
 
     def queue_load(self) -> QueueLoad:
         """How many videos of each account wait and are made."""

@@ -12,6 +12,7 @@ from functions.shared.timestamps import DAY_SECONDS, NANOSECONDS
 from functions.status.index import VideoIndex
 from functions.status.listing.filters import Filters
 from functions.status.replay import Replay
+from functions.status.usage import DayOfAccount
 
 # How long the index may be behind. It follows within a millisecond, or tens of them while every
 # thread has work. A single video can be read from NATS instead, a list can't.
@@ -48,6 +49,15 @@ class IndexReads:
         if self._replay.suspects_loss():
             return None
         return self._index.answers.video(key, now=now, since=now - self._max_age)
+
+    def usage(self, account: str | None) -> list[DayOfAccount]:
+        """What an account used, or all of them; see `UsageByDay.read`.
+
+        Raises:
+            Unavailable: as `page`.
+        """
+        now = self._replay.confirmed(VIDEOS, LIST_PATIENCE_SECONDS, within=READ_WINDOW_SECONDS)
+        return self._index.usage.read(account, now)
 
     def page(
         self, account: str, *, after: str | None, limit: int, newest_first: bool, filters: Filters

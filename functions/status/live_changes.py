@@ -18,6 +18,7 @@ from functions.status.eta.forecast import QueueForecast
 from functions.status.listing.reader import IndexedVideo, Reader
 from functions.status.listing.records import event_record, request_record
 from functions.status.listing.table import VideoTable
+from functions.status.usage import UsageByDay
 from functions.status.video_texts import VideoText, VideoTexts, text_of
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,19 @@ class LiveChanges:
         texts: VideoTexts,
         forecast: QueueForecast,
         lock: threading.Lock,
+        usage: UsageByDay,
         *,
         max_age_days: int,
     ) -> None:
-        """Change `texts`, and `forecast` while holding `lock`; see `VideoIndex` for the others."""
+        """Change `texts`, `usage`, and `forecast` while holding `lock`.
+
+        See `VideoIndex` for the others.
+        """
         self._profile = profile
         self._texts = texts
         self._forecast = forecast
         self._lock = lock
+        self._usage = usage
         self._max_age_days = max_age_days
 
     def apply(self, table: VideoTable, message: Message) -> None:
@@ -101,6 +107,7 @@ class LiveChanges:
         found = event_record(snapshot, max_age_days=self._max_age_days)
         if found is None:
             return
+        self._usage.apply(snapshot)
         record, video = found
         if not table.put_event(key, message, record):
             return

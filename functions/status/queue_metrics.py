@@ -38,8 +38,4 @@ class QueueMetrics(Collector):
         yield oldest
 
     def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
-        first, second = metrics.QUEUE_VIDEOS, metrics.QUEUE_OLDEST_SECONDS
-        return (
-            GaugeMetricFamily(first.name, first.meaning, labels=first.labels),
-            GaugeMetricFamily(second.name, second.meaning),
-        )
+        return metrics.QUEUE_VIDEOS.family(), metrics.QUEUE_OLDEST_SECONDS.family()

@@ -62,10 +62,15 @@ class Replay:
         # Why all has to be read again; empty if it need not be.
         self._restart_reason = ""
         self._woken: Final = threading.Event()
+        self._begun = 0.0
+        # Of the latest replay that has caught up with both streams; None before the first.
+        self.seconds: float | None = None
+        # How many were begun.
+        self.count = 0
 
     def start(self) -> None:
         """Start the replay; NATS may be unreachable at first."""
-        self._index.begin_replay()
+        self._begin()
         with contextlib.suppress(Unavailable):  # the thread tries again
             self._advance()
         threading.Thread(target=self._keep_up, name="replay", daemon=True).start()
@@ -90,9 +95,22 @@ class Replay:
         self.check()
         return self._progress[stream].confirmed(patience, within=within)
 
+    def behind(self, *, within: float) -> dict[str, int]:
+        """How many sequences of each stream the index still lacks; see `StreamProgress.behind`.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        return {name: one.behind(within=within) for name, one in self._progress.items()}
+
     def suspects_loss(self) -> bool:
         """Whether VIDEOS may lack what the index has; found out within seconds."""
         return self._progress[VIDEOS].losses.suspected
+
+    def _begin(self) -> None:
+        self._begun = time.monotonic()
+        self.count += 1
+        self._index.begin_replay()
 
     def _advance(self) -> None:
         """Take those of the next steps that need not wait: VIDEOS, then REQUESTS, then the rest."""
@@ -114,6 +132,7 @@ class Replay:
             self._advance()
             return
         self._index.finish_replay()
+        self.seconds = time.monotonic() - self._begun
         self._complete.set()
 
     def _follow(self, stream: str, after: int) -> None:
@@ -181,7 +200,7 @@ class Replay:
         while self._stop_following:
             self._stop_following.popitem()[1]()
         self._restart_reason = ""
-        self._index.begin_replay()
+        self._begin()
 
     def _found_losses(self) -> bool:
         watches = [one.losses for one in self._progress.values()]

@@ -23,6 +23,7 @@ from functions.shared.streams.event_counts import EventCounts
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.silence import Silence
+from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.video.profiles import load_profile
 from functions.shared.write_check import WriteCheck
 from functions.submit.cancellation import Cancellations
@@ -48,9 +49,9 @@ def create_app(
     """Wire the function. An argument left out is created from the environment."""
     settings = settings or load_settings()
     configure_logging("submit", settings.log_format)
-    stream = bus or JetStream(settings.nats_url, Silence())
-    profile = load_profile(settings.model_profile)
     registry = CollectorRegistry()
+    stream = bus or JetStream(settings.nats_url, Silence(), StreamMetrics(registry, "submit"))
+    profile = load_profile(settings.model_profile)
     ledger = Ledger(
         stream,
         takeover_grace=settings.takeover_grace_seconds,

@@ -15,7 +15,8 @@ from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot, VideoState
 from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.timestamps import format_rfc3339
-from functions.shared.video.events import Deleted, EventName
+from functions.shared.video.events import Completed, Deleted, EventName, Usage
+from functions.shared.video.usage import usage_of
 from functions.submit.stored_request import get_request
 from functions.submit.stream_writes import StreamWrites
 
@@ -111,10 +112,16 @@ def publish_tombstone(
         OutcomeUnknown: the deadline passed, or `give_up` was set, first.
     """
     while not state.deleted:
-        data = Deleted(created_at=state.created_at or created_at(state))
+        data = Deleted(created_at=state.created_at or created_at(state), usage=_usage(state))
         event = VideoEvent.new(state.key, EventName.DELETED, data, source=Source.SUBMIT)
         try:
             return ledger.publish(state, event, deadline=deadline, give_up=give_up)
         except LostRace as lost:
             state = lost.newest
     return state
+
+
+def _usage(state: VideoState) -> Usage | None:
+    if isinstance(state, Snapshot) and isinstance(state.data, Completed):
+        return usage_of(state.data, state.time)
+    return None

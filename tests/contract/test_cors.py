@@ -24,6 +24,7 @@ ROUTES = (
     ("submit", "POST", "/v1/videos/v1/cancel"),
     ("status", "GET", "/v1/videos"),
     ("status", "GET", "/v1/models"),
+    ("status", "GET", "/v1/usage"),
     ("status", "GET", "/v1/events"),
     ("status", "GET", "/openapi.json"),
     # The gateway's /health.

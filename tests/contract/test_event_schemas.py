@@ -27,10 +27,12 @@ from functions.shared.streams.cloudevents import STRUCTURED, read_nats
 from functions.shared.streams.validation import check_requested
 from functions.shared.streams.video_events import VideoEvent, read_video_event
 from functions.shared.subjects import VideoKey, is_token
+from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import (
     DATA_OF,
     Cancelled,
     Completed,
+    CreatedData,
     Deleted,
     EventName,
     Failed,
@@ -44,6 +46,7 @@ from functions.shared.video.events import (
 )
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.usage import usage_of
 from functions.submit.request_hash import hash_request
 
 FOLDER = Path(__file__).parents[2] / "event-schemas"
@@ -229,13 +232,21 @@ def test_the_full_request_has_every_field() -> None:
     assert set(FULL) == set(Requested.model_fields) - {"request_hash"}
 
 
+def test_the_example_of_a_deletion_has_what_the_video_used() -> None:
+    """That of the example of its completion."""
+    done, deleted = EXAMPLES[EventName.COMPLETED], EXAMPLES[EventName.DELETED]
+    data = Completed.model_validate(done["data"])
+    expected = usage_of(data, parse_rfc3339(done["time"]))
+    assert Deleted.model_validate(deleted["data"]).usage == expected
+
+
 @pytest.mark.parametrize("name", [n for n in EventName if n is not REQUESTED])
 def test_examples_are_about_one_video(name: EventName) -> None:
     """All examples are about the video that `requested-full` requests."""
     event = EXAMPLES[name]
     assert (event["account"], event["subject"]) == (KEY.account, KEY.video_id)
     data = DATA_OF[name].model_validate(event["data"])
-    assert isinstance(data, Deleted)
+    assert isinstance(data, CreatedData)
     assert data.created_at == COMMON["created_at"]
     if isinstance(data, VideoData):
         assert data.request == RESOLVED

@@ -22,7 +22,7 @@ FOLDER = ROOT / "requirements"
 FILES = sorted(path.stem for path in FOLDER.glob("*.txt"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What a build with CUDA consists of; torch's builds for CPUs replace all of it.
-CUDA = re.compile(r"torch|triton|(nvidia|cuda)-.+")
+CUDA = re.compile(r"torch|triton|nvidia-(?!ml-py$).+|cuda-.+")
 # torch needs it at run time, and its version is free, as in every environment of Kinora.
 FREE = {"setuptools"}
 

@@ -113,6 +113,14 @@ def _lists(call: Call) -> None:
     assert after.data == absent.data
 
 
+def _uses_nothing(call: Call) -> None:
+    for query in ("", "?format=csv"):
+        assert ALICE_ACCOUNT not in call(query=query).text
+    assert call().get_json()["data"] == []
+    # Nor can bob ask for another's.
+    assert call(query=f"?account={ALICE_ACCOUNT}").status_code == 400
+
+
 def _creates(call: Call) -> None:
     """An idempotency key that alice used is a new one for bob."""
     answer = call(json={"prompt": "his own"}, headers={"Idempotency-Key": "k"})
@@ -171,6 +179,7 @@ CASES: dict[str, Callable[[Api, Call], None]] = {
     "streamEvents": _streams,
     "listModels": lambda _, call: _reveals_nothing(call),
     "getModel": lambda _, call: _not_found(call),
+    "getUsage": lambda _, call: _uses_nothing(call),
     "getOpenApiDocument": lambda _, call: _reveals_nothing(call),
     "getHealth": lambda _, call: _reveals_nothing(call),
 }
@@ -208,6 +217,8 @@ def test_the_owner_sees_what_others_do_not(api: Api) -> None:
     assert WAITING in {video["id"] for video in page["data"]}
     with _caller(api, "streamEvents", **alice)(headers={"Last-Event-ID": "0-0"}) as feed:
         assert {event["account"] for event in _events_until(feed, WAITING)} == {"alice"}
+    (day,) = _caller(api, "getUsage", **alice)().get_json()["data"]
+    assert (day["account"], day["videos"]) == (ALICE_ACCOUNT, 1)
     assert _caller(api, "deleteVideo", **alice)(DONE).status_code == 200
     assert _data_of_alice(api)
 

@@ -134,9 +134,30 @@ def _allowed(
     )
 
 
+def _assert_pod_monitor(monitor: Manifest, template: Manifest) -> None:
+    """The monitor selects the pods, and exactly one of its endpoints is a port of theirs."""
+    labels = template["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] in names_selected(monitor)
+    (container,) = template["spec"]["containers"]
+    # Knative gives the port of a Service's container this name.
+    ports = [port.get("name", "user-port") for port in container["ports"]]
+    scraped = [one for one in monitor["podMetricsEndpoints"] if one["port"] in ports]
+    assert [one["path"] for one in scraped] == ["/metrics"]
+
+
+@EACH_OVERLAY
+def test_grafana_finds_the_dashboard(name: str, render: Render) -> None:
+    """By the label that its sidecar looks for; the file is the one in git."""
+    objects = render(name, "monitoring")
+    dashboard = find(objects, "ConfigMap", "grafana-dashboard")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    (text,) = dashboard["data"].values()
+    assert text == (KNATIVE / "components" / "monitoring" / "dashboard.json").read_text()
+
+
 @EACH_OVERLAY
 def test_every_function_can_be_monitored(name: str, render: Render) -> None:
-    """Prometheus finds the pods by their annotations, and its namespace is let through.
+    """Prometheus finds the pods, with its operator or by annotations; its namespace is let through.
 
     That includes the pods of components.
     """
@@ -157,6 +178,7 @@ def test_every_function_can_be_monitored(name: str, render: Render) -> None:
         (container,) = template["spec"]["containers"]
         assert port in [each["containerPort"] for each in container["ports"]]
         assert {"port": port, "protocol": "TCP"} in rule["ports"]
+        _assert_pod_monitor(find(objects, "PodMonitor", "functions")["spec"], template)
         assert (
             policy["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
         )

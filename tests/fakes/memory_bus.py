@@ -16,7 +16,7 @@ from functions.shared.errors import (
     TooLarge,
     Unavailable,
 )
-from functions.shared.streams.bus import Delivery, Message, RequestSource, StreamEnd
+from functions.shared.streams.bus import Delivery, Message, QueueState, RequestSource, StreamEnd
 from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
 from functions.shared.timestamps import NANOSECONDS
 from tests.fakes.memory_queue import MemoryDelivery, MemoryQueue, MemorySource
@@ -178,6 +178,15 @@ class MemoryBus:
         with self._lock:
             return self._queue.settled_up_to(self._streams.requests())
 
+    def queue_state(self) -> QueueState:
+        """See `Bus.queue_state`."""
+        self._check_available()
+        with self._lock:
+            stored = self._streams.requests()
+            waiting = self._queue.undelivered(stored)
+            in_flight = self._queue.backlog(stored) - waiting
+            return QueueState(waiting, in_flight, self._queue.settled_up_to(stored))
+
     def undelivered(self, account: str) -> int:
         """See `Bus.undelivered`."""
         self._check_available()
@@ -249,7 +258,8 @@ class MemoryBus:
             kept = self._streams.after(stream, 0, {REQUESTS: ALL_REQUESTS}.get(stream, ALL_VIDEOS))
             oldest = kept[0].time if kept else 0
             last = self._streams.last_seq[stream]
-            return StreamEnd(str(self._losses), last, self.clock, len(kept), oldest)
+            size = sum(len(message.data) for message in kept)
+            return StreamEnd(str(self._losses), last, self.clock, len(kept), oldest, size)
 
     def last_seq(self, stream: str) -> int:
         """See `Bus.last_seq`."""

@@ -203,6 +203,19 @@ def _identity(item: Manifest) -> tuple[str, str]:
     return item["kind"], item["metadata"]["name"]
 
 
+@pytest.mark.parametrize("script", ["deploy.sh", "undeploy.sh"])
+def test_a_cluster_without_the_prometheus_operator_is_asked_for_none_of_its_kinds(
+    cluster: FakeCluster, script: str
+) -> None:
+    """Kubectl would refuse the whole command."""
+    names = {"OVERLAY": "h100", "REGISTRY": "registry.example", "TAG": "0123abcd"}
+    done = cluster.run(script, **names, MISSING="monitoring")
+    assert done.returncode == 0, done.stderr
+    for call in cluster.calls:
+        if call["args"][0] != "api-resources":
+            assert "monitoring.coreos.com" not in " ".join(call["args"])
+
+
 def test_what_a_removed_component_left_is_pruned(tmp_path: Path) -> None:
     """So is what a new component replaces; a claim, a Secret and all others stay."""
     scripts = shutil.copytree(KNATIVE, tmp_path / "knative")
@@ -220,7 +233,7 @@ def test_what_a_removed_component_left_is_pruned(tmp_path: Path) -> None:
         ("Deployment", "forward"), ("SinkBinding", "forward"), ("Broker", "videos"),
         ("NetworkPolicy", "forward"), ("NetworkPolicy", "nats-from-forward"),
         ("StatefulSet", "s3"), ("Service", "s3"), ("ServiceAccount", "s3"),
-        ("NetworkPolicy", "s3"),
+        ("NetworkPolicy", "s3"), ("NetworkPolicy", "ui-to-s3"),
     }  # fmt: skip
     assert ("PersistentVolumeClaim", "weights") in after
     assert cluster.secret("s3") == keys

@@ -24,6 +24,7 @@ from PIL import Image
 
 from functions.generate.engine.messages import Progress, Rendered
 from functions.generate.engine.model.checkpoint import locate_checkpoint
+from functions.generate.engine.parent.activity import EngineState, Loss
 from functions.generate.engine.parent.engine import Engine
 from functions.shared.errors import AttemptFailed, EngineCrashed, OutOfMemory, RenderCancelled
 from functions.shared.video.progress import ENGINE_STAGES, Stage
@@ -117,6 +118,23 @@ def test_a_render_reports_how_it_was_made(render: Render) -> None:
         assert rendered.engine.peak_memory.keys() == set(ENGINE_STAGES)
         assert all(10e6 < peak < 4e9 for peak in rendered.engine.peak_memory.values())
     assert rendered.model_revision == locate_checkpoint(str(DEMO)).revision
+
+
+def test_the_engine_tells_what_it_does_and_how_it_started(engine: Engine, render: Render) -> None:
+    """Idle between videos; its start took time, and chose a kernel."""
+    states: list[EngineState] = []
+    before = engine.activity()
+    render(at_step(2, lambda: states.append(engine.activity().state)))
+    after = engine.activity()
+    assert [before.state, *states, after.state] == ["idle", "rendering", "idle"]
+    assert after.seconds[EngineState.RENDERING] > before.seconds[EngineState.RENDERING]
+    started = after.started
+    assert started is not None
+    assert started.report is not None
+    assert (started.report.attention, started.report.compiled) == ("flash", False)
+    assert started.load_seconds > 0
+    assert started.warm_up_seconds > 0
+    assert started.model_revision == locate_checkpoint(str(DEMO)).revision
 
 
 def test_a_render_is_not_blank(render: Render) -> None:
@@ -291,18 +309,20 @@ def test_any_other_error_fails_the_attempt(engine: Engine, tmp_path: Path) -> No
 
 def test_a_killed_child_is_replaced(engine: Engine, render: Render) -> None:
     """SIGKILL, as from the kernel's out-of-memory killer, costs only this attempt."""
-    pid = pid_of(engine)
+    pid, before = pid_of(engine), engine.activity().restarts
     with pytest.raises(EngineCrashed, match="killed by signal 9"):
         render(at_step(2, lambda: os.kill(pid, signal.SIGKILL)))
     assert not engine.ready
+    assert engine.activity().state is EngineState.STARTING
     assert engine.wait(START_SECONDS)
     assert pid_of(engine) != pid
+    assert engine.activity().restarts == {**before, Loss.EXITED: before[Loss.EXITED] + 1}
     render()
 
 
 def test_a_hung_child_is_replaced(engine: Engine, render: Render) -> None:
     """A child that makes no progress is killed after `hang_seconds` and replaced."""
-    pid = pid_of(engine)
+    pid, before = pid_of(engine), engine.activity().restarts
     child = psutil.Process(pid)
     stopped_at: list[float] = []
 
@@ -316,11 +336,13 @@ def test_a_hung_child_is_replaced(engine: Engine, render: Render) -> None:
     assert not engine.ready
     assert child.wait(scaled(10)) in (None, -signal.SIGKILL)
     assert engine.wait(START_SECONDS)
+    assert engine.activity().restarts == {**before, Loss.HUNG: before[Loss.HUNG] + 1}
     render()
 
 
 def test_an_idle_child_that_dies_is_replaced(engine: Engine, render: Render) -> None:
     """The engine notices when its child dies between two renders."""
+    before = engine.activity().restarts
     group = engine._supervisor.group
     psutil.Process(pid_of(engine)).kill()
     wait_until(
@@ -329,4 +351,5 @@ def test_an_idle_child_that_dies_is_replaced(engine: Engine, render: Render) -> 
         what="the dead group was discarded",
     )
     assert engine.wait(START_SECONDS)
+    assert engine.activity().restarts == {**before, Loss.EXITED: before[Loss.EXITED] + 1}
     render()

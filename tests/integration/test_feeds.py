@@ -200,6 +200,8 @@ def test_clients_that_do_not_read_cost_little_and_are_cut_off(status: RunningSta
         seconds=10,
         what="their connections are closed",
     )
+    metrics = requests.get(url.replace("/v1/videos?limit=1", "/metrics"), timeout=scaled(30)).text
+    assert f'kinora_event_streams_dropped_total{{reason="slow"}} {len(clients)}.0' in metrics
     received = [client.read().decode() for client in clients.values()]
     assert grown - for_the_list < 64 * MIB
     for text in received:

@@ -14,6 +14,7 @@ import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
 from prometheus_client import CollectorRegistry
 
+from functions.dispatch.webhooks import workers
 from functions.dispatch.webhooks.workers import WebhookWorkers
 from functions.shared.accounts.endpoints import Endpoint
 from functions.shared.accounts.file import AccountsFile
@@ -31,7 +32,7 @@ from functions.shared.video.events import Cancelled, Deleted, EventName
 from functions.shared.video.profiles import load_profile
 from tests.accounts import write_accounts
 from tests.harness import RunningStack
-from tests.patience import wait_until
+from tests.patience import scaled, wait_until
 from tests.receiver import Receiver
 from tests.unit.events import CREATED, completed, publish, started
 
@@ -54,6 +55,8 @@ class Webhooks:
         self._running: list[WebhookWorkers] = []
         self._was_run = False
         self._last = 0
+        # Instead of half a minute.
+        monkeypatch.setattr(workers, "SAMPLE_SECONDS", 0.2)
         monkeypatch.setenv("NATS_URL", nats_url)
         monkeypatch.setenv("ACCOUNTS_FILE", str(file))
         monkeypatch.setenv("WEBHOOK_ALLOWED_NETWORKS", HERE)
@@ -138,6 +141,22 @@ class Webhooks:
         """The number of attempts that the first replica counted."""
         labels = {"account": self.account, "outcome": outcome}
         return self.registry.get_sample_value("kinora_webhook_attempts_total", labels) or 0.0
+
+    def wait_for_backlog(self, count: int) -> None:
+        """Wait until the first replica tells that so many webhooks are before the account."""
+        labels = {"account": self.account}
+        wait_until(
+            lambda: self.registry.get_sample_value("kinora_webhook_pending", labels) == count,
+            seconds=20,
+            what=f"a backlog of {count}",
+        )
+
+    def oldest_seconds(self) -> float:
+        """The age of the account's oldest webhook, as the first replica tells it."""
+        labels = {"account": self.account}
+        age = self.registry.get_sample_value("kinora_webhook_oldest_seconds", labels)
+        assert age is not None
+        return age
 
     def wait_until_settled(self, endpoint: Endpoint) -> None:
         """Wait until every webhook up to the last video's was delivered or given up."""
@@ -275,8 +294,12 @@ def test_a_slow_endpoint_delays_no_other(
     delivered = other.wait(len(videos))
     assert sorted(_video(request.body) for request in delivered) == videos
     webhooks.wait_for_pending(slow, len(videos))
+    webhooks.wait_for_backlog(len(videos))
+    assert 0 < webhooks.oldest_seconds() < scaled(60)
     receiver.hold.set()
     webhooks.wait_until_settled(slow)
+    webhooks.wait_for_backlog(0)
+    assert webhooks.oldest_seconds() == 0
     assert {_video(request.body) for request in receiver.received} == set(videos)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.generate.engine.messages import EngineReport, Progress, Rendered
+from functions.generate.engine.parent.activity import ActivityRecord, EngineActivity
 from functions.shared.errors import KinoraError, RenderCancelled
 from functions.shared.video.progress import Stage
 from functions.shared.video.requests import ResolvedRequest
@@ -27,6 +28,7 @@ class StepEngine:
         requests: every request that was rendered.
         previews: what is put here, renders report as a preview.
         ready: see `Engine.ready`.
+        record: see `Engine.activity`.
         failure: see `Engine.failure`.
     """
 
@@ -37,7 +39,12 @@ class StepEngine:
     warnings: Warnings = ()
     previews: queue.SimpleQueue[bytes] = field(default_factory=queue.SimpleQueue)
     ready: bool = True
+    record: ActivityRecord = field(default_factory=ActivityRecord)
     failure: str | None = None
+
+    def activity(self) -> EngineActivity:
+        """See `Engine.activity`."""
+        return self.record.read()
 
     def render(
         self,

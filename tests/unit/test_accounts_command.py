@@ -86,6 +86,21 @@ def test_a_rotated_key_stops_at_once(file: Path, capsys: pytest.CaptureFixture[s
     assert after.expires == before.expires
 
 
+def test_a_role_outlives_a_rotation(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody has to remember it; the list shows it."""
+    main(["add", "acme", "ops", "--role", "operator"])
+    main(["add", "acme", "laptop"])
+    main(["rotate", "acme", "ops", "--hours", "1"])
+    keys = _keys(file)
+    assert {name: key.role for name, key in keys.items() if "until" not in name} == {
+        "ops": "operator",
+        "laptop": None,
+    }
+    capsys.readouterr()
+    main(["list"])
+    assert "acme: key ops, operator\n" in capsys.readouterr().out
+
+
 def test_a_rotated_key_may_work_for_some_hours_more(file: Path) -> None:
     """But no longer than it would have."""
     main(["add", "acme", "laptop"])

@@ -19,11 +19,11 @@ from tests.patience import scaled
 CONFIG = EngineConfig("unused", ranks=1, compiled=None, warm_up=())
 REQUEST = ResolvedRequest.resolve(VideoRequest(prompt="x"), load_profile("demo"), "a", "v")
 
+LOADED = ModelLoaded("abc")
+
 
 class _LostRenderer:
     """A renderer whose GPU is gone."""
-
-    model_revision = "abc"
 
     def find_warnings(self, _: Any) -> tuple[()]:
         return ()
@@ -34,12 +34,12 @@ class _LostRenderer:
 
 def test_a_process_whose_device_is_lost_exits(monkeypatch: pytest.MonkeyPatch) -> None:
     """It could only fail every later video; its parent replaces it."""
-    monkeypatch.setattr(serving, "load_renderer", lambda *_: _LostRenderer())
+    monkeypatch.setattr(serving, "load_renderer", lambda *_: (_LostRenderer(), LOADED))
     context = multiprocessing.get_context("fork")  # inherits the patched module
     ours, theirs = context.Pipe()
     process = context.Process(target=child.main, args=(theirs, CONFIG, 0, Path("unused")))
     process.start()
-    assert ours.recv() == ModelLoaded("abc")
+    assert ours.recv() == LOADED
     ours.send(RenderJob(REQUEST, "video_1", Path("unused")))
     process.join(scaled(30))
     assert process.exitcode == 1

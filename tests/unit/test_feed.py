@@ -210,12 +210,15 @@ def test_a_feed_that_is_refused_asks_nothing_of_nats(bus: MemoryBus) -> None:
 
 @pytest.mark.parametrize("replay", [False, True])
 def test_a_feed_ends_when_its_key_no_longer_works(
-    feeds: Feeds, bus: MemoryBus, key: VideoKey, replay: bool
+    bus: MemoryBus, key: VideoKey, replay: bool
 ) -> None:
     """With a comment that says so, and without anything that it had not sent yet.
 
-    It may be waiting for an event, or be reading old ones. Feeds of other keys go on.
+    It may be waiting for an event, or be reading old ones. Feeds of other keys go on. It is
+    counted.
     """
+    dropped: list[str] = []
+    feeds = Feeds(bus, max_open=2, max_of_account=2, on_drop=dropped.append)
     for n in range(100):
         put_request(bus, VideoKey("acme", f"v{n}"), prompt="x" * 4000)
     keys = {"its", "another"}
@@ -234,6 +237,7 @@ def test_a_feed_ends_when_its_key_no_longer_works(
     if replay:
         timer.join()
     assert [*sent] == [REVOKED]
+    assert dropped == ["revoked"]
     its.close()
     put_request(bus, key)
     assert _next(others)[2]["subject"] == key.video_id

@@ -201,6 +201,13 @@ def test_a_replay_leads_to_the_same_forecast(replayed: VideoIndex, profile: Prof
     assert replayed.queue_load() == expected.queue_load()
 
 
+def test_a_replay_counts_the_same_usage(replayed: VideoIndex, profile: Profile) -> None:
+    """Of each completed video, whether its event is read as a whole or not."""
+    found = replayed.usage.read(None, 10**18)
+    assert found == _one_by_one(profile).usage.read(None, 10**18)
+    assert [day.videos for day in found] == [3]
+
+
 def test_after_a_replay_videos_change_as_before_it(replayed: VideoIndex) -> None:
     """Also what was built in one go follows each message."""
     key = VideoKey("acme", "v00")

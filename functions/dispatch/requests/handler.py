@@ -23,6 +23,7 @@ from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import (
     MAX_ATTEMPTS,
+    WORKER_LOST,
     EventName,
     Failed,
     Failure,
@@ -163,6 +164,6 @@ def _last_failure(snapshot: Snapshot) -> Failure:
     if isinstance(snapshot.data, Progressed) and snapshot.data.error is not None:
         return snapshot.data.error
     return Failure(
-        code="worker_lost",
+        code=WORKER_LOST,
         message=f"The worker was lost {snapshot.attempt} times while it rendered this video",
     )

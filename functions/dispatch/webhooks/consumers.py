@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from functions.dispatch.webhooks.backlog import Backlog
 from functions.shared.accounts.endpoints import CONSUMER_PREFIX, Endpoint
 from functions.shared.streams.nats_connection import NatsConnection
 from functions.shared.subjects import VIDEOS
+from functions.shared.timestamps import NANOSECONDS
 
 # Of one question to JetStream.
 _TIMEOUT: Final = 5.0
@@ -46,11 +49,40 @@ class EndpointConsumers:
 
     async def all_but(self, endpoints: Iterable[Endpoint]) -> set[str]:
         """The names of those that belong to none of these endpoints."""
-        stream, names = await self._stream(), list[str]()
-        while page := await stream.consumers_info(VIDEOS, offset=len(names)):
-            names += [info.name for info in page]
+        names = {info.name for info in await self._infos()}
         wanted = {endpoint.consumer for endpoint in endpoints}
         return {name for name in names if name.startswith(CONSUMER_PREFIX)} - wanted
+
+    async def backlogs(self, endpoints: Iterable[Endpoint]) -> dict[str, Backlog]:
+        """What each account's endpoints have before them; those without a consumer have nothing."""
+        infos = {info.name: info for info in await self._infos()}
+        found: dict[str, Backlog] = {}
+        for endpoint in endpoints:
+            info = infos.get(endpoint.consumer)
+            pending = 0
+            if info is not None:
+                pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
+            oldest = await self._oldest(endpoint, info) if info is not None and pending else None
+            backlog = Backlog(pending, oldest)
+            found[endpoint.account] = found.get(endpoint.account, Backlog(0, None)) + backlog
+        return found
+
+    async def _oldest(self, endpoint: Endpoint, info: ConsumerInfo) -> int | None:
+        """When the first event was stored that an endpoint was not told of; None if it is gone."""
+        stream, times = await self._stream(), list[float]()
+        after = 1 + (info.ack_floor.stream_seq if info.ack_floor else 0)
+        for subject in endpoint.subjects:
+            with suppress(NotFoundError):
+                message = await stream.get_msg(VIDEOS, seq=after, subject=subject, next=True)
+                if message.time is not None:
+                    times.append(message.time.timestamp())
+        return int(min(times) * NANOSECONDS) if times else None
+
+    async def _infos(self) -> list[ConsumerInfo]:
+        stream, infos = await self._stream(), list[ConsumerInfo]()
+        while page := await stream.consumers_info(VIDEOS, offset=len(infos)):
+            infos += page
+        return infos
 
     async def _stream(self) -> JetStreamContext:
         return (await self._connection.client()).jetstream(timeout=_TIMEOUT)

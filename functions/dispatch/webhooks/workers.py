@@ -13,6 +13,7 @@ import httpx
 import nats.errors
 from prometheus_client import CollectorRegistry
 
+from functions.dispatch.webhooks.backlog import SAMPLE_SECONDS, WebhookBacklog
 from functions.dispatch.webhooks.consumers import EndpointConsumers
 from functions.dispatch.webhooks.endpoint_worker import EndpointWorker
 from functions.dispatch.webhooks.retries import RETRY_DELAYS
@@ -62,6 +63,8 @@ class WebhookWorkers:
         self._accounts = accounts
         self._connection = connection
         self._attempts = metrics.WEBHOOK_ATTEMPTS.on(registry)
+        self._backlog = WebhookBacklog()
+        registry.register(self._backlog)
         self._consumers = EndpointConsumers(
             connection, timeout_seconds=timeout_seconds, max_pending=max_pending
         )
@@ -106,6 +109,7 @@ class WebhookWorkers:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sample_backlog())
             while True:
                 endpoints = self._accounts.document.endpoints
                 await self._end_all_but(endpoints)
@@ -148,6 +152,14 @@ class WebhookWorkers:
                 await self._consumers.remove(name)
                 log.info("consumer %s removed: its endpoint is no longer in ACCOUNTS_FILE", name)
             self._former.discard(name)
+
+    async def _sample_backlog(self) -> None:
+        while True:
+            try:
+                self._backlog.put(await self._consumers.backlogs(self._accounts.document.endpoints))
+            except (nats.errors.Error, *NO_RESPONSE_ERRORS) as problem:
+                log.debug("the backlog of webhooks is unknown for now: %r", problem)
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     async def _drain(self) -> None:
         workers = [worker for worker, _ in self._workers.values()]

@@ -115,9 +115,23 @@ class ProgressReply:
 
 @dataclass(frozen=True)
 class ModelLoaded:
-    """Rank to parent: the model is loaded and warmed up."""
+    """Rank to parent: the model is loaded and warmed up.
+
+    Attributes:
+        model_revision: see `Rendered`.
+        report: how it renders, without what differs between videos.
+        load_seconds: how long loading took, with the import of torch.
+        warm_up_seconds: how long the warm-up took, with what it compiled.
+        graphs_compiled: how many graphs were compiled, those from the cache not counted.
+        graphs_cached: how many graphs came from the cache.
+    """
 
     model_revision: str
+    report: EngineReport | None = None
+    load_seconds: float = 0.0
+    warm_up_seconds: float = 0.0
+    graphs_compiled: int = 0
+    graphs_cached: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,7 @@ from functions.shared.subjects import is_token
 from functions.shared.unknown_names import describe_unknown
 
 _STANDARD_INPUT: Final = "-"
+Role = Literal["operator"]
 
 
 def _check_account_name(name: str) -> str:
@@ -54,11 +55,15 @@ class _Part(BaseModel):
 
 
 class KeyEntry(_Part):
-    """An API key: its digest, a name by which people refer to it, and when it stops working."""
+    """An API key: its digest, a name by which people refer to it, and when it stops working.
+
+    With the role `operator`, it may also read what all accounts used.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
     expires: AwareDatetime | None = None
+    role: Role | None = None
 
 
 class WebhookEntry(_Part):
@@ -89,10 +94,11 @@ class AccountEntry(_Part):
 
 @dataclass(frozen=True)
 class KeyHolder:
-    """Whose key it is, and when it stops working."""
+    """Whose key it is, when it stops working, and what else it may do."""
 
     account: str
     expires: datetime | None
+    role: Role | None = None
 
 
 class AccountsDocument(_Part):
@@ -142,7 +148,7 @@ class AccountsDocument(_Part):
     def holders(self) -> dict[str, KeyHolder]:
         """The keys, by their digests."""
         return {
-            key.sha256: KeyHolder(name, key.expires)
+            key.sha256: KeyHolder(name, key.expires, key.role)
             for name, account in self.accounts.items()
             for key in account.keys
         }

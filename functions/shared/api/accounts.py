@@ -9,6 +9,7 @@ from typing import Final
 
 from structlog.contextvars import bind_contextvars
 
+from functions.shared.accounts.document import KeyHolder
 from functions.shared.accounts.file import AccountsFile
 from functions.shared.api.rate_limits import RateLimits
 from functions.shared.errors import Unauthorized, VideoNotFound
@@ -65,8 +66,22 @@ class Accounts:
         Raises:
             Unauthorized: a key is required, and this is not a valid one.
         """
+        holder = self._holder(authorization)
+        return DEFAULT_ACCOUNT if holder is None else holder.account
+
+    def is_operator(self, authorization: str | None) -> bool:
+        """Whether a caller with this `Authorization` header may read what all accounts used.
+
+        Raises:
+            Unauthorized: see `account_of`.
+        """
+        holder = self._holder(authorization)
+        return holder is not None and holder.role == "operator"
+
+    def _holder(self, authorization: str | None) -> KeyHolder | None:
+        """Whose key it is; None if no key is required."""
         if self._file is None or not self._file.document.keys_required:
-            return DEFAULT_ACCOUNT
+            return None
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise Unauthorized
@@ -77,7 +92,7 @@ class Accounts:
             raise Unauthorized("This API key is not valid. Check it, or ask for a new one.")
         if holder.expires is not None and holder.expires <= datetime.now(UTC):
             raise Unauthorized("This API key has expired. Ask for a new one.")
-        return holder.account
+        return holder
 
     def is_key_of(self, account: str, authorization: str | None) -> bool:
         """Whether a caller who sent this `Authorization` header is one of `account`, by now."""

@@ -154,6 +154,14 @@ VARIANT: Final = Parameter[Variant](
     "spritesheet; of one that is being made its newest preview.",
     "video",
 )
+USAGE_FORMAT: Final = Parameter[Literal["json", "csv"] | None](
+    "format",
+    "query",
+    Literal["json", "csv"],
+    "'json' or 'csv'",
+    "The format of the answer, whatever `Accept` says. Without both, it is JSON.",
+    None,
+)
 WATCHED_VIDEO: Final = Parameter[str | None](
     "video_id",
     "query",

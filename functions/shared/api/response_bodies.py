@@ -21,6 +21,30 @@ class VideoList(TypedDict):
     has_more: bool
 
 
+class AccountUsage(TypedDict):
+    """What one account used on one day: videos that were completed on it, deleted ones too."""
+
+    object: Literal["usage"]
+    day: Annotated[str, Field(description="In UTC, such as `2026-11-30`.")]
+    account: str
+    videos: Annotated[int, Field(description="Videos that were completed.")]
+    gpu_seconds: Annotated[
+        float,
+        Field(
+            description="Seconds of their successful attempts, times the processes that made each, "
+            "one per GPU."
+        ),
+    ]
+    bytes: Annotated[int, Field(description="Size of their files video.mp4.")]
+
+
+class UsageList(TypedDict):
+    """Days in ascending order, with a use at all."""
+
+    object: Literal["list"]
+    data: list[AccountUsage]
+
+
 class DeletedVideo(TypedDict):
     """Confirms that the video and its files are deleted."""
 

@@ -32,6 +32,8 @@ class StreamEnd:
         time: JetStream's time of the answer, in nanoseconds since the epoch.
         messages: how many messages the stream holds.
         oldest: the time of the first one; in the distant past if there is none.
+        size: of all messages on disk, in bytes.
+        max_size: its limit; None without one.
     """
 
     created: str
@@ -39,6 +41,23 @@ class StreamEnd:
     time: int
     messages: int
     oldest: int
+    size: int = 0
+    max_size: int | None = None
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """How far `dispatch` has come with the requests.
+
+    Attributes:
+        waiting: requests that were never delivered.
+        in_flight: requests that were delivered, and are not settled.
+        settled: a sequence of REQUESTS: every request up to it is settled.
+    """
+
+    waiting: int
+    in_flight: int
+    settled: int
 
 
 class Delivery(Protocol):
@@ -146,6 +165,9 @@ class Bus(Protocol):
 
         A request is settled once its video has a terminal event, and is not delivered again.
         """
+
+    def queue_state(self) -> QueueState:
+        """How many requests `dispatch` has before it, and in which states."""
 
     def undelivered(self, account: str) -> int:
         """The number of `account`'s requests that were never delivered to `dispatch`."""

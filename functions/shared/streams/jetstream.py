@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from functions.shared.streams.bus import Message, RequestSource, StreamEnd
+from functions.shared.streams.bus import Message, QueueState, RequestSource, StreamEnd
 from functions.shared.streams.consumers import GENERATE_CONSUMER, PullConsumer
 from functions.shared.streams.follower import Follower, is_from_leader
 from functions.shared.streams.jetstream_api import JetStreamApi, no_response
 from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsConnection
 from functions.shared.streams.silence import Silence
+from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.streams.subject_watch import watch
-from functions.shared.subjects import REQUESTS, VIDEOS, subject_filters
+from functions.shared.subjects import REQUESTS, VIDEOS, stream_of, subject_filters
 from functions.shared.timestamps import parse_rfc3339
 
 # Of one batch; the server's default limit.
@@ -22,12 +23,17 @@ MAX_PORTION_MESSAGES: Final = 1000
 class JetStream:
     """Implements `Bus`, which documents each method."""
 
-    def __init__(self, url: str, silence: Silence | None = None) -> None:
+    def __init__(
+        self, url: str, silence: Silence | None = None, metrics: StreamMetrics | None = None
+    ) -> None:
         """Connect lazily to `url` (`nats://host:port`, several separated by commas).
 
         `silence` is for functions with many callers; see `NatsConnection`.
         """
         self._connection = NatsConnection(url, silence)
+        self._metrics = metrics
+        if metrics is not None:
+            metrics.watch(self._connection)
         self._api = JetStreamApi(self._connection)
 
     def publish(
@@ -43,7 +49,10 @@ class JetStream:
         fields = {**(headers or {}), "Nats-Expected-Last-Subject-Sequence": str(expected)}
         if expected_filter is not None:
             fields["Nats-Expected-Last-Subject-Sequence-Subject"] = expected_filter
-        return self._api.publish(subject, payload, fields)
+        if self._metrics is None:
+            return self._api.publish(subject, payload, fields)
+        with self._metrics.publishing(stream_of(subject)):
+            return self._api.publish(subject, payload, fields)
 
     def get_last_message(self, stream: str, subject: str, *, leader: bool) -> Message | None:
         """See `Bus.get_last_message`."""
@@ -77,13 +86,21 @@ class JetStream:
 
     def backlog(self) -> int:
         """See `Bus.backlog`."""
-        info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
-        return int(info["num_pending"]) + int(info["num_ack_pending"])
+        state = self.queue_state()
+        return state.waiting + state.in_flight
 
     def settled_requests(self) -> int:
         """See `Bus.settled_requests`."""
+        return self.queue_state().settled
+
+    def queue_state(self) -> QueueState:
+        """See `Bus.queue_state`."""
         info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
-        return int(info["ack_floor"]["stream_seq"])
+        return QueueState(
+            int(info["num_pending"]),
+            int(info["num_ack_pending"]),
+            int(info["ack_floor"]["stream_seq"]),
+        )
 
     def undelivered(self, account: str) -> int:
         """See `Bus.undelivered`."""
@@ -157,6 +174,9 @@ class JetStream:
             parse_rfc3339(info["ts"]),
             int(state["messages"]),
             parse_rfc3339(state["first_ts"]),
+            int(state["bytes"]),
+            # -1 stands for none.
+            limit if (limit := int(info["config"]["max_bytes"])) > 0 else None,
         )
 
     def last_seq(self, stream: str) -> int:

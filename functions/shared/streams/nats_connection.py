@@ -67,6 +67,7 @@ class NatsConnection:
         self._pid = 0
         self._connecting: asyncio.Task[Client] | None = None
         self._since: float | None = None
+        self._connects = 0
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = REQUEST_TIMEOUT) -> T:
         """Run `coroutine` on the loop, and wait up to `timeout` seconds for its result."""
@@ -189,6 +190,7 @@ class NatsConnection:
     async def _connect(self) -> Client:
         async def up() -> None:
             self._since = time.monotonic()
+            self._connects += 1
 
         async def down() -> None:
             self._since = None
@@ -220,6 +222,11 @@ class NatsConnection:
         """Seconds since the connection was last established; 0 while there is none."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was established again."""
+        return max(0, self._connects - 1)
 
     def close(self) -> None:
         """Close the connection, and stop its thread."""

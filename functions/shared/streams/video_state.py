@@ -11,7 +11,7 @@ from functions.shared.errors import InvalidEvent
 from functions.shared.streams.bus import Message
 from functions.shared.streams.video_events import read_video_event
 from functions.shared.subjects import VideoKey
-from functions.shared.video.events import TERMINAL, Completed, Deleted, EventName, Started
+from functions.shared.video.events import TERMINAL, Completed, CreatedData, EventName, Started
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class VideoState:
     @property
     def created_at(self) -> str | None:
         """JetStream's timestamp of the request, once an event carries it."""
-        return self.data.created_at if isinstance(self.data, Deleted) else None
+        return self.data.created_at if isinstance(self.data, CreatedData) else None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from functions.shared.video.warnings import Warnings
 MAX_ATTEMPTS: Final = 3
 # The code of a video whose events the stream has lost, and of which no files were found.
 STATE_LOST: Final = "state_lost"
+# That of a video whose last attempt ended without a word, and of one that no worker ever took.
+WORKER_LOST: Final = "worker_lost"
+QUEUED_TOO_LONG: Final = "queued_too_long"
 
 
 class EventName(StrEnum):
@@ -176,13 +179,34 @@ class Requested(RemixedRequest):
     )
 
 
-class Deleted(_Data):
-    """Data of `deleted`: nothing about the video's content."""
+class Usage(_Data):
+    """What a completed video has used; nothing about its content."""
+
+    completed_at: Timestamp = Field(
+        description="JetStream's timestamp of the event `completed`, RFC 3339."
+    )
+    gpu_seconds: float = Field(
+        ge=0, description="Seconds of the successful attempt, times the processes that made it."
+    )
+    bytes: int = Field(ge=0, description="Size of video.mp4, in bytes.")
+
+
+class CreatedData(_Data):
+    """What every event but `requested` carries."""
 
     created_at: Timestamp = Field(description="JetStream's timestamp of the request, RFC 3339.")
 
 
-class VideoData(Deleted):
+class Deleted(CreatedData):
+    """Data of `deleted`: nothing about the video's content."""
+
+    # Not in events of older versions.
+    usage: Usage | None = Field(
+        None, description="What the video had used, if it was completed: deleting it hides no use."
+    )
+
+
+class VideoData(CreatedData):
     """Data of every event but `requested` and `deleted`."""
 
     request: ResolvedRequest | None = Field(

@@ -42,6 +42,9 @@ KEEP_ALIVE_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 20.0
 # A client that reads nothing for this long gives up what was read for it from the streams.
 HOLD_SECONDS: Final = 1.0
+# Why clients are cut off, as a metric has it.
+SLOW: Final = "slow"
+KEY_REVOKED: Final = "revoked"
 # Between attempts to read from the streams during an outage of NATS.
 RETRY_SECONDS: Final = 1.0
 
@@ -60,6 +63,7 @@ class Feed:
         end: FeedPosition,
         may_read: Callable[[], bool],
         on_close: Callable[[], None],
+        on_drop: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Send to `client` what is published for `reader` after `start`.
 
@@ -72,6 +76,7 @@ class Feed:
             end: the streams' last sequences.
             may_read: whether the client's key still works.
             on_close: called once the feed is closed.
+            on_drop: called when the client is cut off: with `SLOW`, or with `KEY_REVOKED`.
         """
         self._tail = tail
         self._reader = reader
@@ -81,6 +86,7 @@ class Feed:
         self._end = end
         self._may_read = may_read
         self._revoked = False
+        self._on_drop = on_drop
         self._hung_up = False
         self._on_close: list[Callable[[], None]] = [on_close]
 
@@ -97,9 +103,11 @@ class Feed:
                 yield from self._send_while_read()
         except _StalledError as stalled:
             log.info("cut off a client of %s that was not reading", self._reader.account)
+            self._on_drop(SLOW)
             yield CUT_OFF_INSIDE if stalled.inside_block else CUT_OFF
         except _RevokedError as revoked:
             log.info("cut off a client of %s whose key no longer works", self._reader.account)
+            self._on_drop(KEY_REVOKED)
             yield REVOKED_INSIDE if revoked.inside_block else REVOKED
         else:
             # The client reconnects with this id, and gets everything in the new streams.

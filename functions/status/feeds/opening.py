@@ -32,13 +32,23 @@ class Feeds:
     """Opens feeds, up to a limit: each holds one of the server's threads."""
 
     def __init__(
-        self, bus: Bus, *, max_open: int, max_of_account: int, tail_bytes: int = TAIL_BYTES
+        self,
+        bus: Bus,
+        *,
+        max_open: int,
+        max_of_account: int,
+        tail_bytes: int = TAIL_BYTES,
+        on_drop: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Allow `max_open` feeds at a time, and `max_of_account` to each account."""
+        """Allow `max_open` feeds at a time, and `max_of_account` to each account.
+
+        `on_drop` is called with the reason when a feed is cut off; see `Feed`.
+        """
         self._bus = bus
         self._max_open = max_open
         self._max_of_account = max_of_account
         self._tail_bytes = tail_bytes
+        self._on_drop = on_drop
         self._lock = threading.Lock()
         self._open: Counter[str] = Counter()
         self._feeds: set[Feed] = set()
@@ -108,6 +118,7 @@ class Feeds:
             end=end,
             may_read=may_read,
             on_close=lambda: self._release(account, feed, client),
+            on_drop=self._on_drop,
         )
         with self._lock:
             self._feeds.add(feed)

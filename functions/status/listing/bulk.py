@@ -17,14 +17,15 @@ from functions.shared.streams.bus import Message, StreamEnd
 from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
+from functions.shared.video.events import EventName
 from functions.shared.video.profiles import Profile
 from functions.status.listing.database import Database
 from functions.status.listing.prompt_index import PROMPTS_SCHEMA, PromptIndex
 from functions.status.listing.records import (
+    ended,
     event_record,
     request_record,
     split_subject,
-    terminal_record,
 )
 from functions.status.listing.schema import (
     INDEXES,
@@ -37,6 +38,7 @@ from functions.status.listing.schema import (
     message_columns,
 )
 from functions.status.listing.table import VideoTable
+from functions.status.usage import UsageByDay
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +71,10 @@ class _Found(NamedTuple):
 class BulkLoad:
     """Takes messages in the order of their streams, and makes a `VideoTable` of them."""
 
-    def __init__(self, profile: Profile, *, max_age_days: int) -> None:
-        """Start with an empty table; see `VideoIndex` for the arguments."""
+    def __init__(self, profile: Profile, usage: UsageByDay, *, max_age_days: int) -> None:
+        """Start with an empty table, and count in `usage`; see `VideoIndex` for the others."""
         self._profile = profile
+        self._usage = usage
         self._max_age_days = max_age_days
         self._database = Database()
         self._db = self._database.writer
@@ -141,14 +144,13 @@ class BulkLoad:
         for video_id, messages in videos.items():
             row_id, _, event_seq = known.get(video_id, (0, 0, 0))
             # An event that changes nothing leaves what earlier ones told.
-            for name, message in reversed(messages):
+            for n, (name, message) in reversed([*enumerate(messages)]):
                 if message.seq <= event_seq:
                     break
-                record = terminal_record(name, message) or self._read_event(
-                    account, video_id, message
-                )
+                record = self._read_event(account, video_id, name, message)
                 if record is not None:
                     found.append(_Found(row_id, video_id, 0, message.seq, message, record))
+                    self._count(account, video_id, messages[:n])
                     break
         self._put(account, found)
 
@@ -180,10 +182,24 @@ class BulkLoad:
         )
         return {video_id: (row_id, request, event) for video_id, row_id, request, event in rows}
 
-    def _read_event(self, account: str, video_id: str, message: Message) -> VideoRecord | None:
-        snapshot = snapshot_of(VideoKey(account, video_id), message)
-        found = event_record(snapshot, max_age_days=self._max_age_days)
-        return None if found is None else found[0]
+    def _read_event(
+        self, account: str, video_id: str, name: str, message: Message
+    ) -> VideoRecord | None:
+        end = ended(name, message)
+        if end is None:
+            snapshot = snapshot_of(VideoKey(account, video_id), message)
+            self._usage.apply(snapshot)
+            found = event_record(snapshot, max_age_days=self._max_age_days)
+            return None if found is None else found[0]
+        if end.bytes is not None:
+            self._usage.add(account, video_id, message.time, end.gpu_seconds, end.bytes)
+        return end.record
+
+    def _count(self, account: str, video_id: str, earlier: list[tuple[str, Message]]) -> None:
+        """Count what a video used that was deleted: tombstones of older versions do not tell."""
+        for name, message in earlier:
+            if name == EventName.COMPLETED:
+                self._usage.apply(snapshot_of(VideoKey(account, video_id), message))
 
     def _put(self, account: str, found: list[_Found]) -> None:
         inserted, messages = [], []

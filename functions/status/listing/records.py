@@ -6,7 +6,7 @@ what lists need; the whole is checked when the video is read. All else is read a
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NotRequired
+from typing import Annotated, Final, Literal, NamedTuple, NotRequired
 
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
@@ -19,13 +19,15 @@ from functions.shared.subjects import MAX_TOKEN
 from functions.shared.timestamps import parse_rfc3339
 from functions.shared.video.events import STATE_OF, TERMINAL, EventName
 from functions.shared.video.requests import ResolvedRequest
+from functions.shared.video.usage import seconds_of_ranks
 from functions.status.listing.filters import MAX_NANOSECONDS, folded
 from functions.status.listing.schema import VideoRecord, telling_headers
 
 # Of the subject of a request; that of an event has one more.
 _TOKENS: Final = 4
 _Text = Annotated[str, Field(min_length=1)]
-_TERMINAL: Final = {name.value: name for name in TERMINAL}
+# A tombstone is read as a whole: it has little more than what it tells of usage.
+_ENDS: Final = {name.value: name for name in TERMINAL - {EventName.DELETED}}
 
 
 class _Request(TypedDict):
@@ -33,9 +35,20 @@ class _Request(TypedDict):
     metadata: dict[str, str]
 
 
+class _Engine(TypedDict):
+    ranks: int
+
+
+class _Output(TypedDict):
+    bytes: int
+
+
 class _Data(TypedDict):
     created_at: str
-    request: NotRequired[_Request]
+    request: _Request
+    timings: NotRequired[dict[str, float]]
+    engine: NotRequired[_Engine]
+    output: NotRequired[_Output]
 
 
 class _Event(TypedDict):
@@ -65,9 +78,17 @@ def split_subject(subject: str) -> tuple[str, str, str] | None:
     return None
 
 
-def terminal_record(name: str, message: Message) -> VideoRecord | None:
-    """What a list needs of a terminal event; None of one that has to be read as a whole."""
-    event = _TERMINAL.get(name)
+class Ended(NamedTuple):
+    """What is needed of the event that ended a video; `bytes` is None if it used nothing."""
+
+    record: VideoRecord
+    gpu_seconds: float = 0.0
+    bytes: int | None = None
+
+
+def ended(name: str, message: Message) -> Ended | None:
+    """What is needed of a terminal event; None of one that has to be read as a whole."""
+    event = _ENDS.get(name)
     # Of an event in binary mode, the headers have a part.
     if event is None or telling_headers(message):
         return None
@@ -76,15 +97,20 @@ def terminal_record(name: str, message: Message) -> VideoRecord | None:
         created = parse_rfc3339(fields["data"]["created_at"])
     except ValueError:  # pydantic's are too
         return None
-    request = fields["data"].get("request")
     if fields["type"] != event.type or created > MAX_NANOSECONDS:
         return None
-    if event is EventName.DELETED:
-        return VideoRecord(created, event)
-    if request is None:
-        return None
+    data = fields["data"]
+    request = data["request"]
     prompt = folded(request["prompt"])
-    return VideoRecord(created, event, STATE_OF[event], request["metadata"], prompt)
+    record = VideoRecord(created, event, STATE_OF[event], request["metadata"], prompt)
+    if event is not EventName.COMPLETED:
+        return Ended(record)
+    if "output" not in data or "timings" not in data:
+        return None
+    ranks = data["engine"]["ranks"] if "engine" in data else 1
+    return Ended(
+        record, round(seconds_of_ranks(data["timings"], ranks), 3), data["output"]["bytes"]
+    )
 
 
 def request_record(

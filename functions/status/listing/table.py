@@ -30,14 +30,15 @@ class VideoTable:
     Attributes:
         database: connections for readers.
         db: the writer.
+        size: the number of rows.
     """
 
     def __init__(self, database: Database, last_row: int = 0) -> None:
-        """Write to `database`, which has the schema; `last_row` is the largest `row_id`."""
+        """Write to `database`, which has the schema and the rows from 1 to `last_row`."""
         self.database: Final = database
         self.db: Final = database.writer
         self.prompts: Final = PromptIndex(self.db)
-        self._last_row = last_row
+        self._last_row = self.size = last_row
 
     @classmethod
     def empty(cls) -> VideoTable:
@@ -87,6 +88,7 @@ class VideoTable:
                 self.db.execute("DELETE FROM videos WHERE row_id = ?", (row_id,))
                 self.db.execute("DELETE FROM messages WHERE row_id = ?", (row_id,))
                 keys.append(VideoKey(row["account"], row["id"]))
+        self.size -= len(keys)
         return keys
 
     @contextmanager
@@ -111,6 +113,7 @@ class VideoTable:
         self, key: VideoKey, sequences: tuple[int, int], message: Message, record: VideoRecord
     ) -> None:
         self._last_row += 1
+        self.size += 1
         row_id = self._last_row
         values = (row_id, key.account, key.video_id, *sequences, *record.columns())
         self.db.execute(INSERT_VIDEO, values)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch._dynamo.utils
 import torch.fx.experimental._config
 
 
@@ -31,3 +32,10 @@ def compile_blocks(transformer: Any, backend: str | Callable[..., Any] = "induct
     torch.fx.experimental._config.use_duck_shape = False  # noqa: SLF001 - the same
     for block in transformer.transformer_blocks:
         block.compile(backend=backend, fullgraph=True, dynamic=True)
+
+
+def count_graphs() -> tuple[int, int]:
+    """How many graphs this process has compiled, and how many it took from torch's cache."""
+    counters = torch._dynamo.utils.counters  # noqa: SLF001 - torch has no other place for them
+    cached = counters["inductor"]["fxgraph_cache_hit"]
+    return counters["stats"]["unique_graphs"] - cached, cached

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,12 +52,12 @@ def serve(connection: Connection, config: EngineConfig, rank: int, rendezvous: P
     process when its device is lost.
     """
     try:
-        renderer = load_renderer(config, rank, rendezvous)
+        renderer, started = load_renderer(config, rank, rendezvous)
     except Exception as error:  # noqa: BLE001 - the parent must learn of any failure
         _log.debug("can't load %s", config.model, exc_info=True)
         connection.send(LoadFailed(_one_line(error, config.model)))
         return
-    connection.send(ModelLoaded(renderer.model_revision))
+    connection.send(started)
     while True:
         try:
             job: RenderJob = connection.recv()
@@ -71,12 +72,15 @@ def serve(connection: Connection, config: EngineConfig, rank: int, rendezvous: P
         connection.send(answer)
 
 
-def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer:
+def load_renderer(
+    config: EngineConfig, rank: int, rendezvous: Path
+) -> tuple[Renderer, ModelLoaded]:
     """Load and warm up the model as rank `rank`, meeting the other ranks in `rendezvous`.
 
     Raises:
         Exception: the model can't be loaded here.
     """
+    begun = time.perf_counter()
     # Read when torch is imported. Waiting threads should sleep: while they spun, a demo video that
     # takes half a second took up to 12 s on cores shared with two busy processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -88,6 +92,7 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
     # Imported modules are never freed, so collecting garbage among them only costs time.
     gc.disable()
     # Imported after the checks above, which fail in milliseconds where these take seconds.
+    from functions.generate.engine.model.compilation import count_graphs  # noqa: PLC0415
     from functions.generate.engine.model.mochi import Mochi  # noqa: PLC0415
     from functions.generate.engine.model.ranks import Ranks  # noqa: PLC0415
     from functions.generate.engine.model.rendering import Renderer  # noqa: PLC0415
@@ -110,8 +115,17 @@ def load_renderer(config: EngineConfig, rank: int, rendezvous: Path) -> Renderer
         sizes=config.warm_up,
     )
     renderer = Renderer(model, config.previews)
+    loaded = time.perf_counter()
     warm_up(renderer, config.warm_up, rendezvous)
-    return renderer
+    compiled, cached = count_graphs()
+    return renderer, ModelLoaded(
+        renderer.model_revision,
+        model.report,
+        load_seconds=loaded - begun,
+        warm_up_seconds=time.perf_counter() - loaded,
+        graphs_compiled=compiled,
+        graphs_cached=cached,
+    )
 
 
 def _run_job(

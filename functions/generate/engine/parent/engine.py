@@ -30,6 +30,12 @@ from functions.generate.engine.messages import (
     RenderJob,
     Shape,
 )
+from functions.generate.engine.parent.activity import (
+    ActivityRecord,
+    EngineActivity,
+    EngineState,
+    Loss,
+)
 from functions.generate.engine.parent.group_supervisor import GroupSupervisor
 from functions.generate.engine.parent.rank_count import choose_rank_count
 from functions.generate.engine.parent.rank_group import RankGroup
@@ -100,7 +106,10 @@ class Engine:
                 decoder_format,
             )
 
-        self._supervisor = GroupSupervisor(model, configure, load_seconds, on_load_failure)
+        self._activity = ActivityRecord()
+        self._supervisor = GroupSupervisor(
+            model, configure, load_seconds, on_load_failure, self._activity
+        )
         self._hang_seconds = hang_seconds
         self._render_seconds = render_seconds
         self._rendering = threading.Lock()
@@ -124,6 +133,10 @@ class Engine:
     def failure(self) -> str | None:
         """As `GroupSupervisor.failure`."""
         return self._supervisor.failure
+
+    def activity(self) -> EngineActivity:
+        """What the engine has done so far."""
+        return self._activity.read()
 
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` until the engine is ready or has a failure; return `ready`."""
@@ -163,17 +176,21 @@ class Engine:
             group = self._supervisor.group
             if group is None:
                 raise EngineCrashed("The engine is not ready.")
+            self._activity.enter(EngineState.RENDERING, only_from=EngineState.IDLE)
             try:
                 job = RenderJob(request, video_id, folder.absolute(), get_contextvars())
                 group.send_job(job)
                 outcome = self._wait_for_outcome(group, on_progress, cancelled)
             except BaseException as error:
                 # The exchange of messages was interrupted: the group can't take another job.
-                self._supervisor.discard_group(group)
                 if isinstance(error, RankLost):
+                    self._supervisor.discard_group(group, error.loss)
                     raise EngineCrashed(str(error)) from error
+                self._supervisor.discard_group(group, Loss.INTERRUPTED)
                 raise
         finally:
+            # Unless the group was lost meanwhile.
+            self._activity.enter(EngineState.IDLE, only_from=EngineState.RENDERING)
             self._rendering.release()
         if isinstance(outcome, Exception):
             raise outcome

@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 from typing import Final
 
 from functions.generate.engine.messages import EngineConfig
+from functions.generate.engine.parent.activity import ActivityRecord, EngineState, Loss
 from functions.generate.engine.parent.rank_count import TooManyRanks
 from functions.generate.engine.parent.rank_group import ModelLoadError, RankGroup
 from functions.generate.engine.parent.rank_process import RankLost
@@ -32,6 +33,7 @@ class GroupSupervisor:
         load_seconds: how long a group may take until it is ready.
         on_load_failure: called on another thread if the model can't be loaded here at all, after
             the reason has been logged. There are no retries after that.
+        activity: is told of starts and losses.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class GroupSupervisor:
         configure: Callable[[], EngineConfig],
         load_seconds: float,
         on_load_failure: Callable[[], None],
+        activity: ActivityRecord | None = None,
     ) -> None:
         self._model = model
         self._configure = configure
         self._load_seconds = load_seconds
         self._on_load_failure = on_load_failure
+        self._activity = activity or ActivityRecord()
         self._changed = threading.Condition()  # guards the next three
         self._group: RankGroup | None = None  # only while it is ready
         self._failure: str | None = None
@@ -90,11 +94,12 @@ class GroupSupervisor:
             self._changed.wait_for(lambda: self._group or self._failure, seconds)
             return self._group is not None
 
-    def discard_group(self, group: RankGroup) -> None:
+    def discard_group(self, group: RankGroup, loss: Loss = Loss.EXITED) -> None:
         """Kill `group` unless it has already exited; another one replaces it."""
         with self._changed:
             if self._group is group:
                 self._group = None
+                self._activity.lost(loss)
                 self._changed.notify_all()
         group.kill()
 
@@ -123,12 +128,12 @@ class GroupSupervisor:
                 return
             except RankLost as error:
                 self._record_failure(f"{error} It was loading {self._model}.")
-                self._closing.wait(next(backoff))
+                self._wait_to_start_again(error.loss, next(backoff))
             except Exception as error:  # noqa: BLE001 - nothing else would start the next group
                 _log.exception("engine: could not start")
                 reason = f"The engine could not start: {type(error).__name__}: {error}"
                 self._record_failure(reason.splitlines()[0])
-                self._closing.wait(next(backoff))
+                self._wait_to_start_again(Loss.START_FAILED, next(backoff))
 
     def _run_group(self) -> None:
         """Start one group, wait until it has loaded, and return when it exits or on `close`."""
@@ -138,6 +143,7 @@ class GroupSupervisor:
                 return
             with self._changed:
                 self._group, self._failure = group, None
+                self._activity.started(group.started)
                 self._changed.notify_all()
             wait([*group.sentinels, self._close_signal])
             if not self._closing.is_set():
@@ -146,8 +152,13 @@ class GroupSupervisor:
             self.discard_group(group)
             group.join()
 
+    def _wait_to_start_again(self, loss: Loss, seconds: float) -> None:
+        self._closing.wait(seconds)
+        self._activity.lost(loss)
+
     def _record_failure(self, reason: str) -> None:
         _log.error("engine: %s", reason)
+        self._activity.enter(EngineState.FAILED)
         with self._changed:
             self._failure = reason
             self._changed.notify_all()

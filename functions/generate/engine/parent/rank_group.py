@@ -9,6 +9,7 @@ from typing import Final
 from functions.generate.engine.messages import (
     EngineConfig,
     LoadFailed,
+    ModelLoaded,
     Progress,
     ProgressReply,
     RankFinished,
@@ -16,6 +17,7 @@ from functions.generate.engine.messages import (
     RenderFailed,
     RenderJob,
 )
+from functions.generate.engine.parent.activity import Loss
 from functions.generate.engine.parent.rank_process import RankLost, RankProcess
 from functions.generate.engine.parent.scratch import ScratchFolder
 
@@ -47,6 +49,8 @@ class RankGroup:
             raise
         self._rank0, *self._peers = self.processes
         self._busy_peers: list[RankProcess] = []
+        # What rank 0 reported once it had loaded.
+        self.started: ModelLoaded | None = None
 
     @property
     def sentinels(self) -> list[int]:
@@ -67,11 +71,15 @@ class RankGroup:
             if interrupt in ready:
                 return False
             if not ready:
-                raise RankLost(f"The engine was not ready after {timeout:g} seconds.")
+                raise RankLost(
+                    f"The engine was not ready after {timeout:g} seconds.", Loss.LOAD_TIMEOUT
+                )
             for process in [one for one in loading if set(one.wait_objects) & set(ready)]:
                 message = process.receive_message()
                 if isinstance(message, LoadFailed):
                     raise ModelLoadError(message.reason)
+                if process is self._rank0:
+                    self.started = message
                 loading.remove(process)
         return True
 
@@ -147,7 +155,8 @@ class RankGroup:
         )
         if not ready:
             raise RankLost(
-                f"The engine made no progress for {seconds:g} seconds and was restarted."
+                f"The engine made no progress for {seconds:g} seconds and was restarted.",
+                Loss.HUNG,
             )
         return [one for one in ready if isinstance(one, Connection | int)]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from functions.generate.engine import child
 from functions.generate.engine.messages import EngineConfig, ProgressReply, RenderJob
+from functions.generate.engine.parent.activity import Loss
 
 # A killed process that holds gigabytes is gone within seconds.
 EXIT_TIMEOUT_SECONDS: Final = 5.0
@@ -17,6 +18,10 @@ EXIT_TIMEOUT_SECONDS: Final = 5.0
 
 class RankLost(Exception):
     """A rank's process exited or timed out; the message is a sentence that says how."""
+
+    def __init__(self, message: str, loss: Loss = Loss.EXITED) -> None:
+        super().__init__(message)
+        self.loss: Final = loss
 
 
 class RankProcess:

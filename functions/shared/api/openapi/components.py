@@ -21,6 +21,7 @@ from functions.shared.api.parameters import (
     LIMIT,
     MAX_SEARCH_CHARACTERS,
     ORDER,
+    USAGE_FORMAT,
     VARIANT,
     WATCHED_VIDEO,
     Parameter,
@@ -161,6 +162,7 @@ PARAMETERS: Final[Json] = {
         "Videos with this text in the prompt, ignoring case.",
         {**TEXT, "maxLength": MAX_SEARCH_CHARACTERS},
     ),
+    "usage_format": _from_definition(USAGE_FORMAT),
     "events_of": _from_definition(WATCHED_VIDEO),
     "Last-Event-ID": _from_definition(LAST_EVENT_ID),
     "Range": _parameter(

@@ -34,6 +34,7 @@ TAGS: Final = {
     "videos": "Create videos, follow them, and download their files.",
     "events": "CloudEvents in, a stream of them out, and the webhooks that Kinora sends.",
     "models": "The deployed model, with its limits and defaults.",
+    "usage": "What accounts used.",
     "service": "This document, and the health of the service.",
 }
 SERVERS: Final = [

@@ -17,6 +17,7 @@ from functions.shared.api.response_bodies import (
     Health,
     Model,
     ModelList,
+    UsageList,
     VideoEnded,
     VideoList,
 )
@@ -33,6 +34,7 @@ BODIES: Final[dict[str, Any]] = {
     "DeletedVideo": DeletedVideo,
     "Model": Model,
     "ModelList": ModelList,
+    "UsageList": UsageList,
     # `Error` would hide the class of that name in generated TypeScript.
     "ErrorResponse": ErrorResponse,
     "Health": Health,

@@ -14,7 +14,7 @@ from functions.shared.errors import ModelNotFound, Unauthorized
 
 def service_operations() -> list[Operation]:
     """The model, this document and the health, as the gateway has them."""
-    return [_models(), _model(), _document(), _health()]
+    return [_models(), _model(), _usage(), _document(), _health()]
 
 
 def _models() -> Operation:
@@ -42,6 +42,28 @@ def _model() -> Operation:
         responses={200: json_response("Model", "The deployed model.")},
         errors=(Unauthorized, ModelNotFound),
         parameters=(ref("parameters", "model"),),
+    )
+
+
+def _usage() -> Operation:
+    return Operation(
+        id="getUsage",
+        method="get",
+        path="/v1/usage",
+        tag="usage",
+        summary="Get the usage by day",
+        description="Videos that were completed, their GPU-seconds and bytes, by day: of the "
+        "account; with a key of the role `operator`, of all accounts. Deleting a video changes "
+        "nothing. It goes back as far as videos are kept (`MAX_AGE_DAYS`). As CSV with "
+        "`format=csv` or `Accept: text/csv`.",
+        parameters=(ref("parameters", "usage_format"),),
+        responses={
+            200: Response(
+                "The days.",
+                {JSON: ref("schemas", "UsageList"), "text/csv": {"type": "string"}},
+            )
+        },
+        errors=(Unauthorized,),
     )
 
 

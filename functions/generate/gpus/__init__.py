@@ -1,0 +1,1 @@
+"""Watches the replica's GPUs through NVIDIA's management library, NVML."""
