@@ -8,7 +8,6 @@ with one direct get of JetStream (the baseline); and what clients get that each 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Final
 
 import psutil
 
-from benchmarks.lists import Videos, fill
+from benchmarks.list_streams import Videos, fill, video_key
 from benchmarks.load_generator import LoadResult, generate_load, get
 from benchmarks.polling_clients import poll
 from local.probes import Probe, is_ready
@@ -77,7 +76,7 @@ def cost(server: Server, path: str, callers: int, seconds: float) -> float:
 
 def print_costs(status: Server, bare: Server, videos: int, rounds: int, seconds: float) -> None:
     """Measure all reads in turns, and print the first table."""
-    completed, queued = f"/v1/videos/video_{videos // 2:06d}", f"/v1/videos/video_{videos - 1:06d}"
+    completed, queued = _path(videos // 2), _path(videos - 1)
     reads = {
         BASELINE: (bare, completed),
         "GET a completed video": (status, completed),
@@ -102,8 +101,8 @@ def print_polling(
     stack: RunningStack, status: Server, bare: Server, videos: int, clients: int, seconds: float
 ) -> None:
     """Let clients poll the baseline, the function and the gateway, and print their rows."""
-    queued = [f"/v1/videos/video_{videos - 1 - n % (videos // 50):06d}" for n in range(clients)]
-    completed = [f"/v1/videos/video_{n % (videos // 2):06d}" for n in range(clients)]
+    queued = [_path(videos - 1 - n % (videos // 50)) for n in range(clients)]
+    completed = [_path(n % (videos // 2)) for n in range(clients)]
     gateway = Server(stack.stack.ports["gateway"], status.pid)
     for name, server, paths in (
         (BASELINE, bare, completed),
@@ -115,6 +114,10 @@ def print_polling(
         load = poll(server.port, paths, seconds=seconds)
         used = 1000 * (server.cpu_seconds() - before) / len(load.latencies)
         print(f"{clients:>7}  {name:<34}{_shown(load)} {used:10.2f}", flush=True)
+
+
+def _path(n: int) -> str:
+    return f"/v1/videos/{video_key(n).video_id}"
 
 
 def _shown(load: LoadResult) -> str:
@@ -135,7 +138,7 @@ def main() -> None:
         stack = RunningStack(Path(folder) / "stack", SETTINGS)
         try:
             stack.start_servers()
-            asyncio.run(fill(stack.nats_url, Videos(options.videos)))
+            fill(stack.nats_url, Videos(options.videos))
             stack.start("status", "submit", "gateway")
             status = Server(stack.stack.ports["status"], stack.worker_pid("status"))
             with bare_server(stack, Path(folder)) as bare:

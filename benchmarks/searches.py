@@ -14,13 +14,15 @@ from collections.abc import Callable
 from typing import Final
 
 from functions.shared.errors import SearchTooBroad
+from functions.shared.streams.bus import Message
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import EventName
 from functions.shared.video.requests import MAX_PROMPT_CHARACTERS
 from functions.status.listing import time_limit
 from functions.status.listing.filters import Filters
 from functions.status.listing.query import PageOrder, select_page
-from functions.status.listing.table import VideoRecord, VideoTable
+from functions.status.listing.schema import VideoRecord
+from functions.status.listing.table import VideoTable
 
 REPEATED: Final = "a" * MAX_PROMPT_CHARACTERS
 # A query of the baseline is given up after this time.
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=1_100, help="prompts of one letter")
     parser.add_argument("--videos", type=int, default=100_000, help="videos with other prompts")
     options = parser.parse_args()
-    table = VideoTable(":memory:")
+    table = VideoTable.empty()
     _add(table, "repeated", [REPEATED] * options.prompts, 0)
     print(f"{options.prompts} prompts of {MAX_PROMPT_CHARACTERS} letters a; milliseconds:")
     baseline = _baseline(options.prompts)
@@ -58,10 +60,11 @@ def _add(table: VideoTable, account: str, prompts: list[str], first: int) -> str
     """Insert prompts; returns what the longest insertion took."""
     longest = 0.0
     for seq, prompt in enumerate(prompts, first + 1):
-        video = {"status": "queued", "metadata": {}}
-        record = VideoRecord(seq, EventName.REQUESTED, video, prompt)  # type: ignore[arg-type]
+        record = VideoRecord(seq, EventName.REQUESTED, "queued", {}, prompt)
+        key = VideoKey(account, f"v{seq}")
+        message = Message(key.request_subject, seq, seq, b"")
         begun = time.thread_time()
-        table.put_request(VideoKey(account, f"v{seq}"), seq, record)
+        table.put_request(key, message, record)
         longest = max(longest, time.thread_time() - begun)
     return f"{1000 * longest:.1f}"
 
@@ -82,8 +85,8 @@ def _search_phrase(db: sqlite3.Connection, text: str) -> str:
 
 def _search(table: VideoTable, account: str, text: str) -> str:
     def search() -> object:
-        with time_limit.limited(table.db):
-            return select_page(table, account, Filters(text=text), PageOrder(True), 21)
+        with table.database.reading() as db, time_limit.limited(db):
+            return select_page(db, account, Filters(text=text), PageOrder(True), 21)
 
     return _milliseconds(search)
 

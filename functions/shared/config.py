@@ -65,6 +65,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Requests per second of an account to one process. Above it, they get 429.",
     )
+    index_cache_bytes: int = Field(
+        # About 20,000 videos with prompts of 100 characters: all that wait, at QUEUE_LIMIT.
+        32 << 20,
+        ge=1 << 20,
+        description="Memory of `status` for videos read or changed last; TMPDIR has the rest.",
+    )
     s3_endpoint: str | None = Field(
         None, description="URL of the object store. Not set: Amazon S3."
     )

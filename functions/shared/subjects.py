@@ -22,7 +22,8 @@ VIDEOS: Final = "VIDEOS"
 ALL_REQUESTS: Final = "kinora.requests.*.*"
 ALL_VIDEOS: Final = "kinora.videos.*.*.*"
 
-TOKEN: Final = "[A-Za-z0-9_-]{1,64}"  # noqa: S105 - a part of a subject, not a secret
+MAX_TOKEN: Final = 64
+TOKEN: Final = f"[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}"
 _TOKEN: Final = re.compile(TOKEN)
 
 

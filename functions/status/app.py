@@ -67,6 +67,7 @@ def create_app(
         max_age_days=settings.max_age_days,
         min_replicas=settings.min_replicas,
         max_in_flight=settings.max_in_flight,
+        cache_bytes=settings.index_cache_bytes,
     )
     lost_messages = LostMessages(stream, index, max_age_days=settings.max_age_days)
     replay = Replay(stream, index, lost_messages)

@@ -1,4 +1,4 @@
-"""All videos in memory: a projection of both streams, which a replay can rebuild at any time.
+"""All videos: a projection of both streams, which a replay can rebuild at any time.
 
 Messages may come in any order and more than once: VIDEOS takes precedence over REQUESTS, a later
 message over an earlier one, and a tombstone over everything.
@@ -8,37 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from functions.shared.api.video_object import queued_video, video_object
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import InvalidRequest
-from functions.shared.streams.bus import Message
-from functions.shared.streams.validation import read_request
-from functions.shared.streams.video_state import snapshot_of
+from functions.shared.streams.bus import Message, StreamEnd
 from functions.shared.subjects import VideoKey
-from functions.shared.timestamps import parse_rfc3339
-from functions.shared.video.events import EventName
 from functions.shared.video.profiles import Profile
-from functions.shared.video.requests import ResolvedRequest
 from functions.status.eta.forecast import QueueForecast, QueueLoad
-from functions.status.listing.filters import NO_FILTERS, Filters, folded
-from functions.status.listing.query import PageOrder, select_page
-from functions.status.listing.table import IndexedVideo, SortKey, VideoRecord, VideoTable
-from functions.status.listing.time_limit import limited
+from functions.status.listing.bulk import BulkLoad
+from functions.status.listing.filters import NO_FILTERS, Filters
+from functions.status.listing.query import PageOrder
+from functions.status.listing.reader import Reader
+from functions.status.listing.schema import SortKey
+from functions.status.listing.table import VideoTable
 from functions.status.listing.turns import Turns
+from functions.status.live_changes import LiveChanges
 from functions.status.usage import UsageByDay
 from functions.status.video_answers import VideoAnswers
-from functions.status.video_texts import VideoText, VideoTexts, text_of
+from functions.status.video_texts import VideoTexts
 
-log = logging.getLogger(__name__)
-
-# How often the memory of expired videos is freed; no answer shows them in the meantime.
+# How often the space of expired videos is freed; no answer shows them in the meantime.
 EXPIRY_INTERVAL_SECONDS: Final = 3600
+# Rows that are deleted at a time, so that a message from NATS waits for milliseconds.
+EXPIRED_ROWS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Page:
 
     Attributes:
         texts: the video objects, as JSON.
-        ids: their ids, and those of videos that were deleted while the page was read.
+        ids: their ids.
         has_more: whether there are more after them.
     """
 
@@ -76,7 +73,7 @@ class VideoIndex:
         max_age_days: int,
         min_replicas: int = 1,
         max_in_flight: int = 1,
-        path: str = ":memory:",
+        cache_bytes: int = 1 << 20,
     ) -> None:
         """Start empty.
 
@@ -85,74 +82,105 @@ class VideoIndex:
             max_age_days: how long the streams keep a video.
             min_replicas: see `QueueForecast`.
             max_in_flight: see `QueueForecast`.
-            path: an SQLite file, for a list larger than memory.
+            cache_bytes: of the videos that were read or changed last; the others are on disk.
         """
         self._profile = profile
         self._max_age_days = max_age_days
         self._turns = Turns()
-        self._table = VideoTable(path)
-        # Reads of single videos need no turn.
-        self._texts = VideoTexts()
-        # Lock order: a turn, then this. It is never held during a query, so it is free soon.
+        # Lock order: this, then that of the forecast. Messages are applied one at a time.
+        self._writing = threading.Lock()
+        self._table = VideoTable.empty()
+        self._bulk: BulkLoad | None = None
+        self._building = False
+        self._texts = VideoTexts(cache_bytes)
+        # It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
         self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
-        self.answers: Final = VideoAnswers(self._texts, self._forecast, self._forecast_lock)
         self.usage: Final = UsageByDay(max_age_days=max_age_days)
+        self._live = LiveChanges(
+            profile,
+            self._texts,
+            self._forecast,
+            self._forecast_lock,
+            self.usage,
+            max_age_days=max_age_days,
+        )
+        self.answers: Final = VideoAnswers(
+            lambda: self._table,
+            self._texts,
+            self._live.text_of_message,
+            self._forecast,
+            self._forecast_lock,
+        )
         self._expired_at = time.monotonic()
 
-    def clear(self) -> None:
-        """Remove everything, before a replay of recreated streams."""
-        self._turns.clear(self._clear)
+    def begin_replay(self) -> None:
+        """Remove everything, before a replay of both streams: all of VIDEOS, then of REQUESTS.
+
+        Until `finish_replay`, nothing that is applied shows.
+        """
+        with self._writing:
+            self._bulk = BulkLoad(self._profile, self.usage, max_age_days=self._max_age_days)
+            self._building = False
+            self._table = VideoTable.empty()
+            self._texts.clear()
+            self.usage.clear()
+            with self._forecast_lock:
+                self._forecast.clear()
+
+    def has_all_requests(self, end: StreamEnd) -> bool:
+        """Whether the replay has told of each video whose request is in a stream with this `end`.
+
+        Raises:
+            sqlite3.Error: see `finish_replay`.
+        """
+        with self._writing:
+            if self._bulk is None:
+                return True
+            self._bulk.write(self._bulk.take())
+            return self._bulk.videos_requested(end) == end.messages
+
+    def finish_replay(self) -> None:
+        """Show everything that was applied since `begin_replay`.
+
+        Raises:
+            sqlite3.Error: the table can't be written, for example because the disk is full.
+        """
+        with self._writing:
+            bulk = self._bulk
+            if bulk is None:
+                return
+            # From now on, whoever applies a message leaves it to this thread.
+            self._building = True
+        bulk.write(bulk.take())
+        table = bulk.build()
+        with table.database.reading() as db:
+            self._live.build_forecast(Reader(db))
+        with self._writing:
+            self._table, self._bulk = table, None
+            for message in bulk.take():
+                self._live.apply(table, message)
+
+    def apply(self, message: Message) -> None:
+        """Apply a message of either stream.
+
+        Raises:
+            sqlite3.Error: the table can't be written; what it has is not complete any more.
+        """
+        with self._writing:
+            if self._bulk is None:
+                self._live.apply(self._table, message)
+            # While the table is built, messages wait.
+            elif self._bulk.add(message) and not self._building:
+                self._bulk.write(self._bulk.take())
 
     def apply_request(self, message: Message) -> None:
-        """Apply a message of the stream REQUESTS."""
-        try:
-            key = VideoKey.from_subject(message.subject)
-        except InvalidRequest as problem:
-            log.warning("ignored a request: %s", problem.message)
-            return
-        request: ResolvedRequest | None = None
-        # An invalid request is queued too: `dispatch` will fail it, with the reason.
-        with contextlib.suppress(InvalidRequest):
-            request = read_request(message, self._profile).request
-        video = queued_video(key.video_id, message.time, request, max_age_days=self._max_age_days)
-        record = VideoRecord(message.time, EventName.REQUESTED, video, folded(video["prompt"]))
-        text = VideoText(text_of(video), video["status"], message.time, request_seq=message.seq)
-        self._texts.put(key, text)
-
-        def put() -> None:
-            if self._table.put_request(key, message.seq, record) is EventName.REQUESTED:
-                with self._forecast_lock:
-                    self._forecast.add_request(key, message, request)
-
-        self._turns.change(put)
+        """Apply a message of the stream REQUESTS; see `apply`."""
+        self.apply(message)
 
     def apply_event(self, message: Message) -> None:
-        """Apply a message of the stream VIDEOS."""
-        try:
-            key = VideoKey.from_subject(message.subject)
-        except InvalidRequest as problem:
-            log.warning("ignored an event on %s: %s", message.subject, problem.message)
-            return
-        snapshot = snapshot_of(key, message)
-        event = snapshot.name
-        if snapshot.queued or event is None:
-            return
-        created = parse_rfc3339(snapshot.created_at) if snapshot.created_at else message.time
-        record, text = VideoRecord(created, event), VideoText(b"", "", created)
-        if not snapshot.deleted:
-            video = video_object(snapshot, max_age_days=self._max_age_days)
-            record = VideoRecord(created, event, video, folded(video["prompt"]))
-            text = VideoText(text_of(video), video["status"], created)
-        self._texts.put(key, text._replace(event_seq=message.seq))
-        self.usage.apply(snapshot)
-
-        def put() -> None:
-            if self._table.put_event(key, message.seq, record):
-                with self._forecast_lock:
-                    self._forecast.apply_event(key, snapshot)
-
-        self._turns.change(put)
+        """Apply a message of the stream VIDEOS; see `apply`."""
+        self.apply(message)
 
     def queue_position(self, key: VideoKey) -> int | None:
         """1 for the video that starts next, and so on; None if it does not wait."""
@@ -166,7 +194,7 @@ class VideoIndex:
 
     def size(self) -> int:
         """How many videos it has, deleted ones too."""
-        return self._texts.size()
+        return self._table.size
 
     def queue_load(self) -> QueueLoad:
         """How many videos of each account wait and are made."""
@@ -200,45 +228,49 @@ class VideoIndex:
             InvalidRequest: the account has no video `after`, or the filters take too long.
             Unavailable: the account's other searches take too long.
         """
+        self._drop_expired(since)
         search = contextlib.nullcontext() if filters == NO_FILTERS else self._turns.search(account)
         filters = replace(filters, created_from=max(since, filters.created_from))
-        with search, self._turns.reading():
-            self._drop_expired(since)
-            cursor = None if after is None else self._cursor(account, after)
-            with limited(self._table.db):
-                order = PageOrder(newest_first, cursor)
-                rows = select_page(self._table, account, filters, order, limit + 1)
-            ids = [str(row["id"]) for row in rows[:limit]]
-            texts = self.answers.page(account, ids, filters, now)
-        return Page(texts, ids, len(rows) > limit)
+        changes = self._texts.changes
+        with search, self.reading() as reader:
+            cursor = None if after is None else _cursor(reader, account, after)
+            order = PageOrder(newest_first, cursor)
+            rows = reader.select_page(account, filters, order, limit + 1)
+            texts = self.answers.page(reader, account, rows[:limit], changes=changes, now=now)
+        return Page(texts, [str(row["id"]) for row in rows[:limit]], len(rows) > limit)
 
-    def newest_messages(self, since: int) -> list[tuple[VideoKey, IndexedVideo]]:
-        """What the index knows of the videos created at `since` or later, deleted ones too."""
-        with self._turns.reading():
-            return self._table.newest_messages(since)
-
-    def _clear(self) -> None:
-        self._table.clear()
-        self._texts.clear()
-        self.usage.clear()
-        with self._forecast_lock:
-            self._forecast.clear()
-
-    def _cursor(self, account: str, video_id: str) -> SortKey:
-        sort_key = self._table.sort_key(account, video_id)
-        if sort_key is None:
-            raise InvalidRequest(
-                "after must be the id of one of your videos, such as the last one of a page",
-                param="after",
-            )
-        return sort_key
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Reads the state of one moment, whatever comes meanwhile."""
+        with self._table.database.reading() as db:
+            yield Reader(db)
 
     def _drop_expired(self, since: int) -> None:
         """Delete what has expired: the streams emit no event for it."""
-        if time.monotonic() - self._expired_at > EXPIRY_INTERVAL_SECONDS:
-            self._expired_at = time.monotonic()
-            expired = self._table.delete_older(since)
-            self._texts.remove(expired)
+        if time.monotonic() - self._expired_at < EXPIRY_INTERVAL_SECONDS:
+            return
+        self._expired_at = time.monotonic()
+        table = self._table
+        with self.reading() as reader:
+            rows = reader.expired(since)
+        for first in range(0, len(rows), EXPIRED_ROWS):
+            with self._writing:
+                # Nothing of another replay.
+                if table is not self._table:
+                    return
+                expired = table.delete(rows[first : first + EXPIRED_ROWS])
+                for key in expired:
+                    self._texts.put(key, None)
             with self._forecast_lock:
                 for key in expired:
                     self._forecast.remove(key)
+
+
+def _cursor(reader: Reader, account: str, video_id: str) -> SortKey:
+    sort_key = reader.sort_key(account, video_id)
+    if sort_key is None:
+        raise InvalidRequest(
+            "after must be the id of one of your videos, such as the last one of a page",
+            param="after",
+        )
+    return sort_key

@@ -13,22 +13,18 @@ from typing import Final
 from functions.shared.backoff import PAUSE_FACTOR
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus
-from functions.shared.subjects import (
-    ALL_REQUESTS,
-    ALL_VIDEOS,
-    REQUESTS,
-    VIDEOS,
-    VideoKey,
-    names_by_video,
-)
+from functions.shared.subjects import ALL_REQUESTS, REQUESTS, VIDEOS
 from functions.shared.timestamps import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS, NANOSECONDS
+from functions.shared.video.events import EventName
 from functions.status.index import VideoIndex
-from functions.status.listing.table import IndexedVideo
+from functions.status.listing.reader import IndexedVideo
 
 log = logging.getLogger(__name__)
 
 # All subjects are compared this often in any case.
 COMPARE_SECONDS: Final = 10 * MINUTE_SECONDS
+# So few videos are asked for one by one, in half a millisecond each.
+MAX_ASKED: Final = 100
 
 
 class LostMessages:
@@ -71,32 +67,45 @@ class LostMessages:
             self.suspected |= fewer or age > COMPARE_SECONDS
             if not self.suspected or age < PAUSE_FACTOR * self._took:
                 return False
-            lost = self._compare()
+            lost = self._timed()
         except Unavailable:
             self.suspected = True
             return False
-        self._compared_at = time.monotonic()
-        self._took = self._compared_at - begun
         self.suspected = False
         return lost
 
+    def _timed(self) -> bool:
+        """Compare; what takes NATS too long to answer is not repeated at once."""
+        begun = time.monotonic()
+        try:
+            return self._compare()
+        finally:
+            self._compared_at = time.monotonic()
+            self._took = self._compared_at - begun
+
     def _compare(self) -> bool:
         since = self._bus.now() - self.kept_seconds * NANOSECONDS
-        # Before the subjects, so that what is published or deleted meanwhile is found to be newer.
-        indexed = self._index.newest_messages(since)
-        requests = names_by_video(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
-        videos = names_by_video(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
-        for key, video in indexed:
-            stored = video.event in videos.get(key, ()) if video.event_seq else key in requests
-            if not stored and self._is_lost(key, video):
-                log.warning("%s is in the list, but no longer in the streams", key.video_id)
-                return True
+        # What is published or deleted after the index was read is found to be newer.
+        with self._index.reading() as indexed:
+            for event, count in indexed.counts(since).items():
+                stored = self._subjects(event) if count > MAX_ASKED else []
+                for video in indexed.not_among(stored, event, since):
+                    if self._is_lost(video):
+                        name = video.key.video_id
+                        log.warning("%s is in the list, but no longer in the streams", name)
+                        return True
         return False
 
-    def _is_lost(self, key: VideoKey, video: IndexedVideo) -> bool:
+    def _subjects(self, event: EventName) -> list[str]:
+        """The subjects of all messages of a kind. Of one kind at a time, they fit the memory."""
+        if event is EventName.REQUESTED:
+            return self._bus.list_subjects(REQUESTS, ALL_REQUESTS)
+        return self._bus.list_subjects(VIDEOS, f"kinora.videos.*.*.{event}")
+
+    def _is_lost(self, video: IndexedVideo) -> bool:
         """Whether the leader has neither the video's newest message in the index nor a newer."""
-        event = self._bus.get_last_message(VIDEOS, key.events_filter, leader=True)
+        event = self._bus.get_last_message(VIDEOS, video.key.events_filter, leader=True)
         if video.event_seq or event is not None:
             return event is None or event.seq < video.event_seq
-        request = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
+        request = self._bus.get_last_message(REQUESTS, video.key.request_subject, leader=True)
         return request is None or request.seq < video.request_seq

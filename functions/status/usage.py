@@ -60,8 +60,17 @@ class UsageByDay:
         used = _used(snapshot)
         if used is None:
             return
-        day = parse_rfc3339(used.completed_at) // _DAY
-        video, account = hash(snapshot.key), snapshot.key.account
+        account, video_id = snapshot.key.account, snapshot.key.video_id
+        self.add(account, video_id, parse_rfc3339(used.completed_at), used.gpu_seconds, used.bytes)
+
+    def add(
+        self, account: str, video_id: str, completed_at: int, gpu_seconds: float, size: int
+    ) -> None:
+        """Count a video once, which was completed at JetStream's time `completed_at`.
+
+        See `Usage` for the others.
+        """
+        day, video = completed_at // _DAY, hash((account, video_id))
         with self._lock:
             if any(video in counted for counted in self._counted.values()):
                 return
@@ -71,8 +80,8 @@ class UsageByDay:
                 day,
                 account,
                 before.videos + 1,
-                before.gpu_seconds + used.gpu_seconds,
-                before.bytes + used.bytes,
+                before.gpu_seconds + gpu_seconds,
+                before.bytes + size,
             )
 
     def read(self, account: str | None, now: int) -> list[DayOfAccount]:

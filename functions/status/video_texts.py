@@ -1,14 +1,14 @@
-"""The videos of the index as JSON, ready to be sent. Safe to use from any thread.
+"""Videos as JSON, ready to be sent: those that were changed or read last.
 
 A text has null for what changes without an event: the place in the queue, and the time left. Both
-are written into it when it is sent.
+are written into it when it is sent. Safe to use from any thread.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from functions.shared.api.video_schema import Video
@@ -16,6 +16,8 @@ from functions.shared.subjects import VideoKey
 from functions.shared.video.events import State
 
 UNFINISHED: Final = frozenset({State.QUEUED.value, State.IN_PROGRESS.value})
+# Of each, beside its text: the key and the entry.
+OVERHEAD_BYTES: Final = 600
 
 # Fields of the video object that follow each other. Within a string, quotes are escaped, so a
 # prompt or a pair of metadata can't look like this.
@@ -59,39 +61,56 @@ def text_of(video: Video | None) -> bytes:
 
 
 class VideoTexts:
-    """The newest text of each video, in whatever order the messages of both streams come."""
+    """The newest texts, as many as fit; of the others, the table has the messages."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        # By account, then by id: a reader of a page has only the ids.
-        self._accounts: dict[str, dict[str, VideoText]] = {}
+    def __init__(self, max_bytes: int) -> None:
+        """Start empty; forget those that were used longest ago beyond `max_bytes`."""
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._texts: OrderedDict[VideoKey, VideoText] = OrderedDict()
+        self._changes = 0
         self._lock = threading.Lock()
 
-    def put(self, key: VideoKey, new: VideoText) -> None:
-        """Keep `new`, unless what is known of the video is newer: an event precedes any request."""
-        with self._lock:
-            videos = self._accounts.setdefault(key.account, {})
-            old = videos.get(key.video_id)
-            if old is None or (old.event_seq, old.request_seq) <= (new.event_seq, new.request_seq):
-                videos[key.video_id] = new
+    @property
+    def changes(self) -> int:
+        """How many changes there were; for `keep`."""
+        return self._changes
 
-    def get(self, account: str, video_id: str) -> VideoText | None:
-        """What is known of a video, even if it was deleted; None if nothing is."""
-        videos = self._accounts.get(account)
-        return None if videos is None else videos.get(video_id)
-
-    def size(self) -> int:
-        """Of how many videos something is known."""
+    def put(self, key: VideoKey, text: VideoText | None) -> None:
+        """A video has changed: keep its new text, or, without one, nothing."""
         with self._lock:
-            return sum(map(len, self._accounts.values()))
+            self._changes += 1
+            self._set(key, text)
 
-    def remove(self, keys: Iterable[VideoKey]) -> None:
-        """Forget videos."""
+    def keep(self, key: VideoKey, text: VideoText, changes: int) -> None:
+        """Keep what the table told, unless a video has changed since there were `changes`."""
         with self._lock:
-            for key in keys:
-                self._accounts.get(key.account, {}).pop(key.video_id, None)
+            # The table may have been read before that change, and the text be of what was before.
+            if changes == self._changes:
+                self._set(key, text)
+
+    def get(self, key: VideoKey) -> VideoText | None:
+        """What is kept of a video, even if it was deleted; None if nothing is."""
+        with self._lock:
+            text = self._texts.get(key)
+            if text is not None:
+                self._texts.move_to_end(key)
+            return text
 
     def clear(self) -> None:
         """Forget all videos."""
         with self._lock:
-            self._accounts.clear()
+            self._changes += 1
+            self._texts.clear()
+            self._bytes = 0
+
+    def _set(self, key: VideoKey, text: VideoText | None) -> None:
+        old = self._texts.pop(key, None)
+        if old is not None:
+            self._bytes -= len(old.text) + OVERHEAD_BYTES
+        if text is not None:
+            self._texts[key] = text
+            self._bytes += len(text.text) + OVERHEAD_BYTES
+        while self._bytes > self._max_bytes:
+            _, oldest = self._texts.popitem(last=False)
+            self._bytes -= len(oldest.text) + OVERHEAD_BYTES

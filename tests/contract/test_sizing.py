@@ -50,6 +50,13 @@ def _memory(container: Manifest) -> int:
     return _bytes(container["resources"]["limits"]["memory"])
 
 
+def _temporary(objects: list[Manifest], service: str) -> int:
+    """The size of a function's temporary folder."""
+    pod = find(objects, "Service", service)["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "tmp"]
+    return _bytes(volume["emptyDir"]["sizeLimit"])
+
+
 @pytest.mark.parametrize("name", REPLICAS)
 def test_an_overlay_has_room_for_the_videos_of_its_replicas(name: str) -> None:
     """For as long as videos are kept: on disk, in memory, and in the limit of REQUESTS."""
@@ -63,6 +70,7 @@ def test_an_overlay_has_room_for_the_videos_of_its_replicas(name: str) -> None:
         store: "Bytes on the disk of each NATS server, in both streams",
         _memory(server): "Bytes of memory of each NATS server",
         _memory(container_of(objects, "status")): "Bytes of memory of each process of `status`",
+        _temporary(objects, "status"): "Bytes on the disk of each process of `status`",
         _memory(container_of(objects, "dispatch")): "Bytes of memory of each `dispatch`",
     }.items():
         assert _cost(row) * videos < limit, row

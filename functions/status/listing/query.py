@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from functions.status.listing.filters import Filters
-from functions.status.listing.table import SortKey, VideoTable
+from functions.status.listing.prompt_index import PromptIndex
+from functions.status.listing.schema import SortKey
 
 # This many rows are counted, fetched and sorted in a few milliseconds.
 MAX_SORTED_ROWS: Final = 2000
+# Of each row: the sort key, and which message tells the video's state.
+_COLUMNS: Final = "v.created, v.id, v.row_id, v.request_seq, v.event_seq"
 
 
 @dataclass(frozen=True)
@@ -55,26 +58,26 @@ class _Condition:
 
 
 def select_page(
-    table: VideoTable, account: str, filters: Filters, order: PageOrder, limit: int
+    db: sqlite3.Connection, account: str, filters: Filters, order: PageOrder, limit: int
 ) -> list[sqlite3.Row]:
-    """At most `limit` rows (created, id) of `account` that match `filters`, in `order`."""
+    """At most `limit` rows of `account` that match `filters`, in `order`: see `_COLUMNS`."""
     if len(filters.statuses) <= 1:
-        return _select(table, account, filters, order, limit)
+        return _select(db, account, filters, order, limit)
     # Each status has an ordered index of its own: merge the first rows of each.
     rows = [
         row
         for status in filters.statuses
-        for row in _select(table, account, replace(filters, statuses=(status,)), order, limit)
+        for row in _select(db, account, replace(filters, statuses=(status,)), order, limit)
     ]
     rows.sort(key=lambda row: (row["created"], row["id"]), reverse=order.newest_first)
     return rows[:limit]
 
 
 def _select(
-    table: VideoTable, account: str, filters: Filters, order: PageOrder, limit: int
+    db: sqlite3.Connection, account: str, filters: Filters, order: PageOrder, limit: int
 ) -> list[sqlite3.Row]:
-    conditions = [*_filter_conditions(table, account, filters), _listed(account, filters, order)]
-    driving = _driving_condition(table, conditions)
+    conditions = [*_filter_conditions(db, account, filters), _listed(account, filters, order)]
+    driving = _driving_condition(db, conditions)
     predicates = [condition.predicate for condition in conditions]
     if driving.ordered_scan is not None:
         source, alias = driving.ordered_scan, driving.sort_alias
@@ -85,41 +88,41 @@ def _select(
     predicates.append(_key_range(alias, filters, order))
     direction = "DESC" if order.newest_first else "ASC"
     parts = [
-        _Sql("SELECT v.created, v.id FROM"),
+        _Sql(f"SELECT {_COLUMNS} FROM"),
         source,
         _Sql("WHERE v.account = ? AND v.event != 'deleted'", (account,)),
         *(_Sql(f"AND {predicate.text}", predicate.values) for predicate in predicates),
         _Sql(f"ORDER BY {alias}.created {direction}, {alias}.id {direction} LIMIT ?", (limit,)),
     ]
     statement = " ".join(part.text for part in parts)
-    return table.db.execute(statement, [v for part in parts for v in part.values]).fetchall()
+    return db.execute(statement, [v for part in parts for v in part.values]).fetchall()
 
 
-def _driving_condition(table: VideoTable, conditions: list[_Condition]) -> _Condition:
+def _driving_condition(db: sqlite3.Connection, conditions: list[_Condition]) -> _Condition:
     """The most selective condition, or one with an ordered scan if all match many rows."""
     if len(conditions) == 1:
         return conditions[0]
-    counts = [_count_matches(table, condition) for condition in conditions]
+    counts = [_count_matches(db, condition) for condition in conditions]
     fewest, best = min(zip(counts, conditions, strict=True), key=lambda pair: pair[0])
     if fewest < MAX_SORTED_ROWS or best.ordered_scan is not None:
         return best
     return next(condition for condition in conditions if condition.ordered_scan is not None)
 
 
-def _count_matches(table: VideoTable, condition: _Condition) -> int:
+def _count_matches(db: sqlite3.Connection, condition: _Condition) -> int:
     """The number of matching rows, counted up to `MAX_SORTED_ROWS`."""
     rows = condition.matching_rows
     if not rows.text:
         return MAX_SORTED_ROWS
     text = f"SELECT count(*) FROM ({rows.text} LIMIT {MAX_SORTED_ROWS})"  # noqa: S608 - of constants
-    return int(table.db.execute(text, rows.values).fetchone()[0])
+    return int(db.execute(text, rows.values).fetchone()[0])
 
 
-def _filter_conditions(table: VideoTable, account: str, filters: Filters) -> list[_Condition]:
+def _filter_conditions(db: sqlite3.Connection, account: str, filters: Filters) -> list[_Condition]:
     conditions = [_has_pair(account, name, value) for name, value in filters.metadata.items()]
     conditions += [_has_status(account, status) for status in filters.statuses]
     if filters.text:
-        conditions.append(_has_text(table, account, filters.text))
+        conditions.append(_has_text(db, account, filters.text))
     return conditions
 
 
@@ -183,7 +186,7 @@ def _has_status(account: str, status: str) -> _Condition:
     )
 
 
-def _has_text(table: VideoTable, account: str, text: str) -> _Condition:
+def _has_text(db: sqlite3.Connection, account: str, text: str) -> _Condition:
     predicate = _Sql("instr(v.prompt, ?) > 0", (text,))
-    search = table.prompts.matching_rows(account, text)
+    search = PromptIndex(db).matching_rows(account, text)
     return _Condition(predicate) if search is None else _Condition(predicate, _Sql(*search))
