@@ -11,12 +11,9 @@ from typing import Any, Final
 
 import nats
 from nats.aio.client import Client
-from nats.js.api import DeliverPolicy
 
-from functions.setup.streams import requests_consumer
-from functions.shared.config import Settings
-from functions.shared.streams.consumers import GENERATE_CONSUMER
-from functions.shared.subjects import REQUESTS, VideoKey
+from functions.shared.streams.queue_state import QueueState
+from functions.shared.subjects import QUEUE_SUBJECT, REQUESTS, VideoKey
 from functions.shared.timestamps import format_rfc3339
 from functions.shared.video.profiles import load_profile
 from functions.shared.video.requests import ResolvedRequest, VideoRequest
@@ -129,11 +126,13 @@ async def _fill(url: str, videos: Videos) -> None:
         ]
         await _publish(client, ended)
     # As if `dispatch` had settled the requests of all videos that ended.
-    await stream.delete_consumer(REQUESTS, GENERATE_CONSUMER)
-    config = requests_consumer(Settings())
-    config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
-    config.opt_start_seq = videos.first_queued + 1
-    await stream.add_consumer(REQUESTS, config)
+    answer = await client.request(f"$JS.API.STREAM.INFO.{REQUESTS}", timeout=PUBLISH_SECONDS)
+    state = QueueState(
+        created=json.loads(answer.data)["created"],
+        requests=videos.number,
+        unsettled=((videos.first_queued + 1, videos.number),),
+    )
+    await stream.publish(QUEUE_SUBJECT, state.model_dump_json().encode())
     await client.close()
 
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -72,13 +72,18 @@ class EventTimes:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """Run `python -m local` on free ports; yields its URL, its NATS URL and its startup seconds."""
+def running_stack(
+    folder: Path, changes: Mapping[str, str] | None = None, root: Path = ROOT
+) -> Iterator[tuple[str, str, float]]:
+    """Run `python -m local` on free ports; yields its URL, its NATS URL and its startup seconds.
+
+    `changes` are environment variables; `root` is the checkout.
+    """
     settings = free_settings()
-    environ = os.environ | settings | {"KINORA_DATA": str(folder)}
+    environ = {**os.environ, **settings, "KINORA_DATA": str(folder), **(changes or {})}
     begun = time.perf_counter()
     stack = subprocess.Popen(
-        [sys.executable, "-m", "local"], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "local"], cwd=root, env=environ, stdout=subprocess.PIPE, text=True
     )
     try:
         assert stack.stdout is not None
@@ -115,6 +120,27 @@ def measure_started(url: str, events: EventTimes, videos: int) -> tuple[list[flo
     return started, reads
 
 
+def compare(other: Path, videos: int) -> None:
+    """Print the time from POST to `started` here and in another checkout, in turns."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_stack(Path(folder) / "here") as here,
+        running_stack(Path(folder) / "there", root=other) as there,
+    ):
+        stacks = {"here": here, f"{other.name}": there}
+        events = {name: EventTimes(nats_url) for name, (_, nats_url, _) in stacks.items()}
+        times: dict[str, list[float]] = {name: [] for name in stacks}
+        for _ in range(videos):
+            for name, (url, _, _) in stacks.items():
+                times[name] += measure_started(url, events[name], 1)[0]
+        for each in events.values():
+            each.close()
+    print(f"{'POST to `started`, milliseconds':<34} {'min':>7} {'median':>7} {'max':>7}")
+    for name, seconds in times.items():
+        # The first ones wait for the activator's probe.
+        print(_row(name, seconds[3:]))
+
+
 def _row(name: str, values: list[float], target: float | None = None) -> str:
     low, middle, high = (f"{1000 * f(values):7.0f}" for f in (min, statistics.median, max))
     shown = "" if target is None else f"   target: under {1000 * target:.0f}"
@@ -126,7 +152,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--starts", type=int, default=3, help="starts of the stack")
     parser.add_argument("--videos", type=int, default=20, help="videos, one after the other")
+    parser.add_argument("--against", type=Path, help="a checkout to compare with, in turns")
     options = parser.parse_args()
+    if options.against:
+        compare(options.against, options.videos)
+        return
     starts: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.starts):

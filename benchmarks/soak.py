@@ -11,8 +11,8 @@ Beside the faults of the schedule, it injects those of `tests/e2e/faults/schedul
 - The disk of NATS is full and then freed (as root only), and NATS is restarted, as `make run` and
   the liveness probe do: nothing that was acknowledged is lost.
 - The clock of each function in turn is two hours wrong for a while: nothing is decided by it.
-- An operator deletes the consumer of `dispatch`, and runs `python -m functions.setup`: what ended
-  is not made again, and what waits is made.
+- An operator deletes the consumer of `dispatch`, and runs `python -m functions.setup`, or purges
+  TURNS and QUEUE: what ended is not made again, and what waits is made.
 - An operator purges the requests and all but the last event of videos that have ended: their state
   and their files stay as they are. The last event of a video is its state; to purge that, or the
   request of one that has not ended, is a loss of data.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functions.shared.video.events import MAX_ATTEMPTS
 from protocol.generate import connected, end_process, would_take_second
 from protocol.ledger import Step, publish, read
-from protocol.requests import ack, drop_request, fetch, nak
 from protocol.state import (
     COMPLETED,
     DELETED,
@@ -27,6 +26,7 @@ from protocol.state import (
     with_dispatcher,
     with_worker,
 )
+from protocol.turns import ack, drop_request, fetch, nak
 
 
 def steps(s: State, g: Guards, i: int) -> Iterator[Step]:
@@ -36,7 +36,7 @@ def steps(s: State, g: Guards, i: int) -> Iterator[Step]:
         yield f"d{i} resumes", with_dispatcher(s, i, paused=False)
         return
     if d.step == "idle":
-        yield from fetch(s, i)
+        yield from fetch(s, g, i)
         return
     yield from _faults(s, g, i)
     if d.step != "waiting":
@@ -93,7 +93,7 @@ def settle(s: State, g: Guards, i: int) -> Iterator[Step]:
     """`RequestHandler._send` after the response: the stream decides, not how the response ended."""
     for found in read(s, g):
         reads = f"d{i}: the response has ended, reads {found.description}"
-        if (found.event and found.event.terminal) or not g.ack_only_finished:
+        if found.event and found.event.terminal:
             yield f"{reads}: ack", ack(found.state, i)
         else:
             yield f"{reads}: nak", nak(found.state, i)

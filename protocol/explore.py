@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
-from protocol import dispatch, generate, lost, submit
+from protocol import dispatch, fairness, generate, lost, submit
 from protocol.dispatch import is_orphan, sweep, tombstone_expires
+from protocol.fairness import FairGuards, FairState
 from protocol.generate import lease_holder
 from protocol.ledger import Step, accepts, store
-from protocol.requests import ack_wait, drop_request
 from protocol.state import (
     COMPLETED,
     DELETED,
@@ -28,7 +29,10 @@ from protocol.state import (
     put,
     spend,
 )
+from protocol.turns import ack_wait, drop_request, propose, settle, turn_lost
 
+S = TypeVar("S")
+G = TypeVar("G")
 NOT_LIVE = "no quiescent state can be reached any more"
 
 
@@ -65,6 +69,9 @@ def steps(s: State, g: Guards) -> Iterator[Step]:
     yield from sweep(s, g)
     yield from lost.search(s, g)
     yield from lost.events_lost(s)
+    yield from propose(s, g)
+    yield from settle(s, g)
+    yield from turn_lost(s)
     yield from ack_wait(s)
     yield from lease_expires(s)
     yield from tombstone_expires(s, g)
@@ -127,7 +134,9 @@ def is_quiescent(s: State, g: Guards) -> bool:
     busy = any(w.step != "idle" for w in s.workers) or any(d != Dispatcher() for d in s.dispatchers)
     handled = s.cancel == s.delete == s.withdrawal == Handler() and s.sweeper == Sweeper()
     handled = handled and s.search == Search()
-    if busy or not handled or s.late_publish or s.late_put or s.request.place != "acked":
+    if busy or not handled or s.late_publish or s.late_put or s.turn.request:
+        return False
+    if s.request.seq and not s.request.settled:
         return False
     event = newest(s)
     if event is None:
@@ -138,14 +147,32 @@ def is_quiescent(s: State, g: Guards) -> bool:
 
 
 def explore(start: State, guards: Guards, *, limit: int = 2_000_000) -> Verdict:
-    """Explore every state reachable from `start`, up to `limit` of them."""
+    """Explore every state of one video that is reachable from `start`, up to `limit` of them."""
+    return _search(start, guards, Model(steps, violation_in, is_quiescent), limit)
+
+
+def explore_fairness(start: FairState, guards: FairGuards, *, limit: int = 2_000_000) -> Verdict:
+    """The same for the turns of several videos."""
+    model = Model(fairness.steps, fairness.violation_in, fairness.is_quiescent)
+    return _search(start, guards, model, limit)
+
+
+class Model(NamedTuple, Generic[S, G]):
+    """The steps from a state, the property that a state violates, and whether it is quiescent."""
+
+    steps: Callable[[S, G], Iterable[tuple[str, S]]]
+    violation_in: Callable[[S, G], str]
+    is_quiescent: Callable[[S, G], bool]
+
+
+def _search(start: S, guards: G, model: Model[S, G], limit: int) -> Verdict:
     began = time.monotonic()
     index, states = {start: 0}, [start]
     parents: list[tuple[int, str]] = [(-1, "")]
     before: list[list[int]] = [[]]
     for number, state in enumerate(states):
-        for text, following in steps(state, guards):
-            problem = violation_in(following, guards)
+        for text, following in model.steps(state, guards):
+            problem = model.violation_in(following, guards)
             if problem:
                 trace = (*_trace(parents, number), text)
                 return Verdict(len(states), time.monotonic() - began, problem, trace)
@@ -157,7 +184,7 @@ def explore(start: State, guards: Guards, *, limit: int = 2_000_000) -> Verdict:
             before[known].append(number)
         if len(states) > limit:
             return Verdict(len(states), time.monotonic() - began, complete=False)
-    stuck = _not_live([is_quiescent(state, guards) for state in states], before)
+    stuck = _not_live([model.is_quiescent(state, guards) for state in states], before)
     trace = _trace(parents, stuck) if stuck >= 0 else ()
     problem = NOT_LIVE if stuck >= 0 else ""
     return Verdict(len(states), time.monotonic() - began, problem, trace)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from functions.shared.video.events import MAX_ATTEMPTS, EventName
 from protocol.ledger import Outcome, Step, publish, read
-from protocol.requests import nak
 from protocol.state import (
     COMPLETED,
     FAILED,
@@ -27,6 +26,7 @@ from protocol.state import (
     with_dispatcher,
     with_worker,
 )
+from protocol.turns import nak
 
 # Steps during which the worker has a lease, which may be in the stream.
 HOLDING = frozenset({"claiming", "rendering", "failing", "ending"})

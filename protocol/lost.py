@@ -65,7 +65,7 @@ def _look(found: Reading, g: Guards) -> Iterator[Step]:
     record = max(records, key=lambda p: p.attempt, default=None)
     reads = f"reads {found.description}, {'finds a record' if record else 'finds no record'}"
     publishing = Search("publishing", found.seq, record)
-    if s.request.seq and (s.request.place == "acked" or not g.search_only_settled):
+    if s.request.seq and (s.request.settled or not g.search_only_settled):
         yield f"the search {reads}", s._replace(search=publishing)
     elif event is None and record is not None:
         yield f"restore-videos {reads}", s._replace(search=publishing)

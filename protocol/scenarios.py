@@ -29,7 +29,7 @@ class Scenario(NamedTuple):
         workers = (Worker(),) * self.workers
         start = State(workers, (Dispatcher(),) * self.dispatchers, self.faults)
         if self.faults.late_request:
-            start = start._replace(request=Request(0, "acked"))
+            start = start._replace(request=Request(0))
         return start._replace(withdrawal=Handler("publishing")) if self.withdrawn else start
 
 
@@ -57,6 +57,8 @@ BOUNDED: Final = (
         1,
         withdrawn=True,
     ),
+    Scenario("turns are lost", Faults(turn_lost=2, worker_crash=1)),
+    Scenario("late turns", Faults(late_turn=2, cancel=1, turn_lost=1)),
     Scenario("the request is purged", Faults(request_purged=1, worker_crash=1, ack_lost=1)),
     Scenario("lost events and a crash", Faults(events_lost=1, worker_crash=1), 2, 1),
     Scenario("events lost twice", Faults(events_lost=2), 2, 1),
@@ -91,7 +93,11 @@ NEEDED_IN: Final = {
     "dispatch_lease_check": Scenario(
         "crashes and a lost connection", Faults(worker_crash=2, connection_lost=1), 1, 1
     ),
-    "ack_only_finished": Scenario("a crash", Faults(worker_crash=1), 1, 1),
+    "settle_only_ended": Scenario("a crash", Faults(worker_crash=1), 1, 1),
+    "remember_settled": Scenario("lost events", Faults(events_lost=1), 1, 1),
+    "propose_until_ended": Scenario("a lost turn", Faults(turn_lost=1), 1, 1),
+    "end_settled_turns": Scenario("lost events", Faults(events_lost=2), 2, 1),
+    "end_void_turns": Scenario("a purged request", Faults(request_purged=1), 1, 1),
     "one_video_lock": Scenario("a pause", Faults(worker_pause=1), 1, 1),
     "work_outside_response": Scenario("a lost connection", Faults(connection_lost=1), 1, 1),
     "prefix_per_attempt": Scenario("a pause", Faults(worker_pause=1), 2, 1),

@@ -31,7 +31,7 @@ class Guards:
     leader_reads: bool = True
     generate_lease_check: bool = True
     dispatch_lease_check: bool = True
-    ack_only_finished: bool = True
+    settle_only_ended: bool = True
     one_video_lock: bool = True
     work_outside_response: bool = True
     prefix_per_attempt: bool = True
@@ -41,6 +41,10 @@ class Guards:
     delete_whole_prefix: bool = True
     sweep_only_lower_attempts: bool = True
     search_only_settled: bool = True
+    remember_settled: bool = True
+    propose_until_ended: bool = True
+    end_void_turns: bool = True
+    end_settled_turns: bool = True
     search_lease_check: bool = True
     record_before_completed: bool = True
     keep_files_without_event: bool = True
@@ -62,6 +66,8 @@ class Faults(NamedTuple):
     render_error: int = 0
     handler_crash: int = 0
     late_request: int = 0
+    turn_lost: int = 0
+    late_turn: int = 0
     republish: int = 0
     request_purged: int = 0
     events_lost: int = 0
@@ -126,10 +132,28 @@ class Publication(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The message of REQUESTS (`seq` 0: gone); `place` is `available`, `delivered` or `acked`."""
+    """The message of REQUESTS (`seq` 0: gone).
+
+    Attributes:
+        seq: its sequence.
+        settled: the stream QUEUE says that the video has ended.
+        proposed: it had a turn; only used without the guard `propose_until_ended`.
+    """
 
     seq: int = 1
-    place: str = "available"
+    settled: bool = False
+    proposed: bool = False
+
+
+class Turn(NamedTuple):
+    """The message of TURNS (`request` 0: none), and its delivery.
+
+    Attributes:
+        request: the sequence of the request that it carries.
+        holder: the dispatcher that it was delivered to, or -1.
+    """
+
+    request: int = 0
     holder: int = -1
 
 
@@ -195,6 +219,7 @@ class State(NamedTuple):
     dispatchers: tuple[Dispatcher, ...]
     faults: Faults
     request: Request = Request()
+    turn: Turn = Turn()
     events: tuple[Event, ...] = ()
     next_seq: int = 1
     objects: frozenset[Prefix] = frozenset()
@@ -256,9 +281,9 @@ def is_dispatchers_twin(s: State, i: int) -> bool:
     """Whether swapping dispatcher `i` and one before it changes nothing.
 
     Their steps then lead to states that are equal up to their numbers, so one of them need not be
-    explored. Only the delivery of the request names a dispatcher.
+    explored. Only the delivery of the turn names a dispatcher.
     """
-    d, holder = s.dispatchers[i], s.request.holder
+    d, holder = s.dispatchers[i], s.turn.holder
     return holder != i and any(d == s.dispatchers[j] and holder != j for j in range(i))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from protocol.dispatch import purge_events
 from protocol.ledger import Outcome, Reading, Step, publish, read
-from protocol.requests import drop_request
 from protocol.state import (
     CANCELLED,
     COMPLETED,
@@ -21,6 +20,7 @@ from protocol.state import (
     remove,
     spend,
 )
+from protocol.turns import drop_request
 
 
 def cancel(s: State, g: Guards) -> Iterator[Step]:

@@ -21,8 +21,13 @@ from functions.dispatch.requests.sink import HttpSink
 from functions.dispatch.sinks import parse_ce_overrides
 from functions.dispatch.stream_samples import SAMPLE_SECONDS, StreamSamples
 from functions.dispatch.sweeper import SWEEP_SECONDS, Sweeper
+from functions.dispatch.turns.proposer import Proposer
+from functions.dispatch.turns.source import TurnSource
+from functions.dispatch.turns.unsettled import UnsettledRequests
 from functions.dispatch.webhooks.workers import WebhookWorkers
+from functions.shared import metrics
 from functions.shared.accounts.file import AccountsFile
+from functions.shared.accounts.limits import AccountLimits
 from functions.shared.api.http import new_app
 from functions.shared.config import Settings, load_settings
 from functions.shared.errors import Unavailable
@@ -91,12 +96,29 @@ def create_app(
             on_stored=EventCounts(registry).count,
         )
         store = store or S3Store.from_settings(settings, StoreMetrics(registry))
+        writes = WriteCheck(store)
+        requests = UnsettledRequests(profile, AccountLimits(accounts).of)
+
+        given = metrics.TURNS_GIVEN.on(registry)
+
+        def ready() -> None:
+            writes.check()
+            requests.check()
+
+        app.extensions["kinora.turns"] = Proposer(
+            stream,
+            requests,
+            max_in_flight=settings.max_in_flight,
+            on_given=lambda account: given.labels(account).inc(),
+        )
         app.extensions["kinora.dispatcher"] = Dispatcher(
             stream,
             RequestHandler(ledger, profile, _sink(settings, settings.k_sink)),
             slots=settings.max_in_flight,
-            source=stream.request_source,
-            ready=WriteCheck(store).check,
+            source=lambda: TurnSource(
+                stream, is_settled=requests.is_settled, on_settled=requests.settle
+            ),
+            ready=ready,
         )
         sweeper = Sweeper(stream, ledger, profile, store, max_age_days=settings.max_age_days)
         app.extensions["kinora.sweeper"] = Periodic("sweep", sweeper.sweep, seconds=SWEEP_SECONDS)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from functions.shared.errors import Unavailable
-from functions.shared.streams.bus import Bus, Delivery, RequestSource
+from functions.shared.streams.bus import Bus, Delivery, Source
 from functions.shared.streams.consumers import FETCH_SECONDS
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Dispatcher:
         handler: DeliveryHandler,
         *,
         slots: int,
-        source: Callable[[], RequestSource],
+        source: Callable[[], Source],
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Handle at most `slots` deliveries at once; each slot pulls from a `source` of its own.
@@ -112,7 +112,7 @@ class Dispatcher:
                 log.exception("unexpected error in a slot; the slot continues")
                 self._stopping.wait(1)
 
-    def _handle_next(self, source: RequestSource) -> None:
+    def _handle_next(self, source: Source) -> None:
         self._ready()
         delivery = source.fetch(FETCH_SECONDS)
         if delivery is None:

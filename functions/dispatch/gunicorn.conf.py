@@ -13,6 +13,7 @@ threads = 2
 
 PROGRAMS = (
     "kinora.webhooks",
+    "kinora.turns",
     "kinora.dispatcher",
     "kinora.sweeper",
     "kinora.lost-videos",

@@ -17,6 +17,7 @@ from functions.shared.storage import Store
 from functions.shared.streams.bus import Bus, Message
 from functions.shared.streams.first_event import known_of, prompt_excerpt, working_for
 from functions.shared.streams.ledger import Ledger, LostRace
+from functions.shared.streams.queue_state import read_queue_state
 from functions.shared.streams.video_events import Source, VideoEvent
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import (
@@ -76,14 +77,14 @@ class LostVideos:
         """
         now = self._bus.now()
         # Before any state is read: what was settled by now had its last event by now.
-        settled = self._bus.settled_requests()
+        queue = read_queue_state(self._bus)
         requests = names_by_video(self._bus.list_subjects(REQUESTS, ALL_REQUESTS))
         videos = names_by_video(self._bus.list_subjects(VIDEOS, ALL_VIDEOS))
         unfinished = [key for key in requests if not videos.get(key, set()) & TERMINAL]
         before, self._missing_since = self._missing_since, {}
         for key in unfinished:
             message = self._bus.get_last_message(REQUESTS, key.request_subject, leader=True)
-            if message is None or message.seq > settled:
+            if message is None or not queue.is_settled(message.seq):
                 continue
             since = before.get(key, now)
             if now - since < MISSING_SECONDS * NANOSECONDS:

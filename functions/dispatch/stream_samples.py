@@ -1,4 +1,4 @@
-"""The streams and their consumer, asked now and then, as metrics."""
+"""The streams and the queue, asked now and then, as metrics."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from prometheus_client.registry import Collector
 
 from functions.shared import metrics
 from functions.shared.errors import Unavailable
-from functions.shared.streams.bus import Bus, QueueState, StreamEnd
+from functions.shared.streams.bus import Bus, StreamEnd
 from functions.shared.streams.consumers import GENERATE_CONSUMER
-from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.shared.streams.queue_state import QueueState, read_queue_state
+from functions.shared.subjects import REQUESTS, TURNS, VIDEOS
 
 log = logging.getLogger(__name__)
 
-# As often as Prometheus asks by default in many installations: three requests to NATS each time.
+# As often as Prometheus asks by default in many installations: some requests to NATS each time.
 SAMPLE_SECONDS: Final = 15.0
 
 
@@ -26,6 +27,7 @@ SAMPLE_SECONDS: Final = 15.0
 class _Sample:
     streams: dict[str, StreamEnd]
     queue: QueueState
+    turns: int
 
 
 class StreamSamples(Collector):
@@ -40,7 +42,8 @@ class StreamSamples(Collector):
         """Ask NATS once; if it does not answer, there is no sample until the next time."""
         try:
             streams = {name: self._bus.stream_end(name) for name in (REQUESTS, VIDEOS)}
-            self._sample = _Sample(streams, self._bus.queue_state())
+            turns = self._bus.message_count(TURNS)
+            self._sample = _Sample(streams, read_queue_state(self._bus), turns)
         except Unavailable as problem:
             log.debug("the streams are unknown for now: %s", problem.message)
             self._sample = None
@@ -51,10 +54,12 @@ class StreamSamples(Collector):
         yield from _of_streams({} if sample is None else sample.streams)
         pending, lag = metrics.CONSUMER_PENDING.family(), metrics.CONSUMER_LAG.family()
         if sample is not None:
-            pending.add_metric([GENERATE_CONSUMER, "waiting"], sample.queue.waiting)
-            pending.add_metric([GENERATE_CONSUMER, "in_flight"], sample.queue.in_flight)
-            behind = sample.streams[REQUESTS].seq - sample.queue.settled
-            lag.add_metric([GENERATE_CONSUMER], max(0, behind))
+            end = sample.streams[REQUESTS].seq
+            unsettled = sample.queue.unsettled_count + end - sample.queue.requests
+            waiting = max(0, unsettled - sample.turns)
+            pending.add_metric([GENERATE_CONSUMER, "waiting"], waiting)
+            pending.add_metric([GENERATE_CONSUMER, "in_flight"], sample.turns)
+            lag.add_metric([GENERATE_CONSUMER], max(0, end - sample.queue.settled_up_to))
         yield from (pending, lag)
 
 

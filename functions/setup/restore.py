@@ -13,6 +13,7 @@ from functions.shared.errors import KinoraError, Unavailable
 from functions.shared.storage import Store, StoredObject
 from functions.shared.streams.bus import Bus
 from functions.shared.streams.ledger import Ledger, LostRace
+from functions.shared.streams.queue_state import read_queue_state
 from functions.shared.streams.video_events import VideoEvent
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.subjects import REQUESTS, VideoKey
@@ -87,9 +88,9 @@ class VideoRestorer:
         """
         if snapshot.queued:
             return False
-        settled = self._bus.settled_requests()
+        queue = read_queue_state(self._bus)
         request = self._bus.get_last_message(REQUESTS, snapshot.key.request_subject, leader=True)
-        if request is not None and request.seq > settled:
+        if request is not None and not queue.is_settled(request.seq):
             return True
         return self._ledger.lease_left(snapshot) > 0
 

@@ -21,11 +21,21 @@ from nats.js.api import (
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
+from functions.setup.upgrade import retire_requests_consumer
 from functions.shared.backoff import Backoff
 from functions.shared.config import Settings
 from functions.shared.streams.consumers import FORWARD_CONSUMER, GENERATE_CONSUMER
 from functions.shared.streams.nats_address import client_options
-from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+from functions.shared.subjects import (
+    ALL_REQUESTS,
+    ALL_TURNS,
+    ALL_VIDEOS,
+    QUEUE,
+    QUEUE_SUBJECT,
+    REQUESTS,
+    TURNS,
+    VIDEOS,
+)
 from functions.shared.timestamps import DAY_SECONDS
 
 log = logging.getLogger(__name__)
@@ -42,20 +52,23 @@ NOT_CLUSTERED: Final = 10074
 
 
 def stream_configs(settings: Settings) -> list[StreamConfig]:
-    """The two streams. They keep one message for each subject: the newest is a video's state.
+    """The four streams. They keep one message for each subject.
 
     VIDEOS has no size limit: each event has a subject of its own, so a full stream could store no
-    terminal event.
+    terminal event. TURNS keeps as many turns as `generate` may have replicas, and of a video one,
+    whoever publishes them.
     """
-    common = {
-        "retention": RetentionPolicy.LIMITS,
+    kept = {
         "storage": StorageType.FILE,
         # New subjects are refused at the limit, but a subject's message can still be replaced.
         "discard": DiscardPolicy.NEW,
         "max_msgs_per_subject": 1,
+        "num_replicas": settings.stream_replicas,
+    }
+    common = kept | {
+        "retention": RetentionPolicy.LIMITS,
         "allow_direct": True,
         "max_age": float(settings.max_age_days * DAY_SECONDS),
-        "num_replicas": settings.stream_replicas,
     }
     return [
         StreamConfig(
@@ -71,10 +84,26 @@ def stream_configs(settings: Settings) -> list[StreamConfig]:
             description="Events: the newest of a video is its state",
             **common,  # type: ignore[arg-type]  # one dict for fields of several types
         ),
+        StreamConfig(
+            name=TURNS,
+            subjects=[ALL_TURNS],
+            description="Turns: requests that may be worked on now",
+            # What is acknowledged is removed, and makes room for the next turn.
+            retention=RetentionPolicy.WORK_QUEUE,
+            max_msgs=settings.max_in_flight,
+            discard_new_per_subject=True,
+            **kept,  # type: ignore[arg-type]  # one dict for fields of several types
+        ),
+        StreamConfig(
+            name=QUEUE,
+            subjects=[QUEUE_SUBJECT],
+            description="What waits, in one message",
+            **common | {"max_age": 0.0},  # type: ignore[arg-type]  # as above
+        ),
     ]
 
 
-def requests_consumer(settings: Settings) -> ConsumerConfig:
+def turns_consumer(settings: Settings) -> ConsumerConfig:
     """The work queue of `dispatch`."""
     return ConsumerConfig(
         durable_name=GENERATE_CONSUMER,
@@ -84,7 +113,7 @@ def requests_consumer(settings: Settings) -> ConsumerConfig:
         max_ack_pending=settings.max_in_flight,
         # Attempts are counted in the events, so that a busy replica never uses one up.
         max_deliver=-1,
-        filter_subject=ALL_REQUESTS,
+        filter_subject=ALL_TURNS,
     )
 
 
@@ -127,7 +156,7 @@ def forward_consumer(events: str) -> ConsumerConfig:
 
 
 async def set_up_streams(settings: Settings) -> None:
-    """Create or update both streams and their consumers; `dispatch` creates those of webhooks.
+    """Create or update the streams and their consumers; `dispatch` creates those of webhooks.
 
     Raises:
         nats.errors.Error, OSError, TimeoutError: NATS can't be reached, or refuses.
@@ -139,7 +168,8 @@ async def set_up_streams(settings: Settings) -> None:
         stream = client.jetstream(timeout=5)
         for config in stream_configs(settings):
             await _set_up_stream(stream, config)
-        await stream.add_consumer(REQUESTS, requests_consumer(settings))
+        await stream.add_consumer(TURNS, turns_consumer(settings))
+        await retire_requests_consumer(client)
         if settings.forward_events is not None:
             await stream.add_consumer(VIDEOS, forward_consumer(settings.forward_events))
     finally:

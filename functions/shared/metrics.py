@@ -175,6 +175,23 @@ QUEUE_OLDEST_SECONDS: Final = GaugeMetric(
     "How long the oldest request has waited; 0 without one. Each replica tells the whole.",
     (STATUS,),
 )
+QUEUE_SHARE: Final = GaugeMetric(
+    "kinora_queue_share",
+    "The part of the replicas that an account with videos that wait or are made is to get, by its "
+    "weight; 0 to 1. Each replica tells the whole.",
+    (STATUS,),
+    ("account",),
+)
+QUEUE_AHEAD_SECONDS: Final = GaugeMetric(
+    "kinora_queue_ahead_seconds",
+    "How much more an account has used, for its weight, than the one whose turn was last. Each "
+    "replica tells the whole.",
+    (STATUS,),
+    ("account",),
+)
+TURNS_GIVEN: Final = CounterMetric(
+    "kinora_turns_total", "Turns that this process gave.", (DISPATCH,), ("account",)
+)
 OPEN_FEEDS: Final = GaugeMetric(
     "kinora_open_event_streams", "Event streams that are open.", (STATUS,)
 )
@@ -269,14 +286,13 @@ STREAM_LIMIT_BYTES: Final = GaugeMetric(
 )
 CONSUMER_PENDING: Final = GaugeMetric(
     "kinora_consumer_pending",
-    "Requests that the consumer was not given yet (`waiting`), and that it has not settled yet "
-    "(`in_flight`)." + _SAMPLED,
+    "Requests that wait for their turn (`waiting`), and that have one (`in_flight`)." + _SAMPLED,
     (DISPATCH,),
     ("consumer", "state"),
 )
 CONSUMER_LAG: Final = GaugeMetric(
     "kinora_consumer_lag_messages",
-    "Sequences between the end of the stream and the point up to which all is settled." + _SAMPLED,
+    "Sequences of REQUESTS from the oldest one that has not ended to the last one." + _SAMPLED,
     (DISPATCH,),
     ("consumer",),
 )
@@ -308,6 +324,9 @@ TABLE: Final[tuple[Metric, ...]] = (
     GPU_XIDS,
     QUEUE_VIDEOS,
     QUEUE_OLDEST_SECONDS,
+    QUEUE_SHARE,
+    QUEUE_AHEAD_SECONDS,
+    TURNS_GIVEN,
     OPEN_FEEDS,
     FEEDS_DROPPED,
     INDEX_VIDEOS,

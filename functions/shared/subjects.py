@@ -19,8 +19,12 @@ log = logging.getLogger(__name__)
 
 REQUESTS: Final = "REQUESTS"
 VIDEOS: Final = "VIDEOS"
+TURNS: Final = "TURNS"
+QUEUE: Final = "QUEUE"
 ALL_REQUESTS: Final = "kinora.requests.*.*"
 ALL_VIDEOS: Final = "kinora.videos.*.*.*"
+ALL_TURNS: Final = "kinora.turns.*.*"
+QUEUE_SUBJECT: Final = "kinora.queue"
 
 MAX_TOKEN: Final = 64
 TOKEN: Final = f"[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}"
@@ -57,6 +61,11 @@ class VideoKey:
         return f"kinora.requests.{self.account}.{self.video_id}"
 
     @property
+    def turn_subject(self) -> str:
+        """The subject of this video's turn."""
+        return f"kinora.turns.{self.account}.{self.video_id}"
+
+    @property
     def events_filter(self) -> str:
         """The filter that matches all events of this video."""
         return f"kinora.videos.{self.account}.{self.video_id}.*"
@@ -74,13 +83,13 @@ class VideoKey:
 
     @classmethod
     def from_subject(cls, subject: str) -> Self:
-        """Read the key from a subject of either stream.
+        """Read the key from a subject of REQUESTS, VIDEOS or TURNS.
 
         Raises:
-            InvalidRequest: the subject has neither form, or a token is invalid.
+            InvalidRequest: the subject has none of their forms, or a token is invalid.
         """
         tokens = subject.split(".")
-        lengths = {"requests": 4, "videos": 5}
+        lengths = {"requests": 4, "turns": 4, "videos": 5}
         if tokens[0] != "kinora" or len(tokens) != lengths.get(tokens[1] if tokens[1:] else "", 0):
             raise InvalidRequest(f"{subject[:200]!r} is not a subject of Kinora", param="subject")
         return cls(tokens[2], tokens[3])

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from functions.shared import metrics
 from functions.shared.accounts.file import AccountsFile
+from functions.shared.accounts.limits import AccountLimits
 from functions.shared.api.accounts import Accounts
 from functions.shared.api.http import new_app
 from functions.shared.api.media_routes import add_media_routes
@@ -67,6 +68,7 @@ def create_app(
         max_age_days=settings.max_age_days,
         min_replicas=settings.min_replicas,
         max_in_flight=settings.max_in_flight,
+        limits=AccountLimits(file).of,
         cache_bytes=settings.index_cache_bytes,
     )
     lost_messages = LostMessages(stream, index, max_age_days=settings.max_age_days)

@@ -10,16 +10,18 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from functions.shared.api.video_schema import Video
 from functions.shared.errors import InvalidRequest
 from functions.shared.streams.bus import Message, StreamEnd
+from functions.shared.streams.queue_state import parse_queue_state
 from functions.shared.subjects import VideoKey
+from functions.shared.video.fairness import Limits
 from functions.shared.video.profiles import Profile
-from functions.status.eta.forecast import QueueForecast, QueueLoad
+from functions.status.eta.forecast import Place, QueueForecast, QueueLoad
 from functions.status.listing.bulk import BulkLoad
 from functions.status.listing.filters import NO_FILTERS, Filters
 from functions.status.listing.query import PageOrder
@@ -73,6 +75,7 @@ class VideoIndex:
         max_age_days: int,
         min_replicas: int = 1,
         max_in_flight: int = 1,
+        limits: Callable[[str], Limits] = lambda _: Limits(),
         cache_bytes: int = 1 << 20,
     ) -> None:
         """Start empty.
@@ -82,6 +85,7 @@ class VideoIndex:
             max_age_days: how long the streams keep a video.
             min_replicas: see `QueueForecast`.
             max_in_flight: see `QueueForecast`.
+            limits: see `QueueForecast`.
             cache_bytes: of the videos that were read or changed last; the others are on disk.
         """
         self._profile = profile
@@ -95,7 +99,9 @@ class VideoIndex:
         self._texts = VideoTexts(cache_bytes)
         # It is never held during a query, so it is free soon.
         self._forecast_lock = threading.Lock()
-        self._forecast = QueueForecast(min_replicas=min_replicas, max_in_flight=max_in_flight)
+        self._forecast = QueueForecast(
+            min_replicas=min_replicas, max_in_flight=max_in_flight, limits=limits
+        )
         self.usage: Final = UsageByDay(max_age_days=max_age_days)
         self._live = LiveChanges(
             profile,
@@ -182,10 +188,21 @@ class VideoIndex:
         """Apply a message of the stream VIDEOS; see `apply`."""
         self.apply(message)
 
+    def apply_state(self, message: Message) -> None:
+        """Apply the message of the stream QUEUE."""
+        state = parse_queue_state(message)
+        with self._forecast_lock:
+            self._forecast.apply_state(state)
+
     def queue_position(self, key: VideoKey) -> int | None:
         """1 for the video that starts next, and so on; None if it does not wait."""
+        place = self.place(key)
+        return None if place is None else place.position
+
+    def place(self, key: VideoKey) -> Place | None:
+        """Where a video is in the queue; None if it does not wait."""
         with self._forecast_lock:
-            return self._forecast.queue_position(key)
+            return self._forecast.place(key)
 
     def eta_seconds(self, key: VideoKey, now: int) -> float | None:
         """Seconds until the video is expected to be completed; see `QueueForecast`."""

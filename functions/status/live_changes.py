@@ -11,9 +11,9 @@ from functions.shared.streams.bus import Message
 from functions.shared.streams.validation import read_request
 from functions.shared.streams.video_state import snapshot_of
 from functions.shared.subjects import VideoKey
+from functions.shared.video.costs import MAX_SAMPLES
 from functions.shared.video.profiles import Profile
 from functions.shared.video.requests import ResolvedRequest
-from functions.status.eta.costs import MAX_SAMPLES
 from functions.status.eta.forecast import QueueForecast
 from functions.status.listing.reader import IndexedVideo, Reader
 from functions.status.listing.records import event_record, request_record

@@ -14,7 +14,7 @@ from functions.status.index import VideoIndex
 
 
 class QueueMetrics(Collector):
-    """Tells how many videos wait and are made, and for how long the oldest has waited."""
+    """Tells how many videos wait and are made, for how long, and the accounts' parts."""
 
     def __init__(self, index: VideoIndex) -> None:
         """Read from `index`."""
@@ -27,15 +27,25 @@ class QueueMetrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families, as of now."""
         load = self._index.queue_load()
-        videos, oldest = self._families()
+        videos, oldest, shares, ahead = self._families()
         for state, counts in (("waiting", load.waiting), ("running", load.running)):
             for account, count in counts.items():
                 videos.add_metric([account, state], count)
         # On this machine's clock, which decides nothing here.
         waited = 0 if load.oldest is None else time.time_ns() - load.oldest
         oldest.add_metric([], max(0, waited) / NANOSECONDS)
-        yield videos
-        yield oldest
+        for family, values in ((shares, load.shares), (ahead, load.ahead)):
+            for account, value in values.items():
+                family.add_metric([account], value)
+        yield from (videos, oldest, shares, ahead)
 
-    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
-        return metrics.QUEUE_VIDEOS.family(), metrics.QUEUE_OLDEST_SECONDS.family()
+    def _families(self) -> list[GaugeMetricFamily]:
+        return [
+            one.family()
+            for one in (
+                metrics.QUEUE_VIDEOS,
+                metrics.QUEUE_OLDEST_SECONDS,
+                metrics.QUEUE_SHARE,
+                metrics.QUEUE_AHEAD_SECONDS,
+            )
+        ]

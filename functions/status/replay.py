@@ -13,7 +13,14 @@ from typing import Final
 
 from functions.shared.errors import Unavailable
 from functions.shared.streams.bus import Bus, Message
-from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+from functions.shared.subjects import (
+    ALL_REQUESTS,
+    ALL_VIDEOS,
+    QUEUE,
+    QUEUE_SUBJECT,
+    REQUESTS,
+    VIDEOS,
+)
 from functions.shared.video.events import EventName
 from functions.status.freshness import StreamProgress
 from functions.status.index import VideoIndex
@@ -114,6 +121,14 @@ class Replay:
 
     def _advance(self) -> None:
         """Take those of the next steps that need not wait: VIDEOS, then REQUESTS, then the rest."""
+        if QUEUE not in self._stop_following:
+            self._stop_following[QUEUE] = self._bus.follow(
+                QUEUE,
+                self._index.apply_state,
+                lambda: None,
+                partial(self._restart, "the streams were recreated"),
+                subject=QUEUE_SUBJECT,
+            )
         if VIDEOS not in self._stop_following:
             self._follow(VIDEOS, 0)
         if not self._caught_up[VIDEOS].is_set():

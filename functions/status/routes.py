@@ -230,7 +230,13 @@ class StatusRoutes:
         with contextlib.suppress(InvalidRequest):
             resolved = read_request(message, self._profile).request
         video = queued_video(key.video_id, message.time, resolved, max_age_days=self._max_age_days)
-        video["queue_position"] = self._index.queue_position(key)
+        place = self._index.place(key)
+        if place is not None:
+            video |= {
+                "queue_position": place.position,
+                "own_queue_position": place.own_position,
+                "queue_accounts": place.accounts,
+            }
         return video
 
     def _account(self) -> str:

@@ -111,7 +111,7 @@ class VideoAnswers:
         queued = video.status == State.QUEUED
         return video.filled(
             None if now is None else self._forecast.eta_seconds(key, now),
-            self._forecast.queue_position(key) if queued else None,
+            self._forecast.place(key) if queued else None,
         )
 
 

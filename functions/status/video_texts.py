@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from functions.shared.api.video_schema import Video
 from functions.shared.subjects import VideoKey
 from functions.shared.video.events import State
+from functions.status.eta.forecast import Place
 
 UNFINISHED: Final = frozenset({State.QUEUED.value, State.IN_PROGRESS.value})
 # Of each, beside its text: the key and the entry.
@@ -21,7 +22,9 @@ OVERHEAD_BYTES: Final = 600
 
 # Fields of the video object that follow each other. Within a string, quotes are escaped, so a
 # prompt or a pair of metadata can't look like this.
-_UNKNOWN: Final = b'"eta_seconds":null,"queue_position":null'
+_UNKNOWN: Final = (
+    b'"eta_seconds":null,"queue_position":null,"own_queue_position":null,"queue_accounts":null'
+)
 
 
 class VideoText(NamedTuple):
@@ -46,12 +49,15 @@ class VideoText(NamedTuple):
         """The video waits or runs."""
         return self.status in UNFINISHED
 
-    def filled(self, eta_seconds: float | None, queue_position: int | None) -> bytes:
-        """The text with these two fields."""
+    def filled(self, eta_seconds: float | None, place: Place | None) -> bytes:
+        """The text with the time left, and the place in the queue."""
         # As `json.dumps` writes numbers, in a fifth of its time.
         eta = "null" if eta_seconds is None else repr(eta_seconds)
-        position = "null" if queue_position is None else repr(queue_position)
-        known = f'"eta_seconds":{eta},"queue_position":{position}'
+        position, own, accounts = ("null",) * 3 if place is None else map(repr, place)
+        known = (
+            f'"eta_seconds":{eta},"queue_position":{position},"own_queue_position":{own},'
+            f'"queue_accounts":{accounts}'
+        )
         return self.text.replace(_UNKNOWN, known.encode(), 1)
 
 

@@ -11,6 +11,13 @@ from typing import Final
 
 from functions.shared.errors import InvalidEvent, QueueFull
 from functions.shared.streams.bus import Bus
+from functions.shared.streams.queue_state import (
+    NOTHING_KNOWN,
+    QueueState,
+    backlog,
+    newest_queue_state,
+    waiting_of,
+)
 
 # Refresh interval; in between, each process counts only its own submissions, so the limits are
 # soft by what the other processes of `submit` accept meanwhile.
@@ -50,8 +57,11 @@ class QueueLimits:
         self._bus = bus
         self._limit = limit
         self._account_limit = account_limit
-        self._total = _CachedCount(bus.backlog)
+        self._total = _CachedCount(lambda: backlog(bus, self._state()))
         self._by_account: dict[str, _CachedCount] = {}
+        # One for the counts of all accounts: reading it takes longer than counting from it.
+        self._known: QueueState = NOTHING_KNOWN
+        self._known_at = -COUNT_SECONDS
 
     def reserve(self, account: str, places: int = 1) -> None:
         """Reserve places in the queue for requests of `account`: all of them, or none.
@@ -77,9 +87,16 @@ class QueueLimits:
             self._reserve_for(account, places, of_account)
         self._total.add(places)
 
+    def _state(self) -> QueueState:
+        now = time.monotonic()
+        if now - self._known_at > COUNT_SECONDS:
+            self._known = newest_queue_state(self._bus)
+            self._known_at = now
+        return self._known
+
     def _reserve_for(self, account: str, places: int, limit: int) -> None:
         count = self._by_account.setdefault(
-            account, _CachedCount(lambda: self._bus.undelivered(account))
+            account, _CachedCount(lambda: waiting_of(self._bus, self._state(), account))
         )
         waiting = count.value()
         if waiting + places > limit:

@@ -17,8 +17,15 @@ from functions.submit.stored_request import find_request
 from functions.submit.submission import Accepted, Submissions
 
 # Fields that a remix does not take over from its source.
-# The last three tell of another request.
-_NOT_COPIED: Final = {"prompt", "model", "user", "remixed_from_video_id", "ignored_seconds"}
+# The last four tell of another request.
+_NOT_COPIED: Final = {
+    "prompt",
+    "model",
+    "priority",
+    "user",
+    "remixed_from_video_id",
+    "ignored_seconds",
+}
 
 
 class Remixes:

@@ -28,8 +28,9 @@ def test_the_response_has_every_setting_of_the_video(api: Api) -> None:
     assert (video["model"], video["size"], video["seconds"]) == ("mochi-1-demo", "96x64", "2")
     assert (video["seed"], video["metadata"]) == (7, {"team": "a"})
     again = api.status.get(f"/v1/videos/{video['id']}").get_json()
-    assert {**again, "queue_position": None} == video
-    assert again["queue_position"] == 1
+    places = ("queue_position", "own_queue_position", "queue_accounts")
+    assert {**again, **dict.fromkeys(places)} == video
+    assert [again[name] for name in places] == [1, 1, 1]
 
 
 def test_standard_fields_of_other_servers_are_taken(api: Api) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from functions.setup.streams import requests_consumer
+from functions.setup.streams import turns_consumer
 from functions.shared.config import Settings
 from local.stack import ROOT
 from tests.manifests import (
@@ -79,7 +79,7 @@ def test_max_in_flight_is_max_scale(name: str) -> None:
         # Set, and not the default that happens to be the same.
         given = environment(objects, container)["MAX_IN_FLIGHT"]
         settings = Settings(max_in_flight=int(given))
-        assert requests_consumer(settings).max_ack_pending == most
+        assert turns_consumer(settings).max_ack_pending == most
 
 
 @EACH_OVERLAY

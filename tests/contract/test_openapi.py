@@ -207,7 +207,7 @@ def test_the_documented_defaults_and_suggestions_are_used(profile: str) -> None:
     assert described == {name: str(resolved[name]) for name in described}
     assert described.keys() == {
         *("size", "width", "height", "num_frames", "fps", "num_inference_steps", "guidance_scale"),
-        "quality",
+        *("quality", "priority"),
     }
     for size in fields["size"]["examples"]:
         assert size_in_pixels(size, (None, None), loaded)

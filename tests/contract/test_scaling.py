@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.setup.streams import requests_consumer
+from functions.setup.streams import turns_consumer
 from tests.manifests import (
     EACH_OVERLAY,
     KNATIVE,
@@ -80,7 +80,7 @@ def test_one_number_sets_the_size_of_a_fleet(tmp_path: Path) -> None:
     template = find(objects, "Service", "generate")["spec"]["template"]
     assert template["metadata"]["annotations"][f"{PREFIX}max-scale"] == "97"
     (job,) = find(objects, "Job", "set-up")["spec"]["template"]["spec"]["containers"]
-    assert requests_consumer(settings_of(objects, job)).max_ack_pending == 97
+    assert turns_consumer(settings_of(objects, job)).max_ack_pending == 97
     assert settings_of(objects, container_of(objects, "dispatch")).max_in_flight == 97
     quota = find(objects, "ResourceQuota", "generate")["spec"]
     assert quota["hard"] == {"pods": "97"}

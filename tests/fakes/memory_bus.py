@@ -16,15 +16,24 @@ from functions.shared.errors import (
     TooLarge,
     Unavailable,
 )
-from functions.shared.streams.bus import Delivery, Message, QueueState, RequestSource, StreamEnd
-from functions.shared.subjects import ALL_REQUESTS, ALL_VIDEOS, REQUESTS, VIDEOS
+from functions.shared.streams.bus import Delivery, Message, Source, StreamEnd
+from functions.shared.subjects import (
+    ALL_REQUESTS,
+    ALL_TURNS,
+    ALL_VIDEOS,
+    QUEUE,
+    QUEUE_SUBJECT,
+    REQUESTS,
+    TURNS,
+    VIDEOS,
+)
 from functions.shared.timestamps import NANOSECONDS
 from tests.fakes.memory_queue import MemoryDelivery, MemoryQueue, MemorySource
 from tests.fakes.memory_streams import MemoryStreams, matches
 
 
 class MemoryBus:
-    """Both streams in memory, with a clock and faults that a test controls.
+    """The streams in memory, with a clock and faults that a test controls.
 
     Attributes:
         faults: the outcome of the next publishes, one entry each: "lost" (not stored, and no
@@ -35,10 +44,12 @@ class MemoryBus:
         catches_up: while false, a new follower is never told that it has everything.
         clock: nanoseconds since the epoch; `advance` moves it.
         connected_seconds: what `connected_for` returns.
+        max_in_flight: how many turns TURNS holds.
     """
 
-    def __init__(self, *, max_payload: int = 1 << 20) -> None:
-        """Start with two empty streams."""
+    def __init__(self, *, max_payload: int = 1 << 20, max_in_flight: int = 4) -> None:
+        """Start with empty streams."""
+        self.max_in_flight = max_in_flight
         self.faults: deque[str] = deque()
         self.unavailable = False
         self.stopped_writing = False
@@ -63,7 +74,7 @@ class MemoryBus:
         self._streams.freeze_replica()
 
     def lose_all_data(self) -> None:
-        """Recreate both streams, empty, as after the servers have lost their data."""
+        """Recreate all streams, empty, as after the servers have lost their data."""
         with self._lock:
             self._streams.clear()
             self._losses += 1
@@ -74,7 +85,7 @@ class MemoryBus:
 
     @property
     def settled(self) -> list[tuple[str, str]]:
-        """The subjects of all settled requests, each with how: ack, nak or term."""
+        """The subjects of all settled turns, each with how: ack, nak or term."""
         return self._queue.settled
 
     def _check_available(self) -> None:
@@ -100,6 +111,8 @@ class MemoryBus:
             if fault == "full":
                 raise QueueFull
             last = self._streams.last(_stream_of(subject), expected_filter or subject)
+            if _stream_of(subject) == TURNS and len(self._streams.turns()) >= self.max_in_flight:
+                raise QueueFull
             if fault == "busy" or (last.seq if last else 0) != expected:
                 raise SequenceConflict
             seq = self.inject(subject, payload, headers)
@@ -116,7 +129,7 @@ class MemoryBus:
         with self._lock:
             self.clock += 1
             message = self._streams.store(stream, subject, self.clock, payload, headers or {})
-            if stream == REQUESTS:
+            if stream == TURNS:
                 self._queue.add(message.seq)
             for followed, pattern, on_message, _ in list(self._followers):
                 if followed == stream and matches(subject, pattern):
@@ -166,32 +179,11 @@ class MemoryBus:
         self._check_available()
         return self.clock
 
-    def backlog(self) -> int:
-        """See `Bus.backlog`."""
+    def count_after(self, stream: str, subject: str, after: int) -> int:
+        """See `Bus.count_after`."""
         self._check_available()
         with self._lock:
-            return self._queue.backlog(self._streams.requests())
-
-    def settled_requests(self) -> int:
-        """See `Bus.settled_requests`."""
-        self._check_available()
-        with self._lock:
-            return self._queue.settled_up_to(self._streams.requests())
-
-    def queue_state(self) -> QueueState:
-        """See `Bus.queue_state`."""
-        self._check_available()
-        with self._lock:
-            stored = self._streams.requests()
-            waiting = self._queue.undelivered(stored)
-            in_flight = self._queue.backlog(stored) - waiting
-            return QueueState(waiting, in_flight, self._queue.settled_up_to(stored))
-
-    def undelivered(self, account: str) -> int:
-        """See `Bus.undelivered`."""
-        self._check_available()
-        with self._lock:
-            return self._queue.undelivered(self._streams.requests(account))
+            return len(self._streams.after(stream, after, subject, leader=False))
 
     def check(self) -> None:
         """See `Bus.check`."""
@@ -203,22 +195,24 @@ class MemoryBus:
         if self.stopped_writing:
             raise NotStored("NATS has stopped storing messages")
 
-    def request_source(self) -> RequestSource:
-        """See `Bus.request_source`."""
+    def turn_source(self) -> Source:
+        """See `Bus.turn_source`."""
         return MemorySource(self.take)
 
     def take(self) -> Delivery | None:
-        """Deliver the next request; None if none waits."""
+        """Deliver the next turn; None if there is none."""
         self._check_available()
         with self._lock:
-            seq = self._queue.take(self._streams.requests())
-            message = None if seq is None else self._streams.at(REQUESTS, seq)
+            seq = self._queue.take(self._streams.turns())
+            message = None if seq is None else self._streams.at(TURNS, seq)
         return None if message is None else MemoryDelivery(self._settle, message)
 
     def _settle(self, message: Message, how: str) -> None:
         self._check_available()
         with self._lock:
             self._queue.settle(message, how)
+            if how != "nak":
+                self._streams.purge(TURNS, message.subject, message.seq + 1)
 
     def follow(
         self,
@@ -231,7 +225,7 @@ class MemoryBus:
         after: int = 0,
     ) -> Callable[[], None]:
         """See `Bus.follow`; the callbacks run on the thread that calls or publishes."""
-        pattern = subject or {REQUESTS: ALL_REQUESTS, VIDEOS: ALL_VIDEOS}[stream]
+        pattern = subject or _ALL[stream]
         entry = (stream, pattern, on_message, on_stream_recreated)
         with self._lock:
             for message in self._streams.after(stream, after, pattern):
@@ -255,7 +249,7 @@ class MemoryBus:
         """See `Bus.stream_end`."""
         self._check_available()
         with self._lock:
-            kept = self._streams.after(stream, 0, {REQUESTS: ALL_REQUESTS}.get(stream, ALL_VIDEOS))
+            kept = self._streams.after(stream, 0, _ALL[stream])
             oldest = kept[0].time if kept else 0
             last = self._streams.last_seq[stream]
             size = sum(len(message.data) for message in kept)
@@ -270,9 +264,7 @@ class MemoryBus:
         """See `Bus.message_count`."""
         self._check_available()
         with self._lock:
-            return len(
-                self._streams.subjects(stream, {REQUESTS: ALL_REQUESTS}.get(stream, ALL_VIDEOS))
-            )
+            return len(self._streams.subjects(stream, _ALL[stream]))
 
     def watch(self, subject: str, on_message: Callable[[str], None]) -> Callable[[], None]:
         """See `Bus.watch`."""
@@ -289,4 +281,7 @@ class MemoryBus:
 
 
 def _stream_of(subject: str) -> str:
-    return REQUESTS if subject.startswith("kinora.requests.") else VIDEOS
+    return next(stream for stream in _ALL if subject.startswith(f"kinora.{stream.lower()}"))
+
+
+_ALL = {REQUESTS: ALL_REQUESTS, VIDEOS: ALL_VIDEOS, TURNS: ALL_TURNS, QUEUE: QUEUE_SUBJECT}

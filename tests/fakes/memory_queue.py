@@ -1,4 +1,4 @@
-"""The consumer of REQUESTS in memory: the part of `MemoryBus` that delivers requests."""
+"""The consumer of TURNS in memory: the part of `MemoryBus` that delivers turns."""
 
 from __future__ import annotations
 
@@ -11,69 +11,48 @@ from functions.shared.streams.bus import Delivery, Message
 
 
 class MemoryQueue:
-    """The order of the requests, and how each was settled. Not thread-safe.
+    """The order of the turns, and how each was settled. Not thread-safe.
 
-    Requests may have been purged, so methods take the sequences of those that are still `stored`.
+    Turns may have been purged, so methods take the sequences of those that are still `stored`.
 
     Attributes:
-        settled: the subjects of all settled requests, each with how: ack, nak or term.
+        settled: the subjects of all settled turns, each with how: ack, nak or term.
     """
 
     def __init__(self) -> None:
         self.settled: list[tuple[str, str]] = []
         self._order: deque[int] = deque()
-        self._pending: set[int] = set()
-        self._last_delivered = 0
 
     def add(self, seq: int) -> None:
-        """Append a request."""
+        """Append a turn."""
         self._order.append(seq)
 
     def take(self, stored: set[int]) -> int | None:
-        """Deliver the first request, which is in flight until it is settled; None without one."""
+        """Deliver the first turn, which is in flight until it is settled; None without one."""
         seq = next((seq for seq in self._order if seq in stored), None)
         if seq is not None:
             self._order.remove(seq)
-            self._pending.add(seq)
-            self._last_delivered = max(self._last_delivered, seq)
         return seq
 
     def settle(self, message: Message, how: str) -> None:
-        """Record how a request was settled; after a nak, append it again."""
+        """Record how a turn was settled; after a nak, append it again."""
         self.settled.append((message.subject, how))
-        self._pending.discard(message.seq)
         if how == "nak":
             self._order.append(message.seq)
-
-    def backlog(self, stored: set[int]) -> int:
-        """The number of requests that wait or are in flight."""
-        return sum(seq in stored for seq in self._order) + len(self._pending)
-
-    def undelivered(self, stored: set[int]) -> int:
-        """The number of requests that were never delivered."""
-        return sum(seq in stored and seq > self._last_delivered for seq in self._order)
-
-    def settled_up_to(self, stored: set[int]) -> int:
-        """The sequence up to which every request is settled, as a consumer's ack floor."""
-        waiting = {seq for seq in self._order if seq in stored and seq <= self._last_delivered}
-        unsettled = waiting | self._pending
-        return min(unsettled) - 1 if unsettled else self._last_delivered
 
     def clear(self) -> None:
         """Start over, with sequences from 1."""
         self._order.clear()
-        self._pending.clear()
-        self._last_delivered = 0
 
 
 class MemorySource:
-    """A `RequestSource` of the deliveries that `take` returns."""
+    """A `Source` of the deliveries that `take` returns."""
 
     def __init__(self, take: Callable[[], Delivery | None]) -> None:
         self._take = take
 
     def fetch(self, timeout: float) -> Delivery | None:
-        """See `RequestSource.fetch`."""
+        """See `Source.fetch`."""
         end = time.monotonic() + timeout
         while (delivery := self._take()) is None and time.monotonic() < end:
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The messages of both streams in memory: the part of `MemoryBus` that stores them."""
+"""The messages of the streams in memory: the part of `MemoryBus` that stores them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from functions.shared.streams.bus import Message
-from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.subjects import QUEUE, REQUESTS, TURNS, VIDEOS
+
+STREAMS = (REQUESTS, VIDEOS, TURNS, QUEUE)
 
 
 class MemoryStreams:
     """The newest message of each subject. Not thread-safe."""
 
     def __init__(self) -> None:
-        """Start with two empty streams."""
+        """Start with empty streams."""
         self.clear()
 
     def clear(self) -> None:
-        """Recreate both streams, empty and with sequences from 1."""
-        self.last_seq = {REQUESTS: 0, VIDEOS: 0}
-        self._messages: dict[str, dict[str, Message]] = {REQUESTS: {}, VIDEOS: {}}
+        """Recreate all streams, empty and with sequences from 1."""
+        self.last_seq = dict.fromkeys(STREAMS, 0)
+        self._messages: dict[str, dict[str, Message]] = {stream: {} for stream in STREAMS}
         self._stale: dict[str, dict[str, Message]] | None = None
 
     def freeze_replica(self) -> None:
@@ -64,13 +66,9 @@ class MemoryStreams:
         """The subjects that match and have a message."""
         return [subject for subject in self._messages[stream] if matches(subject, pattern)]
 
-    def requests(self, account: str | None = None) -> set[int]:
-        """The sequences of all requests, or of an account's."""
-        return {
-            message.seq
-            for message in self._messages[REQUESTS].values()
-            if account is None or VideoKey.from_subject(message.subject).account == account
-        }
+    def turns(self) -> set[int]:
+        """The sequences of all turns."""
+        return {message.seq for message in self._messages[TURNS].values()}
 
 
 def matches(subject: str, pattern: str) -> bool:

@@ -145,7 +145,7 @@ def test_a_bad_file_is_told_and_the_last_good_one_is_kept(stack: RunningStack, f
 def test_a_bad_file_fails_the_start_with_one_line(tmp_path: Path) -> None:
     """Gunicorn ends, and does not try again."""
     file = tmp_path / "accounts.toml"
-    file.write_text("[accounts.acme]\nweight = 2\n")
+    file.write_text("[accounts.acme]\nshare = 2\n")
     # What `make run` checks before the start is not checked here.
     stack = RunningStack(tmp_path / "data", {"ACCOUNTS_FILE": str(file)})
     try:
@@ -153,10 +153,8 @@ def test_a_bad_file_fails_the_start_with_one_line(tmp_path: Path) -> None:
             with pytest.raises(AssertionError, match="ended with 3"):
                 stack.start(function)
             lines = stack.log(function).splitlines()
-            (line,) = [line for line in lines if "weight" in line]
-            assert (
-                f"ACCOUNTS_FILE can't be used: {file}: accounts.acme.weight: is not known" in line
-            )
+            (line,) = [line for line in lines if "acme.share" in line]
+            assert f"ACCOUNTS_FILE can't be used: {file}: accounts.acme.share: is not known" in line
             assert not any("Traceback" in line for line in lines)
     finally:
         stack.close()

@@ -8,21 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from functions.shared.errors import SequenceConflict, TooLarge, Unavailable
+from functions.shared.errors import QueueFull, SequenceConflict, TooLarge, Unavailable
 from functions.shared.streams import follower
 from functions.shared.streams.bus import Bus, Delivery
 from functions.shared.streams.jetstream import JetStream
-from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
+from functions.shared.subjects import (
+    ALL_REQUESTS,
+    ALL_TURNS,
+    REQUESTS,
+    TURNS,
+    VIDEOS,
+    VideoKey,
+)
 from tests.fakes import MemoryBus
 from tests.harness import RunningStack
 from tests.patience import scaled, wait_until
+
+# That of a stack with two replicas.
+MAX_IN_FLIGHT = 2
 
 
 @pytest.fixture(params=["memory", "jetstream"])
 def bus(request: pytest.FixtureRequest) -> Bus:
     """Both implementations."""
     if request.param == "memory":
-        return MemoryBus()
+        return MemoryBus(max_in_flight=MAX_IN_FLIGHT)
     real: Bus = request.getfixturevalue("jetstream")
     return real
 
@@ -186,62 +196,67 @@ def test_a_portion_is_empty_only_if_the_leader_has_no_message(key: VideoKey) -> 
 
 
 def _take(bus: Bus, key: VideoKey) -> Delivery:
-    source = bus.request_source()
+    source = bus.turn_source()
     while True:
         delivery = source.fetch(2)
         assert delivery is not None, "no delivery"
-        if delivery.message.subject == key.request_subject:
+        if delivery.message.subject == key.turn_subject:
             return delivery
         delivery.ack()
 
 
-def test_a_request_is_redelivered_until_it_is_acknowledged(bus: Bus, key: VideoKey) -> None:
-    """A nak causes a redelivery, and an ack prevents one."""
-    bus.publish(key.request_subject, b"", expected=0)
+def _give(bus: Bus, key: VideoKey) -> int:
+    return bus.publish(key.turn_subject, b"1", expected=0)
+
+
+def test_a_turn_is_redelivered_until_it_is_acknowledged(bus: Bus, key: VideoKey) -> None:
+    """A nak causes a redelivery; an ack prevents one, and removes the turn."""
+    _give(bus, key)
     first = _take(bus, key)
-    assert bus.backlog() >= 1
+    assert bus.list_subjects(TURNS, key.turn_subject) == [key.turn_subject]
     first.in_progress()
     first.nak(0.1)
     second = _take(bus, key)
     assert second.message.seq == first.message.seq
     second.ack()
-    assert bus.request_source().fetch(0.3) is None
+    assert bus.turn_source().fetch(0.3) is None
+    assert bus.list_subjects(TURNS, key.turn_subject) == []
 
 
-def test_what_waits_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
-    """Without delivered or purged requests, or those of accounts with similar names."""
+def test_the_stream_refuses_a_turn_too_many_and_a_second_one(bus: Bus, key: VideoKey) -> None:
+    """Whoever publishes it. What is acknowledged makes room, also for the same video."""
+    *keys, late = [VideoKey(key.account, f"{key.video_id}-{n}") for n in range(MAX_IN_FLIGHT + 1)]
+    for each in keys:
+        _give(bus, each)
+        with pytest.raises((SequenceConflict, QueueFull)):
+            _give(bus, each)
+    with pytest.raises(QueueFull):
+        _give(bus, late)
+    _take(bus, keys[0]).ack()
+    _give(bus, late)
+    _take(bus, keys[1]).term("no use")
+    wait_until(
+        lambda: not bus.list_subjects(TURNS, keys[1].turn_subject), seconds=10, what="it is gone"
+    )
+    _give(bus, keys[1])
+    bus.purge(TURNS, ALL_TURNS)
+
+
+def test_what_follows_a_message_is_counted_by_account(bus: Bus, key: VideoKey) -> None:
+    """Without purged requests, or those of accounts with similar names."""
     keys = [VideoKey(key.account + "w", f"{key.video_id}{n}") for n in range(3)]
     other = VideoKey(key.account + "x", key.video_id)
-    assert bus.undelivered(other.account) == 0
-    for each in (*keys, other):
-        bus.publish(each.request_subject, b"", expected=0)
-    assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (1, 3)
+    own, others = (f"kinora.requests.{each.account}.*" for each in (keys[0], other))
+    before = bus.last_seq(REQUESTS)
+    assert bus.count_after(REQUESTS, others, before) == 0
+    seqs = [bus.publish(each.request_subject, b"", expected=0) for each in (*keys, other)]
+    assert bus.count_after(REQUESTS, own, before) == 3
+    assert bus.count_after(REQUESTS, others, before) == 1
+    assert bus.count_after(REQUESTS, ALL_REQUESTS, before) == 4
     bus.purge(REQUESTS, keys[1].request_subject)
-    assert bus.undelivered(keys[0].account) == 2
-    taken = _take(bus, keys[0])
-    assert bus.undelivered(keys[0].account) == 1
-    taken.ack()
-    assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (1, 1)
-    for each in (keys[2], other):
-        _take(bus, each).ack()
-    assert (bus.undelivered(other.account), bus.undelivered(keys[0].account)) == (0, 0)
-
-
-def test_requests_are_settled_up_to_the_first_that_is_not(bus: Bus, key: VideoKey) -> None:
-    """One that waits or was returned is not settled, whatever became of those that follow it."""
-    keys = [VideoKey(key.account, f"{key.video_id}{n}") for n in range(2)]
-    seqs = [bus.publish(each.request_subject, b"", expected=0) for each in keys]
-    first, second = (_take(bus, each) for each in keys)
-    second.ack()
-    assert bus.settled_requests() < seqs[0]
-    first.nak(0)
-    _take(bus, keys[0]).term("no use")
-    wait_until(lambda: bus.settled_requests() == seqs[1], seconds=10, what="both are settled")
-    later = VideoKey(key.account, f"{key.video_id}-later")
-    bus.publish(later.request_subject, b"", expected=0)
-    assert bus.settled_requests() == seqs[1]
-    _take(bus, later).ack()
-    wait_until(lambda: bus.settled_requests() > seqs[1], seconds=10, what="all are settled")
+    assert bus.count_after(REQUESTS, own, before) == 2
+    assert bus.count_after(REQUESTS, own, seqs[0]) == 1
+    assert bus.count_after(REQUESTS, own, seqs[2]) == 0
 
 
 def test_messages_are_counted(bus: Bus, key: VideoKey) -> None:
@@ -254,12 +269,12 @@ def test_messages_are_counted(bus: Bus, key: VideoKey) -> None:
     assert bus.message_count(VIDEOS) == before
 
 
-def test_a_terminated_request_is_not_redelivered(bus: Bus, key: VideoKey) -> None:
-    """A poison message is settled, and stays in the stream for inspection."""
-    bus.publish(key.request_subject, b"", expected=0)
+def test_a_terminated_turn_is_not_redelivered(bus: Bus, key: VideoKey) -> None:
+    """A poison turn is settled, and gone."""
+    _give(bus, key)
     _take(bus, key).term("no use")
-    assert bus.request_source().fetch(0.3) is None
-    assert bus.get_last_message(REQUESTS, key.request_subject, leader=True) is not None
+    assert bus.turn_source().fetch(0.3) is None
+    assert bus.get_last_message(TURNS, key.turn_subject, leader=True) is None
 
 
 def test_an_unreachable_server_is_an_error_and_not_a_hang(key: VideoKey) -> None:

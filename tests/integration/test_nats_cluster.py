@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections.abc import Callable
@@ -17,12 +18,12 @@ from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_address import client_options
 from functions.shared.streams.video_state import Snapshot
-from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.subjects import ALL_TURNS, TURNS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from tests.cluster import leader, replicas_in_sync
 from tests.manifests import KNATIVE, OVERLAYS, find, nats_files, render
 from tests.nats_users import NatsUsersStack
-from tests.patience import now, wait_until
+from tests.patience import now, scaled, wait_until
 from tests.unit.events import publish, started
 
 
@@ -57,7 +58,7 @@ def test_the_servers_of_the_manifests_survive_the_loss_of_one(folder: Path, tmp_
     ledger = Ledger(bus, takeover_grace=0)
     try:
         stack.start_servers()
-        assert asyncio.run(_copies(url)) == {"REQUESTS": 3, "VIDEOS": 3}
+        assert asyncio.run(_copies(url)) == {"REQUESTS": 3, "VIDEOS": 3, "TURNS": 3, "QUEUE": 3}
         _wait_in_sync(url)
         before = _start_video(ledger)
         lost = wait_until(lambda: leader(url, VIDEOS), seconds=30, what="a leader")
@@ -72,6 +73,55 @@ def test_the_servers_of_the_manifests_survive_the_loss_of_one(folder: Path, tmp_
             assert "Authorization Violation" not in stack.stack.log_of(server.name).read_text()
     finally:
         bus.close()
+        stack.close()
+
+
+def test_turns_stay_bounded_on_three_servers(tmp_path: Path) -> None:
+    """Whoever publishes them at the same time, and after the loss of the server that decides."""
+    limit, videos = 3, [VideoKey("acme", f"v{n}") for n in range(6)]
+    stack = NatsUsersStack(tmp_path, replicas=limit, clustered=True)
+    url = stack.nats_url_of("operator")
+    buses = [JetStream(url) for _ in range(4)]
+
+    def give(bus: JetStream) -> int:
+        given = 0
+        for key in videos:
+            with contextlib.suppress(KinoraError):
+                bus.publish(key.turn_subject, b"1", expected=0)
+                given += 1
+        return given
+
+    def rounds(count: int) -> None:
+        source = buses[0].turn_source()
+        with ThreadPoolExecutor(len(buses)) as pool:
+            for _ in range(count):
+                assert sum(pool.map(give, buses)) <= limit
+                assert len(buses[0].list_subjects(TURNS, ALL_TURNS)) == limit
+                for _ in range(limit):
+                    delivery = source.fetch(scaled(10))
+                    assert delivery is not None
+                    delivery.ack()
+                # The servers agree on the removal some milliseconds after they confirm the end.
+                wait_until(
+                    lambda: buses[0].list_subjects(TURNS, ALL_TURNS) == [],
+                    seconds=10,
+                    what="the places are free",
+                )
+
+    try:
+        stack.start_servers()
+        _wait_in_sync(url)
+        rounds(10)
+        lost = wait_until(lambda: leader(url, TURNS), seconds=30, what="a leader")
+        stack.kill(lost)
+        wait_until(lambda: leader(url, TURNS), seconds=30, what="another leader")
+        stack.start(lost)
+        _wait_in_sync(url)
+        rounds(10)
+        _wait_in_sync(url)
+    finally:
+        for bus in buses:
+            bus.close()
         stack.close()
 
 

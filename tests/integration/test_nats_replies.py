@@ -19,10 +19,10 @@ import pytest
 import requests
 from nats.aio.client import Client
 
-from functions.shared.streams.consumers import GENERATE_CONSUMER
+from functions.shared.streams.consumers import FORWARD_CONSUMER, GENERATE_CONSUMER
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.nats_address import client_options
-from functions.shared.subjects import REQUESTS, VIDEOS
+from functions.shared.subjects import QUEUE, QUEUE_SUBJECT, REQUESTS, TURNS, VIDEOS
 from local.stack import ROOT
 from tests.nats_users import USERS, NatsUsersStack, permissions
 from tests.patience import scaled, wait_until
@@ -97,10 +97,10 @@ def _question(pattern: str) -> tuple[str, bytes]:
     subject = subject.replace("$JS.ACK.VIDEOS.1", "$JS.ACK.VIDEOS.forward.1")
     subject = subject.replace("kinora.requests.*.*", "kinora.requests.acme.own")
     subject = subject.replace("*", "own")
-    stream = REQUESTS if REQUESTS in subject else VIDEOS
+    stream = next((one for one in (REQUESTS, QUEUE) if one in subject), VIDEOS)
     for call, body in (
         ("MSG.NEXT", {"batch": 1, "no_wait": True}),
-        ("GET", {"last_by_subj": STORED[stream]}),
+        ("GET", {"last_by_subj": STORED.get(stream, QUEUE_SUBJECT)}),
         ("PURGE", {"filter": "kinora.none"}),
         ("LIST", {"offset": 0}),
     ):
@@ -162,13 +162,13 @@ def test_no_consumer_of_a_function_delivers_into_a_stream(
 
 
 async def _create_consumer(
-    client: Client, user: str, name: str, config: dict[str, str], *, asked_as: str | None = None
+    client: Client, user: str, name: str, config: dict[str, str]
 ) -> dict[str, Any]:
-    """Create a consumer of VIDEOS as a function's user may; `asked_as` is the subject's name."""
+    """Create a consumer of VIDEOS as a function's user may."""
     if user == "status":
         subject = f"$JS.API.CONSUMER.CREATE.{VIDEOS}"
     else:
-        subject = f"$JS.API.CONSUMER.DURABLE.CREATE.{VIDEOS}.{asked_as or name}"
+        subject = f"$JS.API.CONSUMER.DURABLE.CREATE.{VIDEOS}.{name}"
         config = {**config, "durable_name": name}
     request = {"stream_name": VIDEOS, "config": {**config, "replay_policy": "instant"}}
     answer = await client.request(subject, json.dumps(request).encode(), timeout=scaled(10))
@@ -176,57 +176,70 @@ async def _create_consumer(
     return found
 
 
-def test_dispatch_can_not_change_the_consumer_that_forwards(servers: NatsUsersStack) -> None:
-    """Its permissions deny that name, and the server one that differs from the subject's."""
+@pytest.mark.parametrize("user", ["status", "dispatch"])
+def test_the_set_up_repairs_a_consumer_that_a_function_changed(
+    servers: NatsUsersStack, user: str
+) -> None:
+    """A known limit: who may create consumers of VIDEOS may change the one that forwards.
 
-    async def change() -> dict[str, Any]:
-        client = await _connect(servers, "dispatch")
-        config = {"deliver_policy": "new", "ack_policy": "explicit"}
-        answer = await _create_consumer(
-            client, "dispatch", "forward", config, asked_as="webhook-acme"
-        )
-        await client.close()
-        return answer
-
-    assert "does not match" in asyncio.run(change())["error"]["description"]
-
-
-def test_the_set_up_repairs_a_consumer_that_status_changed(servers: NatsUsersStack) -> None:
-    """A known limit: who may create consumers may change one, and so hold requests up.
-
-    The queue of `dispatch` is as before once the set-up has run.
+    It is as before once the set-up has run.
     """
 
     async def change() -> None:
-        client = await _connect(servers, "status")
+        client = await _connect(servers, user)
         config = {
-            "name": GENERATE_CONSUMER,
+            "name": FORWARD_CONSUMER,
             "ack_policy": "explicit",
-            "deliver_policy": "all",
+            "deliver_policy": "new",
             "replay_policy": "instant",
-            "filter_subject": "kinora.requests.nobody.*",
+            "filter_subject": "kinora.videos.nobody.*.*",
         }
         answer = await client.request(
-            f"$JS.API.CONSUMER.CREATE.{REQUESTS}",
-            json.dumps({"stream_name": REQUESTS, "config": config}).encode(),
+            f"$JS.API.CONSUMER.CREATE.{VIDEOS}",
+            json.dumps({"stream_name": VIDEOS, "config": config}).encode(),
             timeout=scaled(10),
         )
         await client.close()
         assert "error" not in json.loads(answer.data)
 
-    before = asyncio.run(_queue_of_dispatch(servers))
+    before = asyncio.run(_consumer(servers, VIDEOS, FORWARD_CONSUMER))
     asyncio.run(change())
-    assert asyncio.run(_queue_of_dispatch(servers)) != before
+    assert asyncio.run(_consumer(servers, VIDEOS, FORWARD_CONSUMER)) != before
     servers.set_up()
-    assert asyncio.run(_queue_of_dispatch(servers)) == before
+    assert asyncio.run(_consumer(servers, VIDEOS, FORWARD_CONSUMER)) == before
 
 
-async def _queue_of_dispatch(stack: NatsUsersStack) -> tuple[str | None, str | None, int | None]:
+@pytest.mark.parametrize("user", [user for user in FUNCTIONS if user != "setup"])
+def test_no_function_can_change_the_queue_of_dispatch(servers: NatsUsersStack, user: str) -> None:
+    """None may create a consumer of TURNS, under any name."""
+
+    async def change() -> bool:
+        client = await _connect(servers, user)
+        config = {"name": GENERATE_CONSUMER, "ack_policy": "explicit", "filter_subject": "a.b"}
+        body = json.dumps({"stream_name": TURNS, "config": config}).encode()
+        refused = []
+        for form in ("", f".{GENERATE_CONSUMER}"):
+            try:
+                subject = f"$JS.API.CONSUMER.CREATE.{TURNS}{form}"
+                await client.request(subject, body, timeout=scaled(1))
+            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                refused.append(form)
+        await client.close()
+        return len(refused) == 2
+
+    before = asyncio.run(_consumer(servers, TURNS, GENERATE_CONSUMER))
+    assert asyncio.run(change())
+    assert asyncio.run(_consumer(servers, TURNS, GENERATE_CONSUMER)) == before
+
+
+async def _consumer(
+    stack: NatsUsersStack, stream: str, name: str
+) -> tuple[str | None, list[str] | None, int | None]:
     client = await _connect(stack, "operator")
     jetstream = client.jetstream(timeout=scaled(10))
-    config = (await jetstream.consumer_info(REQUESTS, GENERATE_CONSUMER)).config
+    config = (await jetstream.consumer_info(stream, name)).config
     await client.close()
-    return config.filter_subject, config.durable_name, config.max_ack_pending
+    return config.filter_subject, config.filter_subjects, config.max_ack_pending
 
 
 def test_an_outside_publisher_gets_jetstreams_acknowledgement(servers: NatsUsersStack) -> None:

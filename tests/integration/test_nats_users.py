@@ -15,15 +15,17 @@ import nats
 import nats.errors
 import pytest
 import requests
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from functions.dispatch.sweeper import Sweeper
 from functions.shared.errors import Unavailable
 from functions.shared.storage import S3Store
+from functions.shared.streams.consumers import GENERATE_CONSUMER
 from functions.shared.streams.jetstream import JetStream
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.nats_address import client_options
 from functions.shared.streams.video_state import Snapshot
-from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.subjects import REQUESTS, VIDEOS, VideoKey
 from functions.shared.video.events import EventName, Failed, Failure
 from functions.shared.video.profiles import load_profile
 from local.probes import Probe
@@ -34,7 +36,7 @@ from tests.ports import free_ports
 from tests.unit.events import publish, started
 
 # Published only under a load that tests do not create.
-UNDER_LOAD = {("status", "$JS.FC.>")}
+UNDER_LOAD = {("status", "$JS.FC.>"), ("dispatch", "$JS.FC.>")}
 
 REQUEST_ID = "from-a-test"
 
@@ -193,6 +195,7 @@ def test_every_permission_is_used_and_none_is_missing(guarded: NatsUsersStack, s
         seconds=10,
         what="the consumer of the endpoint is removed",
     )
+    asyncio.run(_create_the_queue_of_earlier_versions(guarded))
     guarded.set_up()
     _sweep_an_interrupted_deletion(guarded, s3)
     _fail_a_video_as_generate(guarded)
@@ -205,6 +208,13 @@ def test_every_permission_is_used_and_none_is_missing(guarded: NatsUsersStack, s
                 assert any(matches(pattern, subject) for subject in used[user, verb]), (
                     f"{user} may {verb} {pattern}, and never does"
                 )
+
+
+async def _create_the_queue_of_earlier_versions(stack: NatsUsersStack) -> None:
+    client = await nats.connect(**client_options(stack.nats_url_of("operator")))
+    config = ConsumerConfig(durable_name=GENERATE_CONSUMER, ack_policy=AckPolicy.EXPLICIT)
+    await client.jetstream().add_consumer(REQUESTS, config)
+    await client.close()
 
 
 def _bus(stack: NatsUsersStack, user: str) -> JetStream:
@@ -273,6 +283,10 @@ def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
     ("user", "subject"),
     [
         ("submit", "kinora.videos.default.v1.completed"),
+        ("submit", "kinora.turns.default.v1"),
+        ("submit", "kinora.queue"),
+        ("status", "kinora.queue"),
+        ("generate", "kinora.turns.default.v1"),
         ("status", "kinora.requests.default.v1"),
         ("status", "kinora.videos.default.v1.deleted"),
         ("status", "$JS.API.STREAM.PURGE.VIDEOS"),
@@ -282,13 +296,13 @@ def _fail_a_video_as_generate(stack: NatsUsersStack) -> None:
         ("dispatch", "$JS.API.CONSUMER.DELETE.VIDEOS.forward"),
         ("dispatch", "$JS.API.CONSUMER.MSG.NEXT.VIDEOS.forward"),
         ("dispatch", "$JS.ACK.VIDEOS.forward.1.1.1.1.0"),
-        ("dispatch", "$JS.API.CONSUMER.DURABLE.CREATE.REQUESTS.generate"),
-        ("dispatch", "$JS.API.CONSUMER.DELETE.REQUESTS.generate"),
+        ("dispatch", "$JS.API.CONSUMER.DURABLE.CREATE.TURNS.generate"),
+        ("dispatch", "$JS.API.CONSUMER.DELETE.TURNS.generate"),
         ("setup", "$JS.API.CONSUMER.DURABLE.CREATE.VIDEOS.webhook-acme"),
         ("setup", "$JS.API.CONSUMER.DELETE.VIDEOS.webhook-acme"),
         ("generate", "kinora.videos.default.v1.deleted"),
-        ("generate", "$JS.API.CONSUMER.MSG.NEXT.REQUESTS.generate"),
-        ("forward", "$JS.ACK.REQUESTS.generate.1.1.1.1.0"),
+        ("generate", "$JS.API.CONSUMER.MSG.NEXT.TURNS.generate"),
+        ("forward", "$JS.ACK.TURNS.generate.1.1.1.1.0"),
         ("setup", "kinora.requests.default.v1"),
         *((user, "$SYS.REQ.USER.INFO") for user in USERS if user != "operator"),
         *((user, "$JS.API.STREAM.DELETE.VIDEOS") for user in USERS if user != "operator"),

@@ -46,6 +46,12 @@ test("a queued video shows its place, and a running one its stage and progress",
   ok(queued(1).startsWith("Next"));
   ok(queued(2).startsWith("2nd") && queued(3).startsWith("3rd") && queued(11).startsWith("11th"));
   equal(queued(null), "Waiting");
+  /** @param {number} queue_position @param {number} own_queue_position @param {number} queue_accounts */
+  const shared = (queue_position, own_queue_position, queue_accounts) =>
+    labels.activityLabel(videoOf("v", { status: "queued", queue_position, own_queue_position, queue_accounts }));
+  equal(shared(5, 3, 2), "3rd of yours; 2 accounts share the GPUs");
+  equal(shared(3, 3, 1), "3rd in queue");
+  equal(shared(1, 1, 4), "Next in queue");
   const running = videoOf("v", { status: "in_progress", stage: "denoising", progress: 40 });
   equal(labels.activityLabel(running), "Denoising · 40%");
   equal(labels.activityLabel({ ...running, attempt: 2 }), "Denoising · 40%, attempt 2");

@@ -74,7 +74,7 @@ def test_a_swapped_link_is_a_change(tmp_path: Path) -> None:
     assert (_works(file, "one"), _works(file, "two")) == (False, True)
 
 
-@pytest.mark.parametrize("content", ["[accounts", "", "[accounts.acme]\nweight = 1\n", None])
+@pytest.mark.parametrize("content", ["[accounts", "", "[accounts.acme]\nshare = 1\n", None])
 def test_a_file_that_becomes_invalid_changes_nothing(
     path: Path, file: AccountsFile, content: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,7 @@ from functions.shared.write_check import WriteCheck
 from tests.fakes import MemoryBus, MemoryStore
 from tests.patience import scaled, wait_until
 from tests.unit.events import put_request
+from tests.unit.turns import put_turn
 
 
 @dataclass
@@ -41,7 +42,7 @@ class OutageHandler:
 def handler(bus: MemoryBus) -> Iterator[OutageHandler]:
     """The handler of a dispatcher that is running."""
     handler = OutageHandler(bus)
-    dispatcher = Dispatcher(bus, handler, slots=1, source=bus.request_source)
+    dispatcher = Dispatcher(bus, handler, slots=1, source=bus.turn_source)
     dispatcher.start()
     yield handler
     dispatcher.stop()
@@ -52,12 +53,11 @@ def test_a_delivery_during_an_outage_is_returned_when_nats_is_back(
 ) -> None:
     """Unsettled, it would hold its slot for all of `ack_wait`."""
     put_request(bus, key)
+    put_turn(bus, key)
     assert handler.called.wait(scaled(10))
     assert bus.settled == []
     bus.unavailable = False
-    wait_until(
-        lambda: (key.request_subject, "nak") in bus.settled, seconds=10, what="it is returned"
-    )
+    wait_until(lambda: (key.turn_subject, "nak") in bus.settled, seconds=10, what="it is returned")
 
 
 @dataclass
@@ -79,13 +79,14 @@ def test_nothing_is_pulled_while_the_store_refuses_writes(
     """Pulled requests would only wait for a worker; the pause is told, and ends by itself."""
     store.unavailable = True
     put_request(bus, key)
+    put_turn(bus, key)
     write_check, asked = WriteCheck(store), Semaphore(0)
 
     def ready() -> None:
         asked.release()
         write_check.check()
 
-    dispatcher = Dispatcher(bus, AckHandler(), slots=1, source=bus.request_source, ready=ready)
+    dispatcher = Dispatcher(bus, AckHandler(), slots=1, source=bus.turn_source, ready=ready)
     with pytest.raises(Unavailable, match=r"paused\. The object store does not"):
         dispatcher.check()
     dispatcher.start()
@@ -95,7 +96,7 @@ def test_nothing_is_pulled_while_the_store_refuses_writes(
         assert bus.settled == []
         store.unavailable = False
         wait_until(
-            lambda: bus.settled == [(key.request_subject, "ack")], seconds=10, what="it is handled"
+            lambda: bus.settled == [(key.turn_subject, "ack")], seconds=10, what="it is handled"
         )
         dispatcher.check()
     finally:

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from functions.shared.video.costs import CostModel, Work, remaining_seconds
 from functions.shared.video.progress import Stage
-from functions.status.eta.costs import CostModel, Work, remaining_seconds
 
 
 def _work(tokens: int = 120, steps: int = 16, *, guided: bool = True) -> Work:

@@ -22,7 +22,6 @@ NOW = 1_795_000_000
 
 @pytest.fixture(autouse=True)
 def _always_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "REFRESH_SECONDS", -1.0)
     monkeypatch.setattr(forecast, "IDLE_REFRESH_SECONDS", -1.0)
     monkeypatch.setattr(forecast, "PAUSE_FACTOR", 0)
 
@@ -172,9 +171,11 @@ def test_etas_grow_with_the_queue_position(seed: int, slots: int) -> None:
 def test_a_long_queue_is_simulated_once_and_not_for_each_video(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Any number of queries share one simulation; later requests are appended to it."""
-    monkeypatch.setattr(forecast, "REFRESH_SECONDS", 3600.0)
-    monkeypatch.setattr(forecast, "IDLE_REFRESH_SECONDS", 3600.0)
+    """Any number of queries share one simulation; later requests wait for the next one.
+
+    A pause of many times what it takes comes before that.
+    """
+    monkeypatch.setattr(forecast, "PAUSE_FACTOR", 1e9)
     simulation = _with_history()
     keys = [simulation.request(f"v{n}") for n in range(1000)]
     runs = 0
@@ -188,6 +189,7 @@ def test_a_long_queue_is_simulated_once_and_not_for_each_video(
     monkeypatch.setattr(QueueForecast, "_simulate", counted)
     assert simulation.eta(keys[-1]) == 5000
     late = simulation.request("late")
-    assert simulation.eta(late) == 5010
+    assert simulation.eta(late) is None
+    assert simulation.forecast.queue_position(late) == 1001
     assert [simulation.eta(key) for key in keys[:2]] == [10, 10]
     assert runs == 1

@@ -36,6 +36,7 @@ from tests.unit.events import (
     resolved,
     started,
 )
+from tests.unit.turns import write_state
 
 PAIRS = {"team": "a", 'say "x"': "\U0001f98a\\", "nul": "a\0b", "Größe": ""}
 KINDS = (
@@ -256,13 +257,11 @@ def _end(bus: MemoryBus, ledger: Ledger, name: str) -> VideoKey:
     """A video that `dispatch` has settled."""
     key = VideoKey("acme", name)
     put_request(bus, key)
-    delivery = bus.take()
-    assert delivery is not None
     state = _start(bus, ledger, key)
     assert isinstance(state.data, Started)
     done = completed(state.data, prefix=f"{key.object_prefix}1-x/")
     publish(ledger, state, EventName.COMPLETED, done)
-    delivery.ack()
+    write_state(bus)
     return key
 
 

@@ -15,18 +15,13 @@ from functions.shared.video.profiles import load_profile
 from tests.fakes import MemoryBus, MemoryStore
 from tests.unit.events import CREATED, publish, put_request, resolved, started
 from tests.unit.records import put_video
+from tests.unit.turns import write_state
 
 
 @pytest.fixture
 def lost(bus: MemoryBus, ledger: Ledger, store: MemoryStore) -> LostVideos:
     """The search, with everything in memory."""
     return LostVideos(bus, ledger, load_profile("demo"), store)
-
-
-def _settle(bus: MemoryBus) -> None:
-    delivery = bus.take()
-    assert delivery is not None
-    delivery.ack()
 
 
 def _check_twice(bus: MemoryBus, lost: LostVideos) -> None:
@@ -40,7 +35,7 @@ def test_a_settled_video_without_events_fails(
 ) -> None:
     """It says why, keeps its request, and a copy of an earlier state changes nothing."""
     put_request(bus, key, seed=7, request_hash="ab" * 32)
-    _settle(bus)
+    write_state(bus)
     _check_twice(bus, lost)
     failed = ledger.read(key)
     assert isinstance(failed.data, Failed)
@@ -55,7 +50,7 @@ def test_a_video_with_a_record_is_completed_again(
 ) -> None:
     """The event has the id of the first one, so receivers recognise the repetition."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     event = put_video(store, key)
     _check_twice(bus, lost)
     snapshot = ledger.read(key)
@@ -68,7 +63,7 @@ def test_a_video_that_lost_only_its_last_event_is_not_left_in_progress(
 ) -> None:
     """Though `started` is still there: its request is settled, so no other attempt will come."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     event = put_video(store, key)
     _check_twice(bus, lost)
@@ -80,7 +75,7 @@ def test_a_missing_state_is_believed_only_if_it_is_missing_for_a_while(
 ) -> None:
     """A leader that was just elected may lag behind, and a restore may be underway."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     lost.check()
     bus.advance(30)
     lost.check()
@@ -99,7 +94,7 @@ def test_a_video_that_a_worker_has_claimed_is_left_to_it(
 ) -> None:
     """It took the request before that was settled. Once it is lost too, only its files count."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     put_video(store, key)
     lost.check()
     bus.advance(60)
@@ -111,7 +106,7 @@ def test_a_video_that_a_worker_has_claimed_is_left_to_it(
     assert isinstance(ledger.read(key).data, Failed)
 
 
-@pytest.mark.parametrize("delivered", [False, True])
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("running", [False, True])
 def test_a_request_that_is_not_settled_is_left_to_dispatch(
     lost: LostVideos,
@@ -120,15 +115,15 @@ def test_a_request_that_is_not_settled_is_left_to_dispatch(
     store: MemoryStore,
     key: VideoKey,
     *,
-    delivered: bool,
+    known: bool,
     running: bool,
 ) -> None:
     """It waits, or is with a worker that is about to publish; even after a day, and with files."""
     put_request(bus, VideoKey("acme", "earlier"))
-    _settle(bus)
-    put_request(bus, key)
-    if delivered:
-        assert bus.take() is not None
+    write_state(bus)
+    seq = put_request(bus, key)
+    if known:
+        write_state(bus, unsettled=[(seq, seq)])
     if running:
         publish(ledger, Snapshot(key), EventName.STARTED, started(key))
     put_video(store, key)
@@ -144,7 +139,7 @@ def test_a_request_that_was_published_again_is_left_to_dispatch(
 ) -> None:
     """Only the first one was settled."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     put_request(bus, key)
     _check_twice(bus, lost)
     assert ledger.read(key) == Snapshot(key)
@@ -167,7 +162,7 @@ def test_an_event_that_comes_first_stays(
 ) -> None:
     """The caller cancels or deletes between the last read and the publish."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
 
     class RacingStore(MemoryStore):
         """The race: the record is looked for after the state was read."""
@@ -188,7 +183,7 @@ def test_nothing_fails_while_the_store_does_not_answer(
 ) -> None:
     """The record may be there."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     event = put_video(store, key)
     lost.check()
     bus.advance(60)
@@ -206,7 +201,7 @@ def test_of_several_attempts_the_latest_that_is_complete_is_taken(
 ) -> None:
     """A worker may have died before it published, or after it had uploaded a part."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     put_video(store, key, attempt=1)
     event = put_video(store, key, attempt=2)
     put_video(store, key, attempt=3, record=False)
@@ -227,7 +222,7 @@ def test_a_record_that_does_not_fit_its_files_is_not_used(
 ) -> None:
     """Callers would get another file than the one that was announced."""
     put_request(bus, key)
-    _settle(bus)
+    write_state(bus)
     event = put_video(store, key)
     assert isinstance(event.data, Completed)
     prefix = event.data.output.prefix
@@ -254,7 +249,7 @@ def test_one_video_that_cant_be_ended_does_not_stop_the_search(
     large = VideoKey("acme", "large")
     for video in (large, key):
         put_request(bus, video)
-        _settle(bus)
+        write_state(bus)
     refused = bus.publish
 
     def publish_small(subject: str, payload: bytes, **options: object) -> int:
@@ -273,6 +268,6 @@ def test_an_invalid_request_whose_failure_was_lost_fails_again(
 ) -> None:
     """It was settled as invalid; what can be read of it is kept."""
     bus.inject(key.request_subject, b"garbage")
-    _settle(bus)
+    write_state(bus)
     _check_twice(bus, lost)
     assert isinstance(ledger.read(key).data, Failed)

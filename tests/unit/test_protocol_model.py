@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.explore import Verdict, explore
+from protocol.explore import Verdict, explore, explore_fairness
+from protocol.fairness import FAIR_BOUNDED, FAIR_NEEDED_IN, FairGuards, FairScenario
 from protocol.model import main
 from protocol.scenarios import BOUNDED, NEEDED_IN, Scenario
 from protocol.state import Guards
@@ -22,6 +23,7 @@ ROWS = {
     for match in re.finditer(r"^\| `(\w+)` \| `([\w.:]+)`.*\| (\d+): ", README, re.MULTILINE)
 }
 GUARDS = [field.name for field in fields(Guards)]
+FAIR_GUARDS = [field.name for field in fields(FairGuards)]
 
 
 @cache
@@ -58,7 +60,29 @@ def test_the_guard_makes_the_difference(guard: str) -> None:
     assert not verdict.violation, verdict.trace
 
 
-@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("scenario", FAIR_BOUNDED, ids=lambda scenario: scenario.name)
+def test_turns_are_bounded_and_fair(scenario: FairScenario) -> None:
+    """At most as many as the limit, of a video one, and nobody is overtaken for long."""
+    verdict = explore_fairness(scenario.start(), FairGuards())
+
+    assert not verdict.violation, verdict.trace
+    assert verdict.complete
+
+
+@pytest.mark.parametrize("guard", FAIR_GUARDS)
+def test_every_guard_of_turns_makes_the_difference(guard: str) -> None:
+    """With it nothing is violated; without it, in the number of steps that the README states."""
+    scenario = FAIR_NEEDED_IN[guard]
+
+    assert not explore_fairness(scenario.start(), FairGuards()).violation
+
+    verdict = explore_fairness(scenario.start(), FairGuards(**{guard: False}))
+
+    assert verdict.violation
+    assert len(verdict.trace) == ROWS[guard][1]
+
+
+@pytest.mark.parametrize("guard", [*GUARDS, *FAIR_GUARDS])
 def test_the_readme_names_the_place_of_every_guard(guard: str) -> None:
     """The code that the README names for a guard exists."""
     assert pkgutil.resolve_name(ROWS[guard][0])
@@ -70,5 +94,5 @@ def test_a_counter_example_has_numbered_steps(capsys: pytest.CaptureFixture[str]
 
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].endswith("VIOLATED: a completed video has no files")
-    assert shown[1] == "   1. d0 fetches the request"
+    assert shown[1] == "   1. a turn is proposed"
     assert len(shown) == 1 + ROWS["sweep_only_lower_attempts"][1]

@@ -43,9 +43,9 @@ def _swap_workers(value: Any) -> Any:
 
 
 def _swap_dispatchers(s: State) -> State:
-    holder = s.request.holder
-    request = s.request._replace(holder=1 - holder) if holder >= 0 else s.request
-    return s._replace(dispatchers=s.dispatchers[::-1], request=request)
+    holder = s.turn.holder
+    turn = s.turn._replace(holder=1 - holder) if holder >= 0 else s.turn
+    return s._replace(dispatchers=s.dispatchers[::-1], turn=turn)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -13,7 +13,7 @@ from functions.shared.streams.bus import Message
 from functions.shared.streams.cloudevents import ReceivedEvent
 from functions.shared.streams.ledger import Ledger
 from functions.shared.streams.video_state import Snapshot
-from functions.shared.subjects import VIDEOS, VideoKey
+from functions.shared.subjects import VideoKey
 from functions.shared.video.events import Cancelled, EventName, Failed, Failure
 from functions.shared.video.profiles import Profile
 from tests.fakes import MemoryBus
@@ -27,6 +27,7 @@ from tests.unit.events import (
     resolved,
     started,
 )
+from tests.unit.turns import take_request
 
 
 @dataclass
@@ -60,9 +61,7 @@ def handler(ledger: Ledger, profile: Profile, sink: ScriptedSink) -> RequestHand
 
 
 def _handle(handler: RequestHandler, bus: MemoryBus) -> str:
-    delivery = bus.take()
-    assert delivery is not None
-    handler.handle(delivery)
+    handler.handle(take_request(bus))
     return bus.settled[-1][1]
 
 
@@ -245,16 +244,6 @@ def test_an_unreadable_event_does_not_stop_a_video(
     assert len(sink.messages) == 1
 
 
-def test_a_subject_with_invalid_tokens_is_dropped(
-    handler: RequestHandler, bus: MemoryBus, sink: ScriptedSink
-) -> None:
-    """It names no video whose events could be published, so it is settled and logged."""
-    bus.inject("kinora.requests.a.b*", request_payload({"prompt": "x"}))
-    assert _handle(handler, bus) == "term"
-    assert not sink.messages
-    assert bus.list_subjects(VIDEOS, "kinora.videos.*.*.*") == []
-
-
 def test_a_refusal_by_the_worker_fails_the_video(
     handler: RequestHandler, bus: MemoryBus, ledger: Ledger, sink: ScriptedSink, key: VideoKey
 ) -> None:
@@ -283,9 +272,7 @@ def test_internal_errors_do_not_hold_a_slot_for_ever(
     """After a few redeliveries the video fails, and the slot is free."""
     put_request(bus, key)
     for _ in range(5):
-        delivery = bus.take()
-        assert delivery is not None
-        handler.handle_failure(delivery, RuntimeError("secret"))
+        handler.handle_failure(take_request(bus), RuntimeError("secret"))
     assert [word for _, word in bus.settled] == ["nak"] * 4 + ["term"]
     failed = _failed(ledger, key)
     assert failed.error.code == "internal_error"
@@ -306,12 +293,9 @@ def test_a_request_is_not_given_up_while_failed_cannot_be_published(
 
     put_request(bus, key)
     for _ in range(4):
-        delivery = bus.take()
-        assert delivery is not None
-        handler.handle_failure(delivery, RuntimeError())
+        handler.handle_failure(take_request(bus), RuntimeError())
     monkeypatch.setattr(ledger, "read", unavailable)
-    delivery = bus.take()
-    assert delivery is not None
+    delivery = take_request(bus)
     with pytest.raises(Unavailable):
         handler.handle_failure(delivery, RuntimeError())
     assert [word for _, word in bus.settled] == ["nak"] * 4

@@ -23,6 +23,7 @@ from functions.submit.unconfirmed_requests import UnconfirmedRequests
 from tests.fakes import MemoryBus, MemoryStore
 from tests.patience import wait_until
 from tests.unit.events import request_payload
+from tests.unit.turns import take_request, write_state
 
 ID = "req_of-the-caller.1"
 
@@ -52,9 +53,7 @@ def _id_of(bus: MemoryBus, key: VideoKey) -> str | None:
 
 
 def _handle(bus: MemoryBus, handler: RequestHandler) -> None:
-    delivery = bus.take()
-    assert delivery is not None
-    handler.handle(delivery)
+    handler.handle(take_request(bus))
 
 
 @pytest.mark.parametrize("prompt", ["a red circle", 7])
@@ -83,9 +82,7 @@ def test_a_request_without_a_safe_id_gets_one(
 
 
 def _lose(bus: MemoryBus, ledger: Ledger, profile: Profile, store: MemoryStore) -> None:
-    delivery = bus.take()
-    assert delivery is not None
-    delivery.ack()
+    write_state(bus)
     lost = LostVideos(bus, ledger, profile, store)
     lost.check()
     bus.advance(60)

@@ -23,6 +23,7 @@ from functions.status.lost_messages import LostMessages
 from functions.status.replay import Replay
 from tests.fakes import MemoryBus
 from tests.unit.events import put_request
+from tests.unit.turns import put_turn, write_state
 
 
 @pytest.fixture
@@ -77,7 +78,8 @@ def test_the_queue_is_sampled(bus: MemoryBus, registry: CollectorRegistry) -> No
     registry.register(samples)
     for name in ("a", "b"):
         put_request(bus, VideoKey("acme", name))
-    assert bus.request_source().fetch(0) is not None
+    put_turn(bus, VideoKey("acme", "a"))
+    write_state(bus, unsettled=[(1, 2)])
     assert registry.get_sample_value("kinora_stream_messages", {"stream": "REQUESTS"}) is None
     samples.sample()
     put_request(bus, VideoKey("acme", "later"))

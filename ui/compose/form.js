@@ -183,6 +183,8 @@ export class VideoForm {
     const settings = savedSettings(model);
     for (const name of NUMBERS) this.fields.get(name).value = String(settings[name]);
     this.fields.get("quality").value = settings.quality;
+    // What was urgent last time need not be so now.
+    this.fields.get("priority").value = "normal";
     this.size.choose({ value: settings.size, label: sizeLabel(settings.size) });
     this.frames.choose(model.num_frames, settings.num_frames, this.#fps);
     const variations = `[name=variations][value="${settings.variations}"]`;

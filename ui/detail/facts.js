@@ -19,6 +19,7 @@ export function factsOf(video) {
     ["Steps", video.num_inference_steps],
     ["Guidance scale", video.guidance_scale],
     ["Quality", qualityFact(video)],
+    ["Priority", priorityFact(video)],
     ["Seed", video.seed],
     ["Model", video.model],
     ["Weights", video.model_revision],
@@ -37,6 +38,12 @@ export function factsOf(video) {
   return facts
     .filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([name, value]) => [name, String(value)]);
+}
+
+/** Only what differs from others' matters, and only while the video waits. @param {Video} video */
+function priorityFact({ status, priority }) {
+  if (status !== "queued" || !priority || priority === "normal") return null;
+  return priority === "high" ? "High" : "Low";
 }
 
 /** What was asked for, and what came of it. @param {Video} video */

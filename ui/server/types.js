@@ -2,6 +2,7 @@
 
 /** @typedef {"queued" | "in_progress" | "completed" | "failed"} Status */
 /** @typedef {"exact" | "fast"} Quality */
+/** @typedef {"high" | "normal" | "low"} Priority */
 
 /**
  * @typedef {object} Video
@@ -27,7 +28,10 @@
  * @property {Quality | null} quality
  * @property {Record<string, string>} metadata
  * @property {string | null} [user] who asked for it, in the caller's own words
+ * @property {Priority | null} [priority] its order among one's own videos that wait
  * @property {number | null} queue_position 1 is next
+ * @property {number | null} [own_queue_position] the same, among one's own
+ * @property {number | null} [queue_accounts] how many accounts share the GPUs
  * @property {number | null} [eta_seconds] until it is completed
  * @property {number} attempt
  * @property {{code: string, message: string} | null} error
@@ -80,6 +84,7 @@
  * @property {number} [num_inference_steps]
  * @property {number} [guidance_scale]
  * @property {string} [quality]
+ * @property {string} [priority]
  * @property {number} [seed]
  */
 

@@ -54,7 +54,7 @@ export function stageLabel(stage) {
 
 /** What an active video is doing: its stage, or its place in the queue. @param {Video} video */
 export function activityLabel(video) {
-  if (video.status !== "in_progress") return queueLabel(video.queue_position);
+  if (video.status !== "in_progress") return queueLabel(video);
   const attempt = video.attempt > 1 ? `, attempt ${video.attempt}` : "";
   return `${stageLabel(video.stage)} · ${video.progress}%${attempt}`;
 }
@@ -131,10 +131,12 @@ export function shortPrompt(prompt) {
   return characters.length > 60 ? `${characters.slice(0, 59).join("")}…` : prompt;
 }
 
-/** @param {number | null} position 1 is next */
-function queueLabel(position) {
+/** Where a video is in the queue, and why others may come first. @param {Video} video */
+function queueLabel({ queue_position: position, own_queue_position: own, queue_accounts: accounts }) {
   if (!position) return "Waiting";
-  return position === 1 ? "Next in queue" : `${ordinal(position)} in queue`;
+  if (position === 1) return "Next in queue";
+  if (!own || (accounts ?? 1) < 2) return `${ordinal(position)} in queue`;
+  return `${ordinal(own)} of yours; ${accounts} accounts share the GPUs`;
 }
 
 /** @param {number} n */

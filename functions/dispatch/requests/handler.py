@@ -57,13 +57,7 @@ class RequestHandler:
             InvalidRequest: no event can be decoded, though a worker has claimed the video.
             Unavailable: NATS does not answer; the request is redelivered after `ack_wait`.
         """
-        message = delivery.message
-        try:
-            key = VideoKey.from_subject(message.subject)
-        except InvalidRequest as problem:
-            log.warning("dropped: %s", problem.message)
-            delivery.term(problem.message)
-            return
+        key = VideoKey.from_subject(delivery.message.subject)
         with bound_contextvars(**asdict(key)):
             self._settle(delivery, key)
 

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from functions.shared.subjects import TOKEN
 from functions.shared.video.events import State
+from functions.shared.video.fairness import Priority
 from functions.shared.video.profiles import Quality
 
 
@@ -107,6 +108,9 @@ class VideoSettings(TypedDict):
     seed: int | None
     metadata: dict[str, str]
     user: Annotated[str | None, Field(description="The `user` of the request.")]
+    priority: Annotated[
+        Priority | None, Field(description="Its order among your own videos that wait.")
+    ]
     remixed_from_video_id: Annotated[
         str | None, Field(description="The video that this one is a remix of.")
     ]
@@ -146,6 +150,13 @@ class Video(VideoSettings):
     ]
     queue_position: Annotated[
         int | None, Field(ge=1, description="1 starts next; null if not queued.")
+    ]
+    own_queue_position: Annotated[
+        int | None, Field(ge=1, description="The same, among your own videos.")
+    ]
+    queue_accounts: Annotated[
+        int | None,
+        Field(ge=1, description="How many accounts share the replicas now; null if not queued."),
     ]
     attempt: Annotated[
         int, Field(ge=0, description="0 before the first attempt, then counting from 1.")

@@ -45,21 +45,6 @@ class StreamEnd:
     max_size: int | None = None
 
 
-@dataclass(frozen=True)
-class QueueState:
-    """How far `dispatch` has come with the requests.
-
-    Attributes:
-        waiting: requests that were never delivered.
-        in_flight: requests that were delivered, and are not settled.
-        settled: a sequence of REQUESTS: every request up to it is settled.
-    """
-
-    waiting: int
-    in_flight: int
-    settled: int
-
-
 class Delivery(Protocol):
     """A message that a durable consumer delivered to this process, which has to settle it."""
 
@@ -92,11 +77,11 @@ class Delivery(Protocol):
         """Restart the `ack_wait` timer."""
 
 
-class RequestSource(Protocol):
-    """One slot's subscription to the durable consumer of REQUESTS."""
+class Source(Protocol):
+    """One slot's subscription to a durable consumer."""
 
     def fetch(self, timeout: float) -> Delivery | None:
-        """The next request, or None if none came within `timeout` seconds.
+        """The next message, or None if none came within `timeout` seconds.
 
         Raises:
             Unavailable: NATS can't be reached.
@@ -104,7 +89,7 @@ class RequestSource(Protocol):
 
 
 class Bus(Protocol):
-    """The streams REQUESTS and VIDEOS. Every method is safe to call from any thread.
+    """The streams REQUESTS, VIDEOS, TURNS and QUEUE. Every method is safe to call from any thread.
 
     Every method raises `Unavailable` when NATS does not answer in time.
     """
@@ -134,7 +119,7 @@ class Bus(Protocol):
             SequenceConflict: another message is the last one, or another publish is being
                 processed; nothing was stored.
             OutcomeUnknown: no answer came; the message may be stored, now or later.
-            QueueFull: the stream is at its size limit.
+            QueueFull: the stream is at its limit.
             TooLarge: the server would refuse the message for its size.
         """
 
@@ -157,26 +142,17 @@ class Bus(Protocol):
     def now(self) -> int:
         """JetStream's current time, in nanoseconds since the epoch."""
 
-    def backlog(self) -> int:
-        """The number of requests that `dispatch` has not settled, delivered or not."""
+    def count_after(self, stream: str, subject: str, after: int) -> int:
+        """How many messages with a sequence above `after` match the filter.
 
-    def settled_requests(self) -> int:
-        """A sequence of REQUESTS: `dispatch` has settled every request up to it.
-
-        A request is settled once its video has a terminal event, and is not delivered again.
+        Any replica may answer, and it may lag behind.
         """
 
-    def queue_state(self) -> QueueState:
-        """How many requests `dispatch` has before it, and in which states."""
-
-    def undelivered(self, account: str) -> int:
-        """The number of `account`'s requests that were never delivered to `dispatch`."""
-
     def check(self) -> None:
-        """Return if both streams and the consumer exist and NATS answers."""
+        """Return if VIDEOS and the consumer of TURNS exist and NATS answers."""
 
     def check_writes(self) -> None:
-        """Return if both streams store what is published.
+        """Return if REQUESTS and VIDEOS store what is published.
 
         Raises:
             NotStored: a write to a server's disk failed, after which the stream stores nothing
@@ -184,8 +160,8 @@ class Bus(Protocol):
             Unavailable: NATS does not answer.
         """
 
-    def request_source(self) -> RequestSource:
-        """A new subscription to the consumer of REQUESTS; each slot needs its own."""
+    def turn_source(self) -> Source:
+        """A new subscription to the consumer of TURNS; each slot needs its own."""
 
     def follow(
         self,

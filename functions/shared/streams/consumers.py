@@ -18,7 +18,7 @@ from functions.shared.streams.nats_connection import (
     REQUEST_TIMEOUT,
     NatsConnection,
 )
-from functions.shared.subjects import REQUESTS
+from functions.shared.subjects import TURNS
 from functions.shared.timestamps import NANOSECONDS
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class PullConsumer:
         self,
         connection: NatsConnection,
         *,
-        stream: str = REQUESTS,
+        stream: str = TURNS,
         consumer: str = GENERATE_CONSUMER,
     ) -> None:
         """Subscribe at the first fetch, and again whenever the connection was replaced."""
@@ -57,7 +57,7 @@ class PullConsumer:
         self._subscription: Any = None
 
     def fetch(self, timeout: float) -> Delivery | None:
-        """See `RequestSource.fetch`."""
+        """See `Source.fetch`."""
         try:
             msg = self._connection.run(self._fetch(timeout), timeout + REQUEST_TIMEOUT)
         except (nats.js.errors.FetchTimeoutError, nats.errors.TimeoutError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from functions.shared.streams.bus import Message, QueueState, RequestSource, StreamEnd
+from functions.shared.streams.bus import Message, Source, StreamEnd
 from functions.shared.streams.consumers import GENERATE_CONSUMER, PullConsumer
 from functions.shared.streams.follower import Follower, is_from_leader
 from functions.shared.streams.jetstream_api import JetStreamApi, no_response
@@ -13,7 +13,7 @@ from functions.shared.streams.nats_connection import NO_RESPONSE_ERRORS, NatsCon
 from functions.shared.streams.silence import Silence
 from functions.shared.streams.stream_metrics import StreamMetrics
 from functions.shared.streams.subject_watch import watch
-from functions.shared.subjects import REQUESTS, VIDEOS, stream_of, subject_filters
+from functions.shared.subjects import REQUESTS, TURNS, VIDEOS, stream_of
 from functions.shared.timestamps import parse_rfc3339
 
 # Of one batch; the server's default limit.
@@ -84,36 +84,16 @@ class JetStream:
         """See `Bus.now`."""
         return parse_rfc3339(self._api.info(f"STREAM.INFO.{VIDEOS}")["ts"])
 
-    def backlog(self) -> int:
-        """See `Bus.backlog`."""
-        state = self.queue_state()
-        return state.waiting + state.in_flight
-
-    def settled_requests(self) -> int:
-        """See `Bus.settled_requests`."""
-        return self.queue_state().settled
-
-    def queue_state(self) -> QueueState:
-        """See `Bus.queue_state`."""
-        info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
-        return QueueState(
-            int(info["num_pending"]),
-            int(info["num_ack_pending"]),
-            int(info["ack_floor"]["stream_seq"]),
-        )
-
-    def undelivered(self, account: str) -> int:
-        """See `Bus.undelivered`."""
-        info = self._api.info(f"CONSUMER.INFO.{REQUESTS}.{GENERATE_CONSUMER}")
-        own, _ = subject_filters(account, None)
+    def count_after(self, stream: str, subject: str, after: int) -> int:
+        """See `Bus.count_after`."""
         # A batch of one also returns how many messages follow (NATS ADR-31), and needs no consumer.
-        body = {"seq": info["delivered"]["stream_seq"] + 1, "next_by_subj": own, "batch": 1}
-        message = self._api.direct_get(REQUESTS, body)
+        body = {"seq": after + 1, "next_by_subj": subject, "batch": 1}
+        message = self._api.direct_get(stream, body)
         return 0 if message is None else int(message.headers["Nats-Num-Pending"]) + 1
 
     def check(self) -> None:
         """See `Bus.check`."""
-        self.backlog()
+        self._api.info(f"CONSUMER.INFO.{TURNS}.{GENERATE_CONSUMER}")
         self.now()
 
     def check_writes(self) -> None:
@@ -121,8 +101,8 @@ class JetStream:
         for stream in (REQUESTS, VIDEOS):
             self._api.check_writes(stream)
 
-    def request_source(self) -> RequestSource:
-        """See `Bus.request_source`."""
+    def turn_source(self) -> Source:
+        """See `Bus.turn_source`."""
         return PullConsumer(self._connection)
 
     def follow(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from functions.shared.subjects import TOKEN
+from functions.shared.video.fairness import Priority
 from functions.shared.video.limits import (
     checked_float,
     checked_int,
@@ -74,6 +75,11 @@ class NewVideo(BaseModel):
         description="Your own name for whoever asks for the video; returned unchanged.",
     )
     metadata: Metadata | None = Field(None, description="Up to 16 pairs, returned unchanged.")
+    priority: Priority | None = Field(
+        None,
+        description="Orders the videos of your account while they wait: `high`, `normal` or `low`. "
+        "Default: normal.",
+    )
     n: One | None = Field(None, description="Each request makes one video.")
     num_outputs_per_prompt: One | None = Field(None, description="The same as `n`.")
     generator_device: str | None = Field(
@@ -158,6 +164,8 @@ class ResolvedRequest(BaseModel):
     seed: int
     metadata: dict[str, str]
     user: str | None = None
+    # Nor do they have this.
+    priority: Priority = "normal"
     remixed_from_video_id: str | None = None
     ignored_seconds: str | None = Field(
         None, description="The `seconds` of the request, if `num_frames` differed and was used."
@@ -180,6 +188,8 @@ class ResolvedRequest(BaseModel):
         fields = self.model_dump(exclude={"ignored_seconds"}, exclude_none=True)
         if self.quality == "exact":
             del fields["quality"]
+        if self.priority == "normal":
+            del fields["priority"]
         return fields | {"seconds": self.ignored_seconds}
 
     @classmethod
@@ -210,6 +220,7 @@ class ResolvedRequest(BaseModel):
             seed=default_seed(account, video_id) if request.seed is None else request.seed,
             metadata=dict(request.metadata or {}),
             user=request.user,
+            priority=request.priority or "normal",
             remixed_from_video_id=(
                 request.remixed_from_video_id if isinstance(request, RemixedRequest) else None
             ),

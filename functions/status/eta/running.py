@@ -7,9 +7,9 @@ from typing import Final
 
 from functions.shared.streams.video_state import Snapshot
 from functions.shared.timestamps import NANOSECONDS, parse_rfc3339
+from functions.shared.video.costs import CostModel, Work, remaining_seconds
 from functions.shared.video.events import Progressed, Started
 from functions.shared.video.progress import SHARES, Stage
-from functions.status.eta.costs import CostModel, Work, remaining_seconds
 
 # Three times the usual lease: past this, the worker is assumed lost, and another one restarts the
 # video.

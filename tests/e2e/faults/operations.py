@@ -28,6 +28,7 @@ class Operations:
             **dict.fromkeys(WRONG_CLOCKS, self.jump),
             "delete the consumer": self.delete_consumer,
             "purge what ended": self.purge,
+            "purge the turns": self.purge_turns,
         }
 
     def fill_disk(self, fault: Fault) -> None:
@@ -61,6 +62,10 @@ class Operations:
             log.info("%s", failed)
             return False
         return True
+
+    def purge_turns(self, _: Fault) -> None:
+        """Remove all turns, and what is written down about the queue."""
+        self._stack.streams.purge({"TURNS": ["kinora.turns.>"], "QUEUE": ["kinora.queue"]})
 
     def purge(self, _: Fault) -> None:
         """Remove what no state depends on: all but the last event of videos that have ended."""

@@ -113,14 +113,15 @@ def make_schedule(
 def with_operations(schedule: Schedule, *, seconds: float, outage: float) -> Schedule:
     """Add faults that an operator causes or ends, evenly over `seconds`.
 
-    They are a store that refuses, a full disk of NATS, clocks that jump, a deleted consumer, and a
-    purge; the longest take `outage` seconds.
+    They are a store that refuses, a full disk of NATS, clocks that jump, a deleted consumer, and
+    purges; the longest take `outage` seconds.
     """
     rng = random.Random(schedule.seed)
     kinds = (
         ("purge what ended", "streams", 0.0),
         ("refuse", "s3", outage),
         ("delete the consumer", "streams", outage / 6),
+        ("purge the turns", "streams", 0.0),
         *(
             (rng.choice(list(WRONG_CLOCKS)), name, outage / 4)
             for name in rng.sample(FUNCTIONS, len(FUNCTIONS))

@@ -81,7 +81,8 @@ class FaultyStack(RunningStack):
         """
         folder.mkdir(parents=True, exist_ok=True)
         keys = {key: account for account, key in KEYS.items()}
-        accounts = write_accounts(folder / "accounts", keys)
+        parts = {min(KEYS): "weight = 3.0\nmax_running = 2"}
+        accounts = write_accounts(folder / "accounts", keys, limits=parts)
         super().__init__(folder, {"ACCOUNTS_FILE": accounts, **settings}, clustered=clustered)
         self.streams: Final = Streams(self.nats_url)
         # Of NATS, if it has one of its own.

@@ -1,4 +1,4 @@
-"""Reads the streams with plain nats-py, without Kinora's code."""
+"""Reads the streams with plain nats-py, without Kinora's code but for the queue's state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import nats.errors
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig, StreamSource
+from nats.js.errors import NotFoundError
 
+from functions.shared.streams.queue_state import QueueState
+from functions.shared.subjects import QUEUE_SUBJECT
 from tests.patience import Limit, scaled
 
 T = TypeVar("T")
@@ -125,8 +128,8 @@ class Streams:
     async def _set_ack_wait(self, seconds: float) -> None:
         async with await _connect(self._url) as client:
             stream = client.jetstream(timeout=scaled(10))
-            config = (await stream.consumer_info("REQUESTS", "generate")).config
-            await stream.add_consumer("REQUESTS", replace(config, ack_wait=seconds))
+            config = (await stream.consumer_info("TURNS", "generate")).config
+            await stream.add_consumer("TURNS", replace(config, ack_wait=seconds))
 
     def delete_consumer(self) -> float:
         """Delete the consumer of `dispatch`, as an operator may; returns its ack wait."""
@@ -135,8 +138,8 @@ class Streams:
     async def _delete_consumer(self) -> float:
         async with await _connect(self._url) as client:
             stream = client.jetstream(timeout=scaled(10))
-            config = (await stream.consumer_info("REQUESTS", "generate")).config
-            await stream.delete_consumer("REQUESTS", "generate")
+            config = (await stream.consumer_info("TURNS", "generate")).config
+            await stream.delete_consumer("TURNS", "generate")
             return float(config.ack_wait or 0)
 
     def purge(self, subjects: Mapping[str, Iterable[str]]) -> None:
@@ -183,13 +186,20 @@ class Streams:
             return found
 
     def is_idle(self) -> bool:
-        """Whether the consumer of `dispatch` has no pending and no unacknowledged request."""
+        """Whether no request waits for a turn or has one."""
         return self._retry(self._is_idle)
 
     async def _is_idle(self) -> bool:
         async with await _connect(self._url) as client:
-            info = await client.jetstream(timeout=scaled(10)).consumer_info("REQUESTS", "generate")
-            return not info.num_pending and not info.num_ack_pending
+            context = client.jetstream(timeout=scaled(10))
+            try:
+                written = await context.get_last_msg("QUEUE", QUEUE_SUBJECT)
+            except NotFoundError:
+                return False
+            queue = QueueState.model_validate_json(written.data or b"")
+            requests = (await context.stream_info("REQUESTS")).state.last_seq
+            turns = (await context.stream_info("TURNS")).state.messages
+            return not turns and not queue.unsettled and queue.requests >= requests
 
     def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> int:
         """Publish like another system, and return the sequence once the message is stored."""

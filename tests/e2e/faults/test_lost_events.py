@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from functions.shared.streams.jetstream import JetStream
+from functions.shared.streams.queue_state import backlog, newest_queue_state
 from functions.shared.subjects import VIDEOS, VideoKey
 from functions.shared.video.events import EventName
 from tests.bulk import message, publish_all
@@ -59,7 +60,11 @@ def _put_settled(kinora: RunningStack, bus: JetStream, name: str) -> list[str]:
     ]
     asked = [message(key, EventName.REQUESTED, {"prompt": "a red circle"}) for key in keys]
     publish_all(kinora.nats_url, [*events, *asked])
-    wait_until(lambda: bus.backlog() == 0, seconds=60, what="all requests are settled")
+    wait_until(
+        lambda: backlog(bus, newest_queue_state(bus)) == 0,
+        seconds=60,
+        what="all requests are settled",
+    )
     return [key.video_id for key in keys]
 
 

@@ -125,6 +125,17 @@ def test_a_seed_is_new_each_time_unless_it_is_locked(waiting: Page, keyed: Runni
     assert shown != second
 
 
+def test_a_video_has_the_priority_that_was_chosen(waiting: Page, keyed: RunningStack) -> None:
+    """It is in the advanced settings, shown in the details, and normal again after a reload."""
+    page, client = waiting, Client(keyed.url, "waiting-key")
+    for level in ("high", "low"):
+        card = create(page, new_prompt(level), **SHORT, priority=level)
+        expect(card).to_be_visible()
+        assert client.get(str(card.get_attribute("data-id")))["priority"] == level
+    page.reload()
+    expect(page.locator("#priority")).to_have_value("normal")
+
+
 def test_settings_are_remembered(page: Page, kinora: RunningStack) -> None:
     """The form survives a reload; a reset restores the model's defaults."""
     fill(

@@ -1,0 +1,1 @@
+"""Gives each request its turn: which one is next, and the deliveries of turns."""
