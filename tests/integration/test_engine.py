@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from functions.generate.engine.messages import Progress, Rendered
+from functions.generate.engine.messages import EngineConfig, Progress, Rendered
 from functions.generate.engine.model.checkpoint import locate_checkpoint
 from functions.generate.engine.parent.activity import EngineState, Loss
 from functions.generate.engine.parent.engine import Engine
+from functions.generate.engine.parent.rank_process import RankProcess
 from functions.shared.errors import AttemptFailed, EngineCrashed, OutOfMemory, RenderCancelled
 from functions.shared.video.progress import ENGINE_STAGES, Stage
 from tests.demo_engine import (
@@ -318,6 +320,20 @@ def test_a_killed_child_is_replaced(engine: Engine, render: Render) -> None:
     assert pid_of(engine) != pid
     assert engine.activity().restarts == {**before, Loss.EXITED: before[Loss.EXITED] + 1}
     render()
+
+
+def test_every_thread_is_told_how_a_child_exited(engine: Engine, tmp_path: Path) -> None:
+    """Also when several ask at once, of whom multiprocessing would give only one the right code."""
+    del engine  # its processes are forked, and so are these
+    config = EngineConfig("no/such/folder", ranks=1, compiled=None, warm_up=())
+    for number in range(10):
+        process = RankProcess(config, 0, tmp_path / str(number))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        with ThreadPoolExecutor(8) as pool:
+            told = [pool.submit(process.exit_description) for _ in range(8)]
+            assert {one.result() for one in told} == {"An engine process was killed by signal 9."}
+        process.join()
 
 
 def test_a_hung_child_is_replaced(engine: Engine, render: Render) -> None:

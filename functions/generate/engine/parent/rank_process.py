@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +15,8 @@ from functions.generate.engine.parent.activity import Loss
 
 # A killed process that holds gigabytes is gone within seconds.
 EXIT_TIMEOUT_SECONDS: Final = 5.0
+# For which a thread that waits for the exit keeps others from asking.
+_JOIN_SECONDS: Final = 0.05
 
 
 class RankLost(Exception):
@@ -40,6 +43,7 @@ class RankProcess:
             name=f"engine-{rank}",
             daemon=True,
         )
+        self._asking = threading.Lock()
         self._process.start()
         theirs.close()  # while it is open here, the child's exit would not close the connection
 
@@ -84,11 +88,10 @@ class RankProcess:
 
     def exit_description(self) -> str:
         """How the process exited, as a sentence; waits for an exit that is about to happen."""
-        # The connection closes a moment before the process exits. And when two threads wait for
-        # the process at once, multiprocessing gives the exit code to one of them a moment later.
+        # The connection closes a moment before the process exits.
         deadline = time.monotonic() + EXIT_TIMEOUT_SECONDS
-        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
-            self._process.join(0.05)
+        while (code := self._exit_code()) is None and time.monotonic() < deadline:
+            pass
         if code is None or code >= 0:
             return f"An engine process ended with exit code {code}."
         return f"An engine process was killed by signal {-code}."
@@ -99,4 +102,12 @@ class RankProcess:
 
     def join(self) -> None:
         """Wait until the process has exited."""
-        self._process.join()
+        while self._exit_code() is None:
+            pass
+
+    def _exit_code(self) -> int | None:
+        """None if it does not exit within moments."""
+        # Of two threads that ask multiprocessing at once, only one would get the right code.
+        with self._asking:
+            self._process.join(_JOIN_SECONDS)
+            return self._process.exitcode
