@@ -29,6 +29,12 @@ def _progressed(seq: int, time: float, percent: int, **lease: Any) -> StoredMess
     return _event(seq, "progressed", time, progress=percent, lease=current)
 
 
+def _tombstone(seq: int, time: float) -> StoredMessage:
+    """Of a video that was completed."""
+    payload = b'{"data":{"created_at":"x","usage":{}}}'
+    return StoredMessage("kinora.videos.acme.video_1.deleted", seq, time, payload)
+
+
 def _violations(*events: StoredMessage) -> list[str]:
     newest = {event.subject: event for event in events}
     return list(History(KEY, [], list(events), list(newest.values())).check())
@@ -40,9 +46,7 @@ def test_a_valid_history_passes() -> None:
     completed = _event(4, "completed", 110, attempt=2)
     events = [_started(1, 100), released, _started(3, 101.5, 2), completed]
     assert _violations(*events) == []
-    tombstone = StoredMessage(
-        "kinora.videos.acme.video_1.deleted", 5, 120, b'{"data":{"created_at":"x"}}'
-    )
+    tombstone = _tombstone(5, 120)
     assert list(History(KEY, [], [*events, tombstone], [tombstone]).check()) == []
 
 
@@ -87,6 +91,10 @@ def test_gaps_in_the_audit_are_not_violations() -> None:
             "progress decreased from 5 to 4 %",
         ),
         ([_started(1, 100), _event(2, "deleted", 101, created_at="x")], "is deleted, but still"),
+        (
+            [_started(1, 100), _tombstone(2, 101)],
+            "is deleted, but its tombstone has the fields ['created_at', 'usage']",
+        ),
         (
             [
                 _started(1, 100),
