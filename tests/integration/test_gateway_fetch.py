@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Final
 
 import pytest
@@ -90,6 +91,18 @@ class SignedStore(MemoryStore):
 
 
 @contextmanager
+def _running(server: BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def _serving(answer: ObjectStore, tls: ssl.SSLContext | None) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -102,27 +115,15 @@ def _serving(answer: ObjectStore, tls: ssl.SSLContext | None) -> Iterator[None]:
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     answer.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with _running(server):
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
 def _status(client: FlaskClient, port: int) -> Iterator[None]:
     server = make_server("127.0.0.1", port, client.application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with _running(server):
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
