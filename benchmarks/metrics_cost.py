@@ -91,12 +91,12 @@ def observation() -> float:
     return (time.thread_time() - begun) / times * 1e6
 
 
-def compare(make: Callable[[], Send], rounds: int, requests: int, *, anew: bool) -> list[float]:
+def compare(make: Callable[[], Send], rounds: int, requests: int, *, fresh: bool) -> list[float]:
     """Medians of the cost without metrics, with them, and of their ratio."""
     found: list[tuple[float, float]] = []
     sends: dict[bool, Send] = {}
     for number in range(rounds):
-        if anew or not sends:
+        if fresh or not sends:
             for bare in (True, False):
                 with without_metrics() if bare else nullcontext():
                     sends[bare] = make()
@@ -117,11 +117,11 @@ def main() -> None:
     # Lines of a log would cost more than what is compared.
     logging.disable(logging.CRITICAL)
     print("| Request | Without metrics, µs | With, µs | Ratio |\n|---|---|---|---|")
-    for name, make, anew in (
+    for name, make, fresh in (
         ("POST /v1/videos", creates, True),
         ("GET /v1/videos/{id}", reads, False),
     ):
-        without, measured, ratio = compare(make, given.rounds, given.requests, anew=anew)
+        without, measured, ratio = compare(make, given.rounds, given.requests, fresh=fresh)
         print(f"| `{name}` | {without:.0f} | {measured:.0f} | {ratio:.3f} |")
     print(f"\nOne observation: {observation():.1f} µs")
 

@@ -2,6 +2,7 @@
 """Settings of gunicorn for `status`."""
 
 import gc
+import resource
 
 from functions.shared.api.gunicorn import *  # noqa: F403 - gunicorn reads this module's names
 
@@ -12,12 +13,21 @@ wsgi_app = "functions.status.app:create_app()"
 threads = 1008
 # Beside requests that have a thread, those that wait for one, and idle connections of the proxies.
 worker_connections = 2000
+# Twice that: the index and the connections to NATS and the object store need some, too.
+DESCRIPTORS = 4000
 
 
 def post_worker_init(worker: object) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Leave what lives as long as the process out of all later garbage collections.
+    """Prepare the process for its connections and its garbage collections.
 
-    Each would look through it for 50 ms, in which no request is answered.
+    Many systems let a process have 1,024 descriptors until it asks for more. What lives as long as
+    the process is left out of later collections: each would look through it for 50 ms, in which no
+    request is answered.
     """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft != unlimited and soft < DESCRIPTORS:
+        allowed = DESCRIPTORS if hard == unlimited else min(DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     gc.collect()
     gc.freeze()

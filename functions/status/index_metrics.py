@@ -14,7 +14,7 @@ from functions.shared.errors import Unavailable
 from functions.status.index import VideoIndex
 from functions.status.replay import Replay
 
-# For so long an answer of NATS serves all scrapes, and any read that comes before them.
+# How long one answer of NATS serves all scrapes, and every read before them.
 END_BELIEVED_SECONDS: Final = 10.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import runpy
+import subprocess
 import sys
 from typing import Any
 
@@ -85,3 +86,20 @@ def test_dispatch_times_out_before_knative(name: str) -> None:
     first_byte = settings_of(objects, container_of(objects, "dispatch")).first_byte_seconds
     assert first_byte <= spec["responseStartTimeoutSeconds"] <= spec["timeoutSeconds"]
     assert first_byte <= spec["idleTimeoutSeconds"] <= spec["timeoutSeconds"]
+
+
+def test_status_may_open_a_descriptor_for_every_connection() -> None:
+    """Also where a process may have 1,024 until it asks for more, as in many containers."""
+    program = (
+        "import resource, runpy\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))\n"
+        "settings = runpy.run_path('functions/status/gunicorn.conf.py')\n"
+        "settings['post_worker_init'](None)\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings['worker_connections'])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    descriptors, connections = map(int, run.stdout.split())
+    assert descriptors > connections

@@ -24,9 +24,9 @@ MAX_TRIGRAMS: Final = 16
 HASH_BYTES: Final = 1 << 20
 BUILD_BYTES: Final = 64 << 20
 # A shorter text is looked for as all trigrams that begin with it. A text that begins more of them
-# is in so many prompts that reading all in order finds it soon.
+# is common, so that reading prompts in order finds it soon.
 MAX_BEGUN: Final = 1000
-# So is one that is in one of a hundred of the newest prompts. Reading so many takes 2 ms.
+# So is one that is in one of a hundred of the newest prompts. Reading 2,000 takes 2 ms.
 SAMPLED_ROWS: Final = 2000
 FREQUENT: Final = 20
 # What is indexed of a prompt: any two characters of it begin a trigram, also its last ones.
