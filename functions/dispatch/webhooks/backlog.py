@@ -16,7 +16,7 @@ from functions.shared.timestamps import NANOSECONDS
 # Between two looks. Each asks NATS once for all consumers, and three times for each endpoint that
 # has something before it.
 SAMPLE_SECONDS: Final = 30.0
-# What was read three looks ago is no longer told.
+# An older reading is no longer exported.
 BELIEVED_SECONDS: Final = 3 * SAMPLE_SECONDS
 
 

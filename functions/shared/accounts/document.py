@@ -79,7 +79,7 @@ class AccountEntry(_Part):
     keys: list[KeyEntry] = []
     webhooks: list[WebhookEntry] = []
     max_queued: int | None = Field(None, ge=1)
-    # Beyond a thousand to one, the other account would wait for days.
+    # At the ends, ten thousand to one, the other account waits for days.
     weight: float = Field(1.0, ge=0.01, le=100)
     max_running: int | None = Field(None, ge=1)
     requests_per_second: float | None = Field(None, gt=0, allow_inf_nan=False)

@@ -22,7 +22,7 @@ _OUTCOMES: dict[type[KinoraError], str] = {
 
 
 class StreamMetrics(Collector):
-    """Observes one connection to NATS. Nothing of it is asked when the metrics are collected."""
+    """Observes one connection to NATS. Collecting the metrics asks NATS nothing."""
 
     def __init__(self, registry: CollectorRegistry, function: str) -> None:
         """Let `registry` collect what is observed in `function`."""
